@@ -1,0 +1,34 @@
+/*
+ * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
+ *
+ * OpenSSL temporaries that free themselves: PKI_AUTO(X509) x = d2i_X509(...);
+ */
+#ifndef PKI_BASE_OSSL_H
+#define PKI_BASE_OSSL_H
+
+#include <openssl/bio.h>
+#include <openssl/bn.h>
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+
+#define PKI_AUTO(type) __attribute__((cleanup(pki_auto_##type))) type *
+
+#define PKI_AUTO_DEFINE(type, free_fn)   \
+    static inline void                   \
+    pki_auto_##type(type **p)            \
+    {                                    \
+        free_fn(*p);                     \
+    }
+
+PKI_AUTO_DEFINE(BIO, BIO_free_all)
+PKI_AUTO_DEFINE(BIGNUM, BN_free)
+PKI_AUTO_DEFINE(EVP_MD_CTX, EVP_MD_CTX_free)
+PKI_AUTO_DEFINE(EVP_PKEY, EVP_PKEY_free)
+PKI_AUTO_DEFINE(EVP_PKEY_CTX, EVP_PKEY_CTX_free)
+PKI_AUTO_DEFINE(X509, X509_free)
+PKI_AUTO_DEFINE(X509_CRL, X509_CRL_free)
+PKI_AUTO_DEFINE(X509_REQ, X509_REQ_free)
+PKI_AUTO_DEFINE(X509_STORE, X509_STORE_free)
+PKI_AUTO_DEFINE(X509_STORE_CTX, X509_STORE_CTX_free)
+
+#endif

@@ -1,0 +1,65 @@
+/*
+ * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
+ *
+ * Certificate revocation lists (RFC 5280 section 5): a streaming writer for millions of entries.
+ *
+ * crl_new(); crl_add() for each entry; crl_seal() fixes the header and gives what is to be signed;
+ * crl_write() emits the finished list through a sink.  Entries are held once, encoded (about 40 octets
+ * each), in blocks of their own; peak memory is that and one block.
+ */
+#ifndef PKI_CRL_CRL_H
+#define PKI_CRL_CRL_H
+
+#include "pkiproto/x509/cert.h"
+
+typedef struct {
+    bytes_t             issuer; /* whole Name */
+    const pki_sigalg_t *sigalg;
+    int64_t             this_update, next_update;
+    bytes_t             akid;   /* 20 octets */
+    bytes_t             number; /* INTEGER contents octets, canonical */
+    bytes_t             idp;    /* whole IssuingDistributionPoint; absent: none */
+    bytes_t             base_number; /* INTEGER contents octets: makes it a delta CRL; absent: full */
+    const char         *freshest_url; /* NULL: none */
+} crl_template_t;
+
+typedef struct {
+    bytes_t serial; /* INTEGER contents octets as in the certificate */
+    int64_t revoked_at;
+    int     reason;        /* CRLReason; 0 and -1 are not encoded */
+    int64_t invalidity_at; /* 0: none */
+} crl_entry_t;
+
+typedef struct crl crl_t;
+
+crl_t     *crl_new(void); /* NULL when out of memory */
+void       crl_free(crl_t *crl);
+pki_code_t crl_add(crl_t *crl, const crl_entry_t *entry, pki_err_t *err);
+size_t     crl_count(const crl_t *crl);
+
+/* Encode the header around the entries.  The slices of *t need live only during the call. */
+pki_code_t crl_seal(crl_t *crl, const crl_template_t *t, pki_err_t *err);
+
+/* Digest of the whole TBSCertList with the template's digest algorithm (refused for Ed25519: no digest). */
+pki_code_t crl_digest(const crl_t *crl, uint8_t *out, size_t cap, size_t *len, pki_err_t *err);
+
+/* Emit octets in order; a sink returns a code, which ends the writing. */
+typedef pki_code_t (*crl_sink_pt)(void *arg, bytes_t data, pki_err_t *err);
+pki_code_t crl_tbs_write(const crl_t *crl, crl_sink_pt sink, void *arg, pki_err_t *err);
+pki_code_t crl_write(const crl_t *crl, bytes_t signature, crl_sink_pt sink, void *arg, pki_err_t *err);
+size_t     crl_tbs_size(const crl_t *crl);
+
+/* Reading one, for checks before publication and for tests; entries are visited in place. */
+typedef struct {
+    bytes_t tbs, issuer, algorithm, signature, akid, number;
+    int64_t this_update, next_update;
+    bytes_t entries; /* contents of revokedCertificates; absent when the field is */
+} crl_view_t;
+pki_code_t crl_parse(bytes_t der, crl_view_t *out, pki_err_t *err);
+pki_code_t crl_entry_next(bytes_t *entries, crl_entry_t *out, pki_err_t *err); /* out->serial.p NULL at the end */
+
+/* CRLReason by name as the API spells it ("keyCompromise", ...); -1 for an unknown one. */
+int         crl_reason_parse(const char *name);
+const char *crl_reason_name(int reason); /* NULL for an unknown one */
+
+#endif
