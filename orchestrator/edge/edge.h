@@ -1,0 +1,46 @@
+/*
+ * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
+ *
+ * Publishing to this host's edge: the LMDB store, CRL files, OCSP responder certificates.
+ *
+ * One thread writes the store.  It applies what callers publish (they wait for the commit, so that
+ * every local worker has it when they answer), follows PostgreSQL's change feed, and rebuilds the store
+ * when it is missing, of another schema, or was not written cleanly in an earlier boot.
+ */
+#ifndef ORCHESTRATOR_EDGE_EDGE_H
+#define ORCHESTRATOR_EDGE_EDGE_H
+
+#include "orchestrator/conf.h"
+#include "orchestrator/signer/signer.h"
+#include "orchestrator/store/db.h"
+#include "pkiproto/edge/record.h"
+
+typedef struct edge edge_t;
+
+pki_code_t edge_open(const conf_t *conf, db_t *db, signer_t *signer, edge_t **out, pki_err_t *err);
+void       edge_close(edge_t *e);
+
+/* Write certificate states; returns when they are committed to the store and visible to every worker. */
+typedef struct {
+    uint32_t      issuer_no;
+    bytes_t       serial;
+    edge_status_t status;
+} edge_change_t;
+pki_code_t edge_publish(edge_t *e, const edge_change_t *changes, size_t count, pki_err_t *err);
+
+/* Re-read issuers, responders, labels and credentials from PostgreSQL, make what is missing (responder
+ * certificates, a first CRL), publish; returns when done. */
+pki_code_t edge_reconfigure(edge_t *e, pki_err_t *err);
+
+/* Ask for a new full CRL of an issuer; returns at once.  Requests that come together make one CRL. */
+void edge_crl_request(edge_t *e, uint32_t issuer_no);
+
+typedef struct {
+    bool     ready;       /* the store is in step with PostgreSQL */
+    int64_t  synced_at;
+    uint64_t statuses;    /* certificates in the store */
+    uint64_t crls_built, crl_failures, rebuilds, changes_applied;
+} edge_health_t;
+void edge_health(edge_t *e, edge_health_t *out);
+
+#endif

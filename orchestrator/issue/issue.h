@@ -1,0 +1,64 @@
+/*
+ * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
+ *
+ * The one issuance path: authorise, profile, issuer, one transaction, edge store, answer.  EST, the
+ * management API and all that come later reach a signature only through here.
+ */
+#ifndef ORCHESTRATOR_ISSUE_ISSUE_H
+#define ORCHESTRATOR_ISSUE_ISSUE_H
+
+#include "orchestrator/conf.h"
+#include "orchestrator/edge/edge.h"
+#include "orchestrator/signer/signer.h"
+#include "orchestrator/store/db.h"
+#include "pkiproto/edge/enrol.h"
+
+typedef struct issue issue_t;
+
+pki_code_t issue_open(const conf_t *conf, db_t *db, signer_t *signer, edge_t *edge, issue_t **out, pki_err_t *err);
+void       issue_close(issue_t *i);
+
+/*
+ * Serve one enrolment.  PKI_OK with *out filled for every outcome that the protocol can express
+ * (issued or rejected); an error means that nothing was decided (UNAVAILABLE, INTERNAL...): try again.
+ * The same transaction key within retry_window_s gives the same certificate.
+ */
+pki_code_t issue_enrol(issue_t *i, pki_arena_t *a, const enrol_request_t *in, enrol_answer_t *out, pki_err_t *err);
+
+/* Issue for the management API: POST /api/v1/certificates.  Names come from the CSR as the profile allows. */
+typedef struct {
+    const char *name, *profile_id, *issuer_id, *owner; /* name: unique; owner may be NULL */
+    const char *csr;                                   /* PEM */
+    const char *actor, *request_id;
+} issue_order_t;
+typedef struct {
+    const char *managed_id;
+    bytes_t     serial, der;
+    cert_list_t chain;
+} issue_result_t;
+pki_code_t issue_request(issue_t *i, pki_arena_t *a, const issue_order_t *in, issue_result_t *out, pki_err_t *err);
+
+/*
+ * Revoke versions of a managed certificate: all unexpired ones, or those named by serial.  reason is a
+ * CRLReason (6: hold; not 0.. see crl_reason_parse; 8 releases from hold).  On return every local worker
+ * answers accordingly and a CRL is on its way.  *changed counts versions whose state changed.
+ * NOT_FOUND for an unknown certificate or serial; CONFLICT for a transition that RFC 5280 5.3.1 does not allow.
+ */
+typedef struct {
+    const char    *managed_id;
+    const bytes_t *serials; /* INTEGER contents octets; count 0: all unexpired */
+    size_t         serial_count;
+    int            reason;
+    int64_t        invalidity_at; /* 0: none */
+    const char    *actor, *request_id;
+} revoke_order_t;
+pki_code_t issue_revoke(issue_t *i, const revoke_order_t *in, size_t *changed, pki_err_t *err);
+
+/* Counters and state for metrics and readiness. */
+typedef struct {
+    uint64_t issued, repeated, rejected, failed, revoked, orphans;
+    bool     reconciled; /* journal and database agree: issuance is open */
+} issue_health_t;
+void issue_health(issue_t *i, issue_health_t *out);
+
+#endif

@@ -1,0 +1,17 @@
+/*
+ * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
+ *
+ * The signer process itself, and the offline look at its journal.
+ */
+#ifndef ORCHESTRATOR_SIGNER_PROCESS_H
+#define ORCHESTRATOR_SIGNER_PROCESS_H
+
+#include "orchestrator/conf.h"
+
+/* Serve requests on fd until it closes or SIGTERM comes; returns the exit status. */
+int signer_process_run(const conf_t *conf, int fd);
+
+/* `chanceryd signer-journal verify`: walk the hash chain, print a summary or the first fault; exit status. */
+int signer_journal_verify(const conf_t *conf);
+
+#endif
