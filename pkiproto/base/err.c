@@ -87,6 +87,7 @@ pki_err_context(pki_err_t *err, const char *fmt, ...)
 {
     char    old[sizeof(err->text)];
     va_list ap;
+    size_t  at, room, len;
     int     n;
 
     if (err == NULL) {
@@ -96,8 +97,15 @@ pki_err_context(pki_err_t *err, const char *fmt, ...)
     va_start(ap, fmt);
     n = vsnprintf(err->text, sizeof(err->text), fmt, ap);
     va_end(ap);
-    if (n >= 0 && (size_t) n < sizeof(err->text)) {
-        snprintf(err->text + n, sizeof(err->text) - (size_t) n, ": %s", old);
+
+    at = n < 0 ? 0 : (size_t) n;
+    if (at + 2 < sizeof(err->text)) {
+        /* What does not fit is cut off. */
+        room = sizeof(err->text) - at - 3;
+        len = strnlen(old, room);
+        memcpy(err->text + at, ": ", 2);
+        memcpy(err->text + at + 2, old, len);
+        err->text[at + 2 + len] = '\0';
     }
     return err->code;
 }

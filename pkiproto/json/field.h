@@ -6,14 +6,17 @@
  * reference manual, and masks secrets.
  *
  * Decoding reports all problems at once, names unknown keys, fills defaults, and copies values to
- * the arena.  An absent optional member keeps its zero value: NULL, 0, false, PKI_TIME_NONE is 0.
+ * the arena (F_SECRET strings to memory that is cleansed with it).  An absent optional member keeps
+ * its zero value: NULL, 0, false, a time of 0; the members of an absent object take their defaults.
+ * null is the same as absent.  Encoding leaves out absent strings, octets and times and objects that
+ * are all zero; numbers, booleans and lists are always there.
  */
 #ifndef PKI_JSON_FIELD_H
 #define PKI_JSON_FIELD_H
 
 #include <jansson.h>
 
-#include "pkiproto/base/arena.h"
+#include "pkiproto/base/buf.h"
 
 typedef struct {
     const char **v; /* count NUL-terminated strings */
@@ -44,6 +47,11 @@ typedef struct {
 #define F_WRITEONLY 0x08u /* decoded, never encoded */
 #define F_NULLABLE  0x10u /* an absent value is encoded as null; otherwise it is left out */
 #define F_RESTART   0x20u /* configuration: a reload does not change it */
+#define F_CARRIED   0x40u /* with F_SECRET: a message between our own processes, encoded in clear */
+
+/* A max of 0: strings have at most FIELD_STR_MAX characters, numbers (with min 0) and octets no bound. */
+#define FIELD_STR_MAX  4096
+#define FIELD_LIST_MAX 10000 /* elements of a list, where max of OBJECTS does not say otherwise */
 
 typedef struct field {
     const char         *name;
@@ -51,7 +59,7 @@ typedef struct field {
     size_t              offset;
     unsigned            flags;
     const char         *def;      /* default, as text; NULL: none */
-    int64_t             min, max; /* INT: value; STR, HEX, BASE64: length of the text; max 0: 4096 characters / no bound */
+    int64_t             min, max; /* INT: value; STR, HEX, BASE64: length of the text; max 0: see below */
     const char *const  *choices;  /* STR, STRS: allowed values, NULL-terminated; NULL: any */
     const struct field *sub;
     size_t              sub_size;
@@ -76,7 +84,7 @@ typedef struct field {
 #define FIELD_END                           { .type = FIELD_T_END }
 /* clang-format on */
 
-/* Every problem found while decoding: a JSON pointer without the leading slash, and what is wrong. */
+/* Every problem found while decoding: the path with dots ("names.0.value"), and what is wrong. */
 typedef struct {
     struct {
         const char *field; /* "ocsp.validity_s" */
@@ -95,7 +103,8 @@ pki_code_t fields_decode(pki_arena_t *a, const field_t *table, const json_t *in,
 
 /*
  * As fields_decode(), but *out keeps the members that are absent in the input: for PATCH and for
- * configuration from several places.  F_REQUIRED and defaults do not apply.
+ * configuration from several places.  F_REQUIRED and defaults do not apply to them; a null puts a
+ * member back to its default.
  */
 pki_code_t fields_merge(pki_arena_t *a, const field_t *table, const json_t *in, void *out,
                         field_problems_t *problems, pki_err_t *err);
@@ -103,13 +112,19 @@ pki_code_t fields_merge(pki_arena_t *a, const field_t *table, const json_t *in, 
 /* A new object, or NULL when out of memory. */
 json_t *fields_encode(const field_t *table, const void *in);
 
-/* One member from text (environment variables, database columns in text form). */
+/*
+ * One member from text (environment variables, database columns in text form), out being the whole
+ * struct.  Booleans in the usual words, times also as decimal seconds, lists of strings separated by
+ * commas or as a JSON array, objects as JSON.
+ */
 pki_code_t field_from_text(pki_arena_t *a, const field_t *f, const char *text, void *out, pki_err_t *err);
 
 /* JSON Schema (as OpenAPI 3.1 has it) of a table.  for_input leaves out F_READONLY, otherwise F_WRITEONLY. */
 json_t *fields_schema(const field_t *table, bool for_input);
 
 /* Parse JSON text strictly: duplicate keys and trailing octets are errors.  Depth and size are bounded. */
+#define JSON_TEXT_MAX  (8u << 20)
+#define JSON_DEPTH_MAX 32u
 pki_code_t json_parse(bytes_t text, json_t **out, pki_err_t *err);
 
 static inline void
