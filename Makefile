@@ -1,0 +1,170 @@
+# Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
+#
+# GNU make.  `make help` lists the targets.  Sources are found by wildcard: a new .c file in a room of the
+# house is built, a new t/unit/**/test_*.c becomes a test program, a new t/e2e/*.t is run by `make test`.
+#
+# BUILD=dir, CC=gcc|clang, SAN=1 (AddressSanitizer and UndefinedBehaviorSanitizer).
+
+BUILD       ?= build
+PREFIX      ?= /usr/local
+DESTDIR     ?=
+VERSION     := 0.1.0
+SHARE_DIR   ?= $(CURDIR)
+ifeq ($(origin CC),default)
+CC          := gcc
+endif
+
+# ---- flags -----------------------------------------------------------------------------------------------------
+
+WARN        := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith -Werror
+CPPFLAGS_   := -D_GNU_SOURCE -I. -I$(BUILD)/gen -I$(shell pg_config --includedir 2>/dev/null || echo /usr/include/postgresql) \
+               -DCHANCERY_VERSION='"$(VERSION)"' -DCHANCERY_SHARE_DIR='"$(SHARE_DIR)"'
+CFLAGS_     := -std=c11 -O2 -g -fPIC -fstack-protector-strong -fno-omit-frame-pointer $(WARN)
+LDFLAGS_    := -pie -Wl,-z,relro,-z,now -Wl,--as-needed
+LIBS        := -lssl -lcrypto -ljansson -lyaml -lpq -lmicrohttpd -llmdb -lseccomp -lpthread
+ifdef SAN
+SAN_FLAGS   := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+CFLAGS_     += -O1 $(SAN_FLAGS)
+LDFLAGS_    += $(SAN_FLAGS)
+else
+CPPFLAGS_   += -D_FORTIFY_SOURCE=2
+endif
+COMPILE      = $(CC) $(CPPFLAGS_) $(CPPFLAGS) $(CFLAGS_) $(CFLAGS) -MMD -MP
+LINK         = $(CC) $(CFLAGS_) $(CFLAGS) $(LDFLAGS_) $(LDFLAGS)
+
+# ---- sources ---------------------------------------------------------------------------------------------------
+
+tree         = $(sort $(shell find $(1) -name '$(2)' -type f 2>/dev/null))
+objs         = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+
+PROTO_SRC   := $(call tree,pkiproto,*.c)
+CORE_SRC    := $(call tree,core,*.c)
+ORCH_SRC    := $(filter-out orchestrator/main.c,$(call tree,orchestrator,*.c))
+MAIN_SRC    := $(wildcard orchestrator/main.c)
+SQL_SRC     := $(sort $(wildcard orchestrator/store/sql/*.sql))
+UNIT_SRC    := $(call tree,t/unit,test_*.c)
+UNIT_HELP   := $(filter-out $(UNIT_SRC),$(call tree,t/unit,*.c))
+TOOL_SRC    := $(sort $(wildcard t/lib/*.c t/bench/*.c))
+MODULE_SRC  := $(sort $(wildcard ngx_module/* config)) $(call tree,pkiproto,*.h)
+
+LIB_PROTO   := $(BUILD)/libpkiproto.a
+LIB_CORE    := $(BUILD)/libcore.a
+LIB_ORCH    := $(BUILD)/liborchestrator.a
+ALL_LIBS    := $(LIB_ORCH) $(LIB_CORE) $(LIB_PROTO)
+GROUP       := -Wl,--start-group $(ALL_LIBS) -Wl,--end-group
+
+GEN_SQL     := $(if $(and $(SQL_SRC),$(wildcard tools/sql2c.awk)),$(BUILD)/gen/sql.inc)
+DAEMON      := $(if $(MAIN_SRC),$(BUILD)/chanceryd)
+MODULE      := $(if $(wildcard tools/build-module),$(BUILD)/ngx_http_pki_module.so)
+UNIT_BIN    := $(patsubst t/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
+TOOL_BIN    := $(patsubst %.c,$(BUILD)/%,$(TOOL_SRC))
+
+# ---- what people ask for ---------------------------------------------------------------------------------------
+
+.DEFAULT_GOAL := help
+.PHONY: help run test unit bench lint asan fuzz clean install build libs unit-build bootstrap FORCE
+.DELETE_ON_ERROR:
+MAKEFLAGS   += --no-builtin-rules
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+bootstrap: ## install the Debian packages that are missing
+	@if [ -x tools/bootstrap ]; then tools/bootstrap; fi
+
+build: libs $(DAEMON) $(MODULE) $(TOOL_BIN) ## build everything but the tests
+
+libs: $(ALL_LIBS)
+
+unit-build: $(UNIT_BIN)
+
+# ---- rules -----------------------------------------------------------------------------------------------------
+
+$(BUILD)/gen/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(subst ','\'',$(COMPILE) / $(LINK))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(COMPILE) / $(LINK))' >$@
+
+$(BUILD)/gen/sql.inc: $(SQL_SRC) tools/sql2c.awk
+	@mkdir -p $(@D)
+	awk -f tools/sql2c.awk $(SQL_SRC) >$@
+
+$(BUILD)/obj/%.o: %.c $(BUILD)/gen/flags | $(GEN_SQL)
+	@mkdir -p $(@D)
+	@echo "  CC   $<"
+	@$(COMPILE) -c -o $@ $<
+
+$(BUILD)/gen/list.%: FORCE
+	@mkdir -p $(@D)
+	@echo '$(LIST)' | cmp -s - $@ || echo '$(LIST)' >$@
+
+$(BUILD)/gen/list.pkiproto:     LIST := $(PROTO_SRC)
+$(BUILD)/gen/list.core:         LIST := $(CORE_SRC)
+$(BUILD)/gen/list.orchestrator: LIST := $(ORCH_SRC)
+
+$(LIB_PROTO): $(call objs,$(PROTO_SRC)) $(BUILD)/gen/list.pkiproto
+$(LIB_CORE):  $(call objs,$(CORE_SRC)) $(BUILD)/gen/list.core
+$(LIB_ORCH):  $(call objs,$(ORCH_SRC)) $(BUILD)/gen/list.orchestrator
+$(ALL_LIBS):
+	@echo "  AR   $@"
+	@rm -f $@ && ar rcs $@ $(filter %.o,$^)
+
+$(BUILD)/chanceryd: $(call objs,$(MAIN_SRC)) $(ALL_LIBS)
+	@echo "  LINK $@"
+	@$(LINK) -o $@ $(filter %.o,$^) $(GROUP) $(LIBS)
+
+$(BUILD)/ngx_http_pki_module.so: $(MODULE_SRC) $(LIB_PROTO) $(wildcard tools/build-module)
+	@echo "  NGX  $@"
+	@BUILD='$(BUILD)' CC='$(CC)' SAN='$(SAN)' SAN_FLAGS='$(SAN_FLAGS)' tools/build-module
+
+$(BUILD)/unit/%: $(BUILD)/obj/t/unit/%.o $(call objs,$(UNIT_HELP)) $(ALL_LIBS)
+	@mkdir -p $(@D)
+	@echo "  LINK $@"
+	@$(LINK) -o $@ $(filter %.o,$^) $(GROUP) -lcriterion $(LIBS)
+
+$(BUILD)/t/%: $(BUILD)/obj/t/%.o $(ALL_LIBS)
+	@mkdir -p $(@D)
+	@echo "  LINK $@"
+	@$(LINK) -o $@ $< $(GROUP) $(LIBS)
+
+.SECONDARY:
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+
+# ---- tests -----------------------------------------------------------------------------------------------------
+
+JOBS        ?= 2
+E2E         := $(sort $(wildcard t/e2e/*.t t/scenario/*.t))
+TESTS       ?= $(UNIT_BIN) $(E2E)
+T           ?= 60
+# Criterion writes TAP on standard output; its chatter stays on standard error of a failing run only.
+PROVE        = BUILD='$(BUILD)' CRITERION_OUTPUTS=tap:- CRITERION_JOBS=1 prove -j$(JOBS) $(PROVE_FLAGS)
+
+unit: build unit-build ## run the unit tests
+	@$(PROVE) $(UNIT_BIN)
+
+test: bootstrap ## run every test (TESTS="..." for some of them)
+	@$(MAKE) --no-print-directory -j$(JOBS) build unit-build
+	@$(PROVE) $(TESTS)
+
+run: bootstrap ## start everything and print the URLs (VAR=, HTTP_PORT=, HTTPS_PORT=)
+	@$(MAKE) --no-print-directory -j$(JOBS) build
+	@BUILD='$(BUILD)' exec tools/run
+
+bench: bootstrap ## measure, and print ratios
+	@$(MAKE) --no-print-directory -j$(JOBS) build
+	@BUILD='$(BUILD)' exec tools/bench
+
+lint: ## style, arrows, banned functions, static analysis
+	@BUILD='$(BUILD)' tools/lint
+
+asan: bootstrap ## the same tests with AddressSanitizer and UndefinedBehaviorSanitizer
+	@BUILD='$(BUILD)/asan' JOBS='$(JOBS)' tools/asan
+
+fuzz: bootstrap ## run every fuzzer for T=60 seconds
+	@BUILD='$(BUILD)/fuzz' T='$(T)' tools/fuzz
+
+clean: ## remove what was built
+	rm -rf $(BUILD)
+
+install: ## install below DESTDIR and PREFIX
+	@$(MAKE) --no-print-directory BUILD='$(BUILD)/install' SHARE_DIR='$(PREFIX)/share/chancery' build
+	@BUILD='$(BUILD)/install' PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' tools/install
