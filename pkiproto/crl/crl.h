@@ -34,10 +34,15 @@ typedef struct crl crl_t;
 
 crl_t     *crl_new(void); /* NULL when out of memory */
 void       crl_free(crl_t *crl);
+/* INVALID: an invalidity date after the revocation.  That no serial comes twice is the caller's to see to. */
 pki_code_t crl_add(crl_t *crl, const crl_entry_t *entry, pki_err_t *err);
 size_t     crl_count(const crl_t *crl);
 
-/* Encode the header around the entries.  The slices of *t need live only during the call. */
+/*
+ * Encode the header around the entries.  The slices of *t need live only during the call.  INVALID when
+ * an entry was revoked after this_update, or when removeFromCRL is in a list that is not a delta.  May be
+ * called again; no entry may be added after it.
+ */
 pki_code_t crl_seal(crl_t *crl, const crl_template_t *t, pki_err_t *err);
 
 /* Digest of the whole TBSCertList with the template's digest algorithm (refused for Ed25519: no digest). */
@@ -52,11 +57,12 @@ size_t     crl_tbs_size(const crl_t *crl);
 /* Reading one, for checks before publication and for tests; entries are visited in place. */
 typedef struct {
     bytes_t tbs, issuer, algorithm, signature, akid, number;
+    bytes_t idp, base_number; /* both are critical in a CRL that has them; absent otherwise */
     int64_t this_update, next_update;
     bytes_t entries; /* contents of revokedCertificates; absent when the field is */
 } crl_view_t;
 pki_code_t crl_parse(bytes_t der, crl_view_t *out, pki_err_t *err);
-pki_code_t crl_entry_next(bytes_t *entries, crl_entry_t *out, pki_err_t *err); /* out->serial.p NULL at the end */
+pki_code_t crl_entry_next(bytes_t *entries, crl_entry_t *out, pki_err_t *err); /* serial.p NULL at the end */
 
 /* CRLReason by name as the API spells it ("keyCompromise", ...); -1 for an unknown one. */
 int         crl_reason_parse(const char *name);

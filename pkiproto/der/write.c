@@ -5,8 +5,6 @@
  */
 #include "pkiproto/der/write.h"
 
-#include <stdio.h>
-
 #include "pkiproto/base/text.h"
 
 size_t
@@ -129,22 +127,36 @@ der_put_named_bits(pki_buf_t *b, uint16_t bits)
     der_put(b, DER_BIT_STRING, bytes_of(octets, len));
 }
 
+static uint8_t *
+put_two_digits(uint8_t *p, int v)
+{
+    p[0] = (uint8_t) ('0' + v / 10);
+    p[1] = (uint8_t) ('0' + v % 10);
+    return p + 2;
+}
+
+/* No printf: a CRL has millions of these. */
 static void
 der_put_civil(pki_buf_t *b, int64_t t, bool generalized)
 {
     civil_t c = civil_of(t);
-    char    text[32];
-    int     n = generalized
-                    ? snprintf(text, sizeof(text), "%04d%02d%02d%02d%02d%02dZ", c.year, c.month, c.day, c.hour,
-                               c.minute, c.second)
-                    : snprintf(text, sizeof(text), "%02d%02d%02d%02d%02d%02dZ", c.year % 100, c.month, c.day,
-                               c.hour, c.minute, c.second);
+    uint8_t text[15], *p = text;
 
-    if (c.year < 0 || c.year > 9999 || n < 0 || (size_t) n >= sizeof(text)) {
+    if (c.year < 0 || c.year > 9999) {
         b->failed = true;
         return;
     }
-    der_put(b, generalized ? DER_GENERALIZED_TIME : DER_UTC_TIME, bytes_of(text, (size_t) n));
+    if (generalized) {
+        p = put_two_digits(p, c.year / 100);
+    }
+    p = put_two_digits(p, c.year % 100);
+    p = put_two_digits(p, c.month);
+    p = put_two_digits(p, c.day);
+    p = put_two_digits(p, c.hour);
+    p = put_two_digits(p, c.minute);
+    p = put_two_digits(p, c.second);
+    *p++ = 'Z';
+    der_put(b, generalized ? DER_GENERALIZED_TIME : DER_UTC_TIME, bytes_of(text, (size_t) (p - text)));
 }
 
 void

@@ -81,8 +81,8 @@ record_begin(record_t *r, bytes_t in, const char *what, pki_err_t *err)
         return pki_fail(err, PKI_E_PARSE, NULL, "%s record is empty", what);
     }
     if (version != RECORD_VERSION) {
-        return pki_fail(err, PKI_E_UNSUPPORTED, NULL, "%s record has version %u, not %u", what, (unsigned) version,
-                        RECORD_VERSION);
+        return pki_fail(err, PKI_E_UNSUPPORTED, NULL, "%s record has version %u, not %u", what,
+                        (unsigned) version, RECORD_VERSION);
     }
     return PKI_OK;
 }
@@ -91,7 +91,8 @@ static pki_code_t
 record_end(const record_t *r, const char *what, pki_err_t *err)
 {
     if (r->bad) {
-        return pki_fail(err, PKI_E_PARSE, NULL, "%s record is too short or holds a value that cannot be", what);
+        return pki_fail(err, PKI_E_PARSE, NULL, "%s record is too short or holds a value that cannot be",
+                        what);
     }
     if (r->in.len != 0) {
         return pki_fail(err, PKI_E_PARSE, NULL, "%s record has %zu octets too many", what, r->in.len);
@@ -145,7 +146,8 @@ check_slices(const bytes_t *v, size_t count, size_t max, const char *what, pki_e
     }
     for (size_t i = 0; i < count; i++) {
         if (v[i].len == 0 || v[i].len > CERT_MAX) {
-            return pki_fail(err, PKI_E_INVALID, NULL, "%s: %zu octets, not 1 to %d", what, v[i].len, CERT_MAX);
+            return pki_fail(err, PKI_E_INVALID, NULL, "%s: %zu octets, not 1 to %d", what, v[i].len,
+                            CERT_MAX);
         }
     }
     return PKI_OK;

@@ -117,7 +117,8 @@ parse_acceptable(bytes_t value, ocsp_request_t *out, pki_err_t *err)
         basic = basic || bytes_eq(oid, BYTES_LIT(OID_BASIC));
     }
     return basic ? PKI_OK
-                 : pki_fail(err, PKI_E_UNSUPPORTED, "RFC 6960 4.4.3", "the client does not accept id-pkix-ocsp-basic");
+                 : pki_fail(err, PKI_E_UNSUPPORTED, "RFC 6960 4.4.3",
+                            "the client does not accept id-pkix-ocsp-basic");
 }
 
 /* RFC 6960 4.4.7.1: the outline only; what the algorithms are is for the responder's key to say. */
@@ -157,9 +158,10 @@ static const extension_row_t request_extensions[] = {
 };
 
 static const extension_row_t single_extensions[] = {
-    { BYTES_LIT("\x2b\x06\x01\x05\x05\x07\x30\x01\x02"), parse_ignored }, /* a nonce belongs to the request */
-    { BYTES_LIT("\x2b\x06\x01\x05\x05\x07\x30\x01\x07"), parse_ignored }, /* ServiceLocator: we do not forward */
-    { BYTES_NONE, NULL },
+    {BYTES_LIT("\x2b\x06\x01\x05\x05\x07\x30\x01\x02"), parse_ignored}, /* a nonce belongs to the request */
+    {BYTES_LIT("\x2b\x06\x01\x05\x05\x07\x30\x01\x07"),
+     parse_ignored}, /* ServiceLocator: we do not forward */
+    {BYTES_NONE, NULL},
 };
 
 static pki_code_t
@@ -318,7 +320,8 @@ ocsp_request_parse(bytes_t der, ocsp_request_t *out, pki_err_t *err)
     out->is_signed = false;
 
     if (der.len > OCSP_REQUEST_MAX) {
-        return pki_fail(err, PKI_E_PARSE, NULL, "request of %zu octets, at most %d", der.len, OCSP_REQUEST_MAX);
+        return pki_fail(err, PKI_E_PARSE, NULL, "request of %zu octets, at most %d", der.len,
+                        OCSP_REQUEST_MAX);
     }
     PKI_TRY(der_take(&der, DER_SEQUENCE, "OCSPRequest", &request, err));
     PKI_TRY(der_end(der, "OCSPRequest", err));

@@ -45,7 +45,11 @@ typedef struct {
     int64_t            this_update, next_update;
 } ocsp_single_t;
 
-/* The whole ResponseData; nonce is the request's extnValue contents, absent: no nonce. */
+/*
+ * The whole ResponseData; nonce is the request's extnValue contents, absent: no nonce.  INVALID unless
+ * this_update <= produced_at, this_update < next_update <= r->not_after (clamp it before), and the reason is
+ * one of RFC 5280 5.3.1 but removeFromCRL.
+ */
 pki_code_t ocsp_tbs_build(const ocsp_responder_t *r, const ocsp_single_t *singles, size_t count,
                           int64_t produced_at, bytes_t nonce, pki_buf_t *out, pki_err_t *err);
 
