@@ -70,7 +70,10 @@ help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 bootstrap: ## install the Debian packages that are missing
-	@if [ -x tools/bootstrap ]; then tools/bootstrap; fi
+	@tools/bootstrap run
+
+bootstrap-%:
+	@tools/bootstrap $*
 
 build: libs $(DAEMON) $(MODULE) $(TOOL_BIN) ## build everything but the tests
 
@@ -141,7 +144,7 @@ PROVE        = BUILD='$(BUILD)' CRITERION_OUTPUTS=tap:- CRITERION_JOBS=1 prove -
 unit: build unit-build ## run the unit tests
 	@$(PROVE) $(UNIT_BIN)
 
-test: bootstrap ## run every test (TESTS="..." for some of them)
+test: bootstrap-test ## run every test (TESTS="..." for some of them)
 	@$(MAKE) --no-print-directory -j$(JOBS) build unit-build
 	@$(PROVE) $(TESTS)
 
@@ -149,17 +152,17 @@ run: bootstrap ## start everything and print the URLs (VAR=, HTTP_PORT=, HTTPS_P
 	@$(MAKE) --no-print-directory -j$(JOBS) build
 	@BUILD='$(BUILD)' exec tools/run
 
-bench: bootstrap ## measure, and print ratios
+bench: bootstrap-test ## measure, and print ratios
 	@$(MAKE) --no-print-directory -j$(JOBS) build
 	@BUILD='$(BUILD)' exec tools/bench
 
 lint: ## style, arrows, banned functions, static analysis
 	@BUILD='$(BUILD)' tools/lint
 
-asan: bootstrap ## the same tests with AddressSanitizer and UndefinedBehaviorSanitizer
+asan: bootstrap-test ## the same tests with AddressSanitizer and UndefinedBehaviorSanitizer
 	@BUILD='$(BUILD)/asan' JOBS='$(JOBS)' tools/asan
 
-fuzz: bootstrap ## run every fuzzer for T=60 seconds
+fuzz: bootstrap-quality ## run every fuzzer for T=60 seconds
 	@BUILD='$(BUILD)/fuzz' T='$(T)' tools/fuzz
 
 clean: ## remove what was built
