@@ -1,0 +1,120 @@
+/*
+ * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
+ *
+ * Managed certificates and their versions: what the issuance path asks and writes.  Serials are INTEGER
+ * contents octets everywhere.  Everything that is returned lives in the arena.
+ */
+#ifndef ORCHESTRATOR_STORE_CERT_H
+#define ORCHESTRATOR_STORE_CERT_H
+
+#include "orchestrator/store/audit.h"
+
+typedef struct {
+    int64_t     no;
+    const char *id, *name, *source; /* "mc-..", unique name, "API" or "EST" */
+    const char *profile_id, *issuer_id;
+    int64_t     issuer_no;
+    const char *est_label_id, *owner, *common_name; /* NULL: none */
+    const char *subject;     /* RFC 4514 */
+    bytes_t     subject_der;
+    str_list_t  sans;        /* as general_name_print() has them */
+    const char *status;      /* "Active", "Revoked", "Expired" */
+    int64_t     expires_at;
+    bytes_t     last_serial;
+    int64_t     revoked_at;  /* 0: not revoked */
+    int64_t     revocation_reason; /* CRLReason, when revoked */
+    int64_t     created_at, updated_at;
+} managed_row_t;
+
+typedef struct {
+    int64_t     issuer_no;
+    const char *issuer_id;
+    bytes_t     serial, der;  /* der: the TBSCertificate of an orphan */
+    bool        orphan;
+    const char *managed_id;   /* NULL: responder certificate or orphan */
+    bytes_t     spki_sha256, fingerprint;
+    int64_t     not_before, not_after, issued_at;
+    const char *state;        /* "good", "revoked", "hold", "released" */
+    int64_t     reason;       /* -1: none */
+    int64_t     revoked_at, invalidity_at;
+} version_row_t;
+
+/*
+ * Before a signature, in one statement: what was issued for this transaction key, whether the managed
+ * certificate
+ * is there, and what is known of the certificate that the client presents (re-enrolment).
+ */
+typedef struct {
+    bytes_t     transaction_key;
+    int64_t     window_s;         /* older keys do not count */
+    const char *managed_id;
+    uint32_t    presented_issuer_no;
+    bytes_t     presented_serial; /* absent: nothing presented */
+} cert_prior_ask_t;
+
+typedef struct {
+    bool        repeated;         /* the key was used: the certificate is below */
+    uint32_t    issuer_no;
+    bytes_t     serial, der;
+    const char *repeated_id;      /* managed certificate of the repeated one */
+    const char *managed_status;   /* "Active", "Revoked", "Expired"; NULL: there is none yet */
+    const char *managed_name;
+    bool        presented_known;  /* we issued it, and not as an orphan */
+    const char *presented_id;     /* its managed certificate; NULL: none */
+    bytes_t     presented_fingerprint;
+    const char *presented_state;  /* "good", "revoked", "hold", "released" */
+    int64_t     presented_not_after;
+    /* when the next version of its managed certificate was issued; 0: it is the newest */
+    int64_t     superseded_at;
+} cert_prior_t;
+pki_code_t cert_prior(db_t *db, pki_arena_t *a, const cert_prior_ask_t *in, cert_prior_t *out,
+                      pki_err_t *err);
+
+/*
+ * Record a certificate: managed certificate (made, or brought up to date by id), version, transaction key,
+ * audit row and change feed row in one statement, durable on return.  *won is false, and nothing was written,
+ * when another call with the same transaction key came first: ask cert_prior() for its certificate; ours is
+ * then an orphan (journal_orphans()).  CONFLICT when another managed certificate has the name.
+ */
+typedef struct {
+    managed_row_t managed; /* its members up to sans, but not no and issuer_id */
+    bytes_t       serial, der, spki_sha256, fingerprint;
+    int64_t       not_before, not_after;
+    bytes_t       transaction_key; /* absent: no idempotency */
+    int64_t       window_s;
+    audit_t       audit;
+} cert_record_t;
+pki_code_t cert_record(db_t *db, const cert_record_t *in, bool *won, pki_err_t *err);
+
+/* "mc-" and 20 hexadecimal digits of SHA-256 over source, label id and subject: one per label and subject. */
+#define CERT_MANAGED_ID_LEN 23
+void cert_managed_id(const char *source, const char *label_id, bytes_t subject_der,
+                     char out[CERT_MANAGED_ID_LEN + 1]);
+
+/*
+ * A unique name of bounded length for a certificate that nobody named: "LABEL/CN/0123456789ab";
+ * NULL: out of memory.
+ */
+char *cert_managed_name(pki_arena_t *a, const char *label, const char *common_name, const char *managed_id);
+
+/* NOT_FOUND for an unknown one. */
+pki_code_t cert_find(db_t *db, pki_arena_t *a, const char *managed_id, managed_row_t *out, pki_err_t *err);
+pki_code_t cert_find_name(db_t *db, pki_arena_t *a, const char *name, managed_row_t *out, pki_err_t *err);
+/* By serial, in any issuer (CERT_ANY_ISSUER; the newest) or in one. */
+#define CERT_ANY_ISSUER 0u
+pki_code_t cert_version_find(db_t *db, pki_arena_t *a, uint32_t issuer_no, bytes_t serial,
+                             version_row_t *out, pki_err_t *err);
+/* Newest first, at most max. */
+pki_code_t cert_versions(db_t *db, pki_arena_t *a, const char *managed_id, size_t max, version_row_t **out,
+                         size_t *count, pki_err_t *err);
+
+/*
+ * For metrics: managed certificates by status, and certificates ever issued (estimated by the
+ * planner's statistics).
+ */
+typedef struct {
+    int64_t active, expired, revoked, versions;
+} cert_counts_t;
+pki_code_t cert_counts(db_t *db, cert_counts_t *out, pki_err_t *err);
+
+#endif

@@ -1,0 +1,35 @@
+/*
+ * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
+ *
+ * Delegated OCSP responder certificates, by issuer and generation.
+ */
+#ifndef ORCHESTRATOR_STORE_RESPONDER_H
+#define ORCHESTRATOR_STORE_RESPONDER_H
+
+#include "orchestrator/store/audit.h"
+
+typedef struct {
+    int64_t     issuer_no, generation;
+    bytes_t     der;
+    const char *key_file; /* name inside the edge's responder folder */
+    int64_t     not_before, not_after;
+} responder_row_t;
+
+/* The newest generation of each issuer. */
+pki_code_t responder_list(db_t *db, pki_arena_t *a, responder_row_t **out, size_t *count, pki_err_t *err);
+/* NOT_FOUND: none yet */
+pki_code_t responder_find(db_t *db, pki_arena_t *a, uint32_t issuer_no, responder_row_t *out, pki_err_t *err);
+
+/*
+ * Record a new one: the row (its generation is chosen here and returned), the certificate among all issued
+ * ones,
+ * change feed and audit, in one transaction.
+ */
+typedef struct {
+    responder_row_t row; /* generation ignored */
+    bytes_t         serial, spki_sha256, fingerprint;
+} responder_new_t;
+pki_code_t responder_insert(db_t *db, const responder_new_t *in, const audit_t *audit, int64_t *generation,
+                            pki_err_t *err);
+
+#endif
