@@ -195,7 +195,8 @@ Test(record, responder_round_trips)
 
 Test(record, crl_round_trips)
 {
-    edge_crl_t in = { BYTES_LIT("9-full-12.crl"), bytes_of(octets, 3), bytes_of(octets, 32), 100, 200, 1ull << 33 };
+    edge_crl_t in = {
+        BYTES_LIT("9-full-12.crl"), bytes_of(octets, 3), bytes_of(octets, 32), 100, 200, 1ull << 33};
     edge_crl_t out;
     pki_buf_t  b = buffer();
 
@@ -208,8 +209,8 @@ Test(record, crl_round_trips)
 
 Test(record, file_names_stay_in_their_folder)
 {
-    static const bytes_t bad[] = { BYTES_LIT("../key.pem"), BYTES_LIT("a/b"), BYTES_LIT(".hidden"), BYTES_LIT(""),
-                                   BYTES_LIT("a\0b") };
+    static const bytes_t bad[] = {BYTES_LIT("../key.pem"), BYTES_LIT("a/b"), BYTES_LIT(".hidden"),
+                                  BYTES_LIT(""), BYTES_LIT("a\0b")};
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         edge_crl_t       crl = { bad[i], bytes_of(octets, 3), bytes_of(octets, 32), 100, 200, 1 };
@@ -233,8 +234,8 @@ Test(record, reading_refuses_a_file_name_that_leads_elsewhere)
 
 Test(record, est_label_round_trips)
 {
-    edge_est_label_t in = { .label = BYTES_LIT("devices"), .issuer_no = 4, .wrap = 64, .auth_certificate = true,
-                            .trust_len = 3 };
+    edge_est_label_t in = {
+        .label = BYTES_LIT("devices"), .issuer_no = 4, .wrap = 64, .auth_certificate = true, .trust_len = 3};
     edge_est_label_t out;
     pki_buf_t        b = buffer();
 
