@@ -1,0 +1,88 @@
+# Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
+"""A private PostgreSQL cluster: below VAR, on a unix socket that only its own user can reach, durable."""
+
+import glob
+import os
+import re
+import shutil
+import signal
+
+from .process import Child, run, until
+from .say import Failure, line
+
+FIXED = {
+    'listen_addresses': '',
+    'unix_socket_permissions': '0700',
+    'logging_collector': 'off',
+    'fsync': 'on',
+    'synchronous_commit': 'on',
+    'max_connections': '100',
+    'shared_buffers': '128MB',
+    'log_min_messages': 'warning',
+    'log_line_prefix': '%m [%p] ',
+}
+
+
+class Postgres:
+    def __init__(self, places):
+        self.places = places
+        self.data = places.path('pg')
+        self.sockets = places.path('run/pg')
+        self.bin = self._find()
+        argv = [self.bin + '/postgres', '-D', self.data]
+        for name, value in {**FIXED, 'unix_socket_directories': self.sockets}.items():
+            argv += ['-c', '%s=%s' % (name, value)]
+        self.child = Child(places, 'postgres', argv, user=places.user, stop=(signal.SIGINT, 30), death=signal.SIGINT)
+
+    def url(self):
+        return "host='%s' dbname=chancery user=chancery" % self.sockets.replace("'", "\\'")
+
+    def _find(self):
+        """The programs of the cluster's own version, or the newest."""
+        try:
+            with open(os.path.join(self.data, 'PG_VERSION')) as file:
+                wanted = file.read().strip()
+        except OSError:
+            wanted = '*'
+        found = glob.glob('/usr/lib/postgresql/%s/bin/postgres' % wanted)
+        if not found:
+            raise Failure('PostgreSQL %s is not installed' % wanted.replace('*', ''), hint='run tools/bootstrap')
+        return os.path.dirname(max(found, key=lambda path: int(re.search(r'/(\d+)/bin', path).group(1))))
+
+    def start(self):
+        if not os.path.exists(os.path.join(self.data, 'PG_VERSION')):
+            self._make()
+        self.child.start()
+        until('PostgreSQL accepts connections', 60, self.child, self._answers)
+        if self._psql('postgres', "SELECT 1 FROM pg_database WHERE datname = 'chancery'").strip() != '1':
+            self._psql('postgres', "SELECT 'CREATE ROLE chancery LOGIN' WHERE NOT EXISTS "
+                                   "(SELECT FROM pg_roles WHERE rolname = 'chancery') \\gexec")
+            self._psql('postgres', 'CREATE DATABASE chancery OWNER chancery')
+
+    def _make(self):
+        """Made aside and moved into place whole, so that an interrupted start leaves nothing half made."""
+        line('making a PostgreSQL cluster')
+        aside = self.data + '.new'
+        shutil.rmtree(aside, ignore_errors=True)
+        os.mkdir(aside, 0o700)
+        self.places.own(aside, self.places.user, None)
+        run(self.places, 'making the PostgreSQL cluster',
+            [self.bin + '/initdb', '-D', aside, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C.UTF-8',
+             '--no-instructions'], user=self.places.user)
+        hba = os.path.join(aside, 'pg_hba.conf')
+        with open(hba, 'w') as file:
+            file.write('# Only a unix socket, in a folder that only this user may enter.\nlocal all all trust\n')
+        os.rename(aside, self.data)
+
+    def _answers(self):
+        try:
+            run(self.places, 'pg_isready', [self.bin + '/pg_isready', '-q', '-h', self.sockets, '-U', 'postgres', '-d',
+                                          'postgres'], user=self.places.user)
+            return True
+        except Failure:
+            return False
+
+    def _psql(self, database, sql):
+        return run(self.places, 'setting up the database',
+                   [self.bin + '/psql', '-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', '-h', self.sockets, '-U',
+                    'postgres', '-d', database], user=self.places.user, log=self.child.log, feed=sql + '\n')
