@@ -58,7 +58,7 @@ pki_code_t cert_parse(pki_arena_t *a, bytes_t der, cert_t *out, pki_err_t *err);
 /* The signature verifies with issuer's key, names and key identifiers chain, issuer may sign certificates. */
 pki_code_t cert_check_issued_by(const cert_t *cert, const cert_t *issuer, pki_err_t *err);
 
-/* What an issuing CA certificate must be: CA:TRUE, keyCertSign (and cRLSign when can_crl is wanted), SKI. */
+/* What an issuing CA certificate must be: v3, CA:TRUE, keyCertSign and cRLSign, a subject, an SKI. */
 pki_code_t cert_check_ca(const cert_t *cert, pki_err_t *err);
 
 /* One or more PEM certificates, or one DER, to DER slices in the arena. */

@@ -29,7 +29,9 @@ typedef struct {
 /*
  * Parse and check a SubjectPublicKeyInfo (whole element).  Refuses with PKI_E_KEY: other algorithms,
  * unknown or explicit curves, missing or wrong parameters, RSA under min_rsa_bits (2048) or over 4096 bits,
- * even moduli, exponents that are even, 1, or over 2^32, EC points not on the curve or compressed.
+ * even moduli, exponents that are even, 1, or over 2^32, EC points that are compressed or of another length.
+ * Whether a point is on its curve costs arithmetic and is found out by pki_key_evp(), and so by
+ * pki_signature_check() and csr_check(), which always refuse one that is not.
  */
 pki_code_t pki_key_parse(bytes_t spki, pki_key_t *out, pki_err_t *err);
 
@@ -39,8 +41,11 @@ const char *pki_key_name(const pki_key_t *key, char out[16]);
 /* The same names parsed for key generation: kind and bits ("rsa-2048".."rsa-4096" in steps of 1024 bits). */
 bool pki_key_name_parse(const char *name, pki_key_kind_t *kind, unsigned *bits);
 
-/* Key identifier: SHA-1 of the BIT STRING contents (RFC 5280 4.2.1.2 method 1; RFC 6960 KeyHash). */
-void pki_key_id(const pki_key_t *key, uint8_t out[20]);
+/*
+ * Key identifier: SHA-1 of the BIT STRING contents (RFC 5280 4.2.1.2 method 1; RFC 6960 KeyHash).
+ * false, and zeroes, when out of memory.
+ */
+bool pki_key_id(const pki_key_t *key, uint8_t out[20]);
 
 /* An EVP_PKEY for verification, owned by the caller. */
 pki_code_t pki_key_evp(const pki_key_t *key, EVP_PKEY **out, pki_err_t *err);

@@ -49,8 +49,17 @@ typedef struct {
 
 #define GENERAL_NAMES_MAX 100
 
-/* Parse the contents of extnValue of subjectAltName (whole SEQUENCE).  Empty, over-long, NUL, control: error. */
+/*
+ * Parse the contents of extnValue of subjectAltName (whole SEQUENCE).  Empty, over-long, NUL, control,
+ * an IP address of another length: error.
+ */
 pki_code_t general_names_parse(pki_arena_t *a, bytes_t san, general_names_t *out, pki_err_t *err);
+
+/*
+ * What a name that is asked for has to be beyond that: a host name of letters, digits and hyphens (and
+ * underscores) with at most a whole leftmost label "*", one "@", a URI with a scheme.
+ */
+pki_code_t general_name_check(const general_name_t *name, pki_err_t *err);
 
 /* "dns:host.example", "ip:192.0.2.1", "email:..", "uri:..", "dirname:..." ; others "other:hex". */
 pki_code_t general_name_print(pki_arena_t *a, const general_name_t *name, const char **out, pki_err_t *err);

@@ -1,0 +1,375 @@
+/*
+ * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
+ *
+ * Public keys and signature algorithms.  RFC 3279 2.3.1 and RFC 4055 (RSA), RFC 5480 (elliptic
+ * curves), RFC 8410 (Ed25519).  Octets are compared with the one right encoding of each algorithm;
+ * OpenSSL is asked only where there is mathematics to do.
+ */
+#include "pkiproto/x509/key.h"
+
+#include <stdio.h>
+
+#include <openssl/core_names.h>
+#include <openssl/param_build.h>
+
+#include "pkiproto/base/ossl.h"
+#include "pkiproto/der/read.h"
+
+#define OCTETS(s) { (const uint8_t *) (s), sizeof(s) - 1 }
+
+#define OID_RSA     "\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01"
+#define OID_EC      "\x06\x07\x2a\x86\x48\xce\x3d\x02\x01"
+#define OID_P256    "\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07"
+#define OID_P384    "\x06\x05\x2b\x81\x04\x00\x22"
+#define OID_ED25519 "\x06\x03\x2b\x65\x70"
+
+/* The SubjectPublicKeyInfo algorithm of each kind, the length of its key, and what it signs with. */
+typedef struct {
+    pki_key_kind_t kind;
+    unsigned       bits;
+    size_t         key_len; /* 0: see rsa_key_check() */
+    bytes_t        identifier;
+    const char    *name, *type, *group; /* ours, then OpenSSL's */
+    pki_sigalg_t   sigalg;
+} kind_row_t;
+
+static const kind_row_t kind_rows[] = {
+    { PKI_KEY_RSA, 0, 0, OCTETS("\x30\x0d" OID_RSA "\x05\x00"), "rsa", "RSA", NULL,
+      { OCTETS("\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b\x05\x00"), "SHA256", 32 } },
+    { PKI_KEY_P256, 256, 65, OCTETS("\x30\x13" OID_EC OID_P256), "p-256", "EC", "P-256",
+      { OCTETS("\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02"), "SHA256", 32 } },
+    { PKI_KEY_P384, 384, 97, OCTETS("\x30\x10" OID_EC OID_P384), "p-384", "EC", "P-384",
+      { OCTETS("\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x03"), "SHA384", 48 } },
+    { PKI_KEY_ED25519, 256, 32, OCTETS("\x30\x05" OID_ED25519), "ed25519", "ED25519", NULL,
+      { OCTETS("\x30\x05" OID_ED25519), NULL, 0 } },
+};
+
+#define KIND_COUNT (sizeof(kind_rows) / sizeof(kind_rows[0]))
+
+static const kind_row_t *
+kind_row(pki_key_kind_t kind)
+{
+    for (size_t i = 0; i < KIND_COUNT; i++) {
+        if (kind_rows[i].kind == kind) {
+            return &kind_rows[i];
+        }
+    }
+    return NULL;
+}
+
+static bool
+starts_with(bytes_t in, bytes_t prefix)
+{
+    return in.len >= prefix.len && memcmp(in.p, prefix.p, prefix.len) == 0;
+}
+
+/* Why an AlgorithmIdentifier (contents) is none of ours. */
+static pki_code_t
+algorithm_refuse(bytes_t in, pki_err_t *err)
+{
+    static const bytes_t rsa = OCTETS(OID_RSA), ec = OCTETS(OID_EC), ed = OCTETS(OID_ED25519);
+
+    if (starts_with(in, rsa)) {
+        return pki_fail(err, PKI_E_KEY, "RFC 3279 2.3.1", "the parameters of an RSA key are not NULL");
+    }
+    if (starts_with(in, ec)) {
+        in = bytes_of(in.p + ec.len, in.len - ec.len);
+        return der_peek(in, DER_OID)
+                   ? pki_fail(err, PKI_E_KEY, "RFC 5480 2.1.1.1", "the curve is neither P-256 nor P-384")
+                   : pki_fail(err, PKI_E_KEY, "RFC 5480 2.1.1", "the curve is not given by its name");
+    }
+    if (starts_with(in, ed)) {
+        return pki_fail(err, PKI_E_KEY, "RFC 8410 3", "an Ed25519 key has parameters");
+    }
+    return pki_fail(err, PKI_E_KEY, "RFC 5280 4.1.2.7", "the key is not RSA, P-256, P-384 or Ed25519");
+}
+
+static pki_code_t
+rsa_numbers(bytes_t key, bytes_t *n, uint64_t *e, pki_err_t *err)
+{
+    bytes_t seq;
+
+    PKI_TRY(der_take(&key, DER_SEQUENCE, "RSAPublicKey", &seq, err));
+    PKI_TRY(der_end(key, "RSAPublicKey", err));
+    PKI_TRY(der_take_integer(&seq, "modulus", n, err));
+    PKI_TRY(der_take_uint(&seq, "publicExponent", UINT32_MAX, e, err));
+    return der_end(seq, "publicExponent", err);
+}
+
+static pki_code_t
+rsa_key_check(bytes_t key, unsigned *bits, pki_err_t *err)
+{
+    bytes_t  n;
+    uint64_t e;
+
+    if (rsa_numbers(key, &n, &e, err) != PKI_OK) {
+        if (err != NULL) {
+            err->code = PKI_E_KEY;
+        }
+        return PKI_E_KEY;
+    }
+    if (n.p[0] >= 0x80) {
+        return pki_fail(err, PKI_E_KEY, "RFC 8017 A.1.1", "the RSA modulus is negative");
+    }
+    if (n.p[0] == 0 && n.len > 1) {
+        n = bytes_of(n.p + 1, n.len - 1);
+    }
+    *bits = n.len > 1024 ? 8192 : (unsigned) n.len * 8;
+    for (uint8_t top = n.p[0]; *bits != 0 && top < 0x80; top = (uint8_t) (top << 1 | 1)) {
+        --*bits;
+    }
+    if (*bits < 2048 || *bits > 4096) {
+        return pki_fail(err, PKI_E_KEY, NULL, "the RSA modulus has %u bits, not 2048 to 4096", *bits);
+    }
+    if ((n.p[n.len - 1] & 1) == 0) {
+        return pki_fail(err, PKI_E_KEY, "RFC 8017 3.1", "the RSA modulus is even");
+    }
+    if (e < 3 || e % 2 == 0) {
+        return pki_fail(err, PKI_E_KEY, "RFC 8017 3.1", "the RSA exponent is %s", e == 1 ? "1" : "even");
+    }
+    return PKI_OK;
+}
+
+static pki_code_t
+key_octets_check(const kind_row_t *row, pki_key_t *key, pki_err_t *err)
+{
+    key->bits = row->bits;
+    if (row->kind == PKI_KEY_RSA) {
+        return rsa_key_check(key->key, &key->bits, err);
+    }
+    if (row->group != NULL && (key->key.len == 0 || key->key.p[0] != 0x04)) {
+        return pki_fail(err, PKI_E_KEY, "RFC 5480 2.2", "the point is not in uncompressed form");
+    }
+    if (key->key.len != row->key_len) {
+        return pki_fail(err, PKI_E_KEY, "RFC 5280 4.1.2.7", "a %s key of %zu octets, not %zu", row->name,
+                        key->key.len, row->key_len);
+    }
+    return PKI_OK;
+}
+
+pki_code_t
+pki_key_parse(bytes_t spki, pki_key_t *out, pki_err_t *err)
+{
+    bytes_t seq, algorithm, inner, rest = spki;
+
+    *out = (pki_key_t){ .spki = spki };
+    PKI_TRY(der_take(&rest, DER_SEQUENCE, "subjectPublicKeyInfo", &seq, err));
+    PKI_TRY(der_end(rest, "subjectPublicKeyInfo", err));
+    PKI_TRY(der_take_whole(&seq, DER_SEQUENCE, "key algorithm", &algorithm, err));
+    PKI_TRY(der_take_bits(&seq, "subjectPublicKey", &out->key, err));
+    PKI_TRY(der_end(seq, "subjectPublicKey", err));
+
+    for (size_t i = 0; i < KIND_COUNT; i++) {
+        if (bytes_eq(algorithm, kind_rows[i].identifier)) {
+            out->kind = kind_rows[i].kind;
+            return key_octets_check(&kind_rows[i], out, err);
+        }
+    }
+    PKI_TRY(der_take(&algorithm, DER_SEQUENCE, "key algorithm", &inner, err));
+    return algorithm_refuse(inner, err);
+}
+
+const char *
+pki_key_name(const pki_key_t *key, char out[16])
+{
+    const kind_row_t *row = kind_row(key->kind);
+
+    if (key->kind == PKI_KEY_RSA) {
+        snprintf(out, 16, "rsa-%u", key->bits % 100000);
+    } else {
+        snprintf(out, 16, "%s", row != NULL ? row->name : "none");
+    }
+    return out;
+}
+
+bool
+pki_key_name_parse(const char *name, pki_key_kind_t *kind, unsigned *bits)
+{
+    static const struct {
+        const char    *name;
+        pki_key_kind_t kind;
+        unsigned       bits;
+    } names[] = {
+        { "rsa-2048", PKI_KEY_RSA, 2048 }, { "rsa-3072", PKI_KEY_RSA, 3072 },
+        { "rsa-4096", PKI_KEY_RSA, 4096 }, { "p-256", PKI_KEY_P256, 256 },
+        { "p-384", PKI_KEY_P384, 384 },    { "ed25519", PKI_KEY_ED25519, 256 },
+    };
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(name, names[i].name) == 0) {
+            *kind = names[i].kind;
+            *bits = names[i].bits;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool
+pki_key_id(const pki_key_t *key, uint8_t out[20])
+{
+    if (EVP_Digest(key->key.p, key->key.len, out, NULL, EVP_sha1(), NULL) != 1) {
+        memset(out, 0, 20);
+        return false;
+    }
+    return true;
+}
+
+static pki_code_t
+rsa_params(const pki_key_t *key, OSSL_PARAM **out, BIGNUM **n, pki_err_t *err)
+{
+    OSSL_PARAM_BLD *build;
+    bytes_t         modulus;
+    uint64_t        e;
+    bool            ok;
+
+    PKI_TRY(rsa_numbers(key->key, &modulus, &e, err));
+    *n = BN_bin2bn(modulus.p, (int) modulus.len, NULL);
+    build = OSSL_PARAM_BLD_new();
+    ok = *n != NULL && build != NULL && OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_N, *n)
+         && OSSL_PARAM_BLD_push_uint64(build, OSSL_PKEY_PARAM_RSA_E, e);
+    *out = ok ? OSSL_PARAM_BLD_to_param(build) : NULL;
+    OSSL_PARAM_BLD_free(build);
+    return *out != NULL ? PKI_OK : pki_fail(err, PKI_E_NOMEM, NULL, "no room for an RSA key");
+}
+
+static pki_code_t
+key_from_params(const kind_row_t *row, OSSL_PARAM *params, EVP_PKEY **out, pki_err_t *err)
+{
+    PKI_AUTO(EVP_PKEY_CTX) ctx = EVP_PKEY_CTX_new_from_name(NULL, row->type, NULL);
+
+    if (ctx == NULL || EVP_PKEY_fromdata_init(ctx) != 1) {
+        return pki_fail(err, PKI_E_CRYPTO, NULL, "OpenSSL has no %s keys", row->type);
+    }
+    if (EVP_PKEY_fromdata(ctx, out, EVP_PKEY_PUBLIC_KEY, params) != 1) {
+        return pki_fail(err, PKI_E_KEY, NULL, "the %s key is not valid%s", row->name,
+                        row->group != NULL ? " (the point is not on the curve)" : "");
+    }
+    return PKI_OK;
+}
+
+static pki_code_t
+rsa_evp(const kind_row_t *row, const pki_key_t *key, EVP_PKEY **out, pki_err_t *err)
+{
+    PKI_AUTO(BIGNUM) n = NULL; /* the parameters point into it */
+    OSSL_PARAM *params = NULL;
+    pki_code_t  rc;
+
+    PKI_TRY(rsa_params(key, &params, &n, err));
+    rc = key_from_params(row, params, out, err);
+    OSSL_PARAM_free(params);
+    return rc;
+}
+
+static pki_code_t
+ec_evp(const kind_row_t *row, const pki_key_t *key, EVP_PKEY **out, pki_err_t *err)
+{
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, (char *) row->group, 0),
+        OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, (void *) key->key.p, key->key.len),
+        OSSL_PARAM_construct_end(),
+    };
+
+    return key_from_params(row, params, out, err);
+}
+
+pki_code_t
+pki_key_evp(const pki_key_t *key, EVP_PKEY **out, pki_err_t *err)
+{
+    const kind_row_t *row = kind_row(key->kind);
+
+    *out = NULL;
+    if (row == NULL) {
+        return pki_fail(err, PKI_E_KEY, NULL, "there is no key");
+    }
+    if (row->kind == PKI_KEY_RSA) {
+        return rsa_evp(row, key, out, err);
+    }
+    if (row->group != NULL) {
+        return ec_evp(row, key, out, err);
+    }
+    *out = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, key->key.p, key->key.len);
+    return *out != NULL ? PKI_OK : pki_fail(err, PKI_E_KEY, NULL, "the Ed25519 key is not valid");
+}
+
+const pki_sigalg_t *
+pki_key_sigalg(pki_key_kind_t kind)
+{
+    const kind_row_t *row = kind_row(kind);
+
+    return row != NULL ? &row->sigalg : NULL;
+}
+
+/* Signature algorithms by OID: which type of key, which digest; a digest of NULL with weak set is refused. */
+typedef struct {
+    bytes_t     oid; /* contents octets */
+    const char *type, *digest;
+    bool        null_params; /* NULL or absent (RFC 4055 5); otherwise absent */
+    const char *weak;
+} signature_row_t;
+
+#define OID_PKCS1 "\x2a\x86\x48\x86\xf7\x0d\x01\x01"
+#define OID_ECDSA "\x2a\x86\x48\xce\x3d\x04"
+
+static const signature_row_t signature_rows[] = {
+    { OCTETS(OID_ECDSA "\x03\x02"), "EC", "SHA256", false, NULL },
+    { OCTETS(OID_ECDSA "\x03\x03"), "EC", "SHA384", false, NULL },
+    { OCTETS(OID_ECDSA "\x03\x04"), "EC", "SHA512", false, NULL },
+    { OCTETS(OID_PKCS1 "\x0b"), "RSA", "SHA256", true, NULL },
+    { OCTETS(OID_PKCS1 "\x0c"), "RSA", "SHA384", true, NULL },
+    { OCTETS(OID_PKCS1 "\x0d"), "RSA", "SHA512", true, NULL },
+    { OCTETS("\x2b\x65\x70"), "ED25519", NULL, false, NULL },
+    { OCTETS(OID_PKCS1 "\x05"), "RSA", NULL, true, "SHA-1" },
+    { OCTETS(OID_ECDSA "\x01"), "EC", NULL, false, "SHA-1" },
+    { OCTETS(OID_PKCS1 "\x04"), "RSA", NULL, true, "MD5" },
+};
+
+static pki_code_t
+signature_row(bytes_t algorithm, const signature_row_t **out, pki_err_t *err)
+{
+    static const bytes_t   null = OCTETS("\x05\x00");
+    const signature_row_t *row, *end = signature_rows + sizeof(signature_rows) / sizeof(signature_rows[0]);
+    bytes_t                seq, oid;
+
+    PKI_TRY(der_take(&algorithm, DER_SEQUENCE, "signatureAlgorithm", &seq, err));
+    PKI_TRY(der_end(algorithm, "signatureAlgorithm", err));
+    PKI_TRY(der_take(&seq, DER_OID, "signature algorithm", &oid, err));
+
+    for (row = signature_rows; row < end && !bytes_eq(row->oid, oid); row++) { }
+    if (row == end) {
+        return pki_fail(err, PKI_E_UNSUPPORTED, "RFC 5280 4.1.1.2", "unknown signature algorithm");
+    }
+    if (row->weak != NULL) {
+        return pki_fail(err, PKI_E_UNSUPPORTED, NULL, "%s signatures are too weak to accept", row->weak);
+    }
+    if (seq.len != 0 && !(row->null_params && bytes_eq(seq, null))) {
+        return pki_fail(err, PKI_E_SIGNATURE, "RFC 5280 4.1.1.2", "wrong signature parameters");
+    }
+    *out = row;
+    return PKI_OK;
+}
+
+pki_code_t
+pki_signature_check(const pki_key_t *key, bytes_t algorithm, bytes_t message, bytes_t signature,
+                    pki_err_t *err)
+{
+    PKI_AUTO(EVP_PKEY) pkey = NULL;
+    PKI_AUTO(EVP_MD_CTX) ctx = NULL;
+    const signature_row_t *row = NULL;
+    const kind_row_t      *kind = kind_row(key->kind);
+
+    PKI_TRY(signature_row(algorithm, &row, err));
+    if (kind == NULL || strcmp(kind->type, row->type) != 0) {
+        return pki_fail(err, PKI_E_SIGNATURE, "RFC 5280 4.1.1.2", "an %s signature with a key that is %s",
+                        row->type, kind != NULL ? kind->name : "missing");
+    }
+    PKI_TRY(pki_key_evp(key, &pkey, err));
+    ctx = EVP_MD_CTX_new();
+    if (ctx == NULL || EVP_DigestVerifyInit_ex(ctx, NULL, row->digest, NULL, NULL, pkey, NULL) != 1) {
+        return pki_fail(err, PKI_E_CRYPTO, NULL, "cannot start verifying a signature");
+    }
+    if (EVP_DigestVerify(ctx, signature.p, signature.len, message.p, message.len) != 1) {
+        return pki_fail(err, PKI_E_SIGNATURE, NULL, "the signature does not verify");
+    }
+    return PKI_OK;
+}
