@@ -43,7 +43,9 @@ ocsp_responder_build(pki_arena_t *a, const cert_t *delegate, bool embed, ocsp_re
     if (out->sigalg == NULL) {
         return pki_fail(err, PKI_E_KEY, NULL, "the OCSP responder's key is of no kind that signs");
     }
-    pki_key_id(&delegate->key, hash);
+    if (!pki_key_id(&delegate->key, hash)) {
+        return pki_fail(err, PKI_E_NOMEM, NULL, "cannot hash the OCSP responder's key");
+    }
     pki_buf_fixed(&b, id, sizeof(id));
     pki_buf_put_u8(&b, DER_CONTEXT_CONSTRUCTED(2));
     pki_buf_put_u8(&b, 2 + KEY_HASH_LEN);

@@ -7,13 +7,25 @@
 #ifndef PKI_X509_CERT_H
 #define PKI_X509_CERT_H
 
+#include <openssl/x509v3.h>
+
 #include "pkiproto/x509/key.h"
 #include "pkiproto/x509/name.h"
 
 #define CERT_MAX        65536
 #define CERT_SERIAL_MAX 20
 
-/* keyUsage bits as in the ASN.1 type: bit 0 is the most significant. */
+/*
+ * keyUsage bits as in the ASN.1 type: bit 0 is the most significant.  OpenSSL has the same names for other
+ * values (nginx includes them too): where this file is included, these hold.
+ */
+#undef KU_DIGITAL_SIGNATURE
+#undef KU_NON_REPUDIATION
+#undef KU_KEY_ENCIPHERMENT
+#undef KU_DATA_ENCIPHERMENT
+#undef KU_KEY_AGREEMENT
+#undef KU_KEY_CERT_SIGN
+#undef KU_CRL_SIGN
 #define KU_DIGITAL_SIGNATURE 0x8000u
 #define KU_NON_REPUDIATION   0x4000u
 #define KU_KEY_ENCIPHERMENT  0x2000u
