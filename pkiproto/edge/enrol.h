@@ -39,8 +39,11 @@ typedef struct {
 extern const field_t enrol_request_fields[];
 extern const field_t enrol_answer_fields[];
 
-/* SHA-256 over the length-prefixed protocol, operation, label, identity kind, identity and CSR. */
-void enrol_transaction_key(const enrol_request_t *r, uint8_t out[32]);
+/*
+ * SHA-256 over the length-prefixed protocol, operation, label, identity kind, identity and CSR; false when
+ * out of memory.
+ */
+bool enrol_transaction_key(const enrol_request_t *r, uint8_t out[32]);
 
 /* A code of errors.inc by its name; PKI_E_INTERNAL for an unknown one. */
 pki_code_t enrol_code_parse(const char *name);
