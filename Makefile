@@ -62,7 +62,7 @@ TOOL_BIN    := $(patsubst %.c,$(BUILD)/%,$(TOOL_SRC))
 # ---- what people ask for ---------------------------------------------------------------------------------------
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit bench lint asan fuzz clean install build libs unit-build bootstrap FORCE
+.PHONY: help run test unit bench lint asan fuzz clean install build libs unit-build bootstrap prove FORCE
 .DELETE_ON_ERROR:
 MAKEFLAGS   += --no-builtin-rules
 
@@ -71,6 +71,9 @@ help: ## list the targets
 
 bootstrap: ## install the Debian packages that are missing
 	@tools/bootstrap run
+
+bootstrap-lint:
+	@tools/bootstrap quality || echo "lint: going on with what is installed" >&2
 
 bootstrap-%:
 	@tools/bootstrap $*
@@ -146,6 +149,9 @@ unit: build unit-build ## run the unit tests
 
 test: bootstrap-test ## run every test (TESTS="..." for some of them)
 	@$(MAKE) --no-print-directory -j$(JOBS) build unit-build
+	@$(MAKE) --no-print-directory prove
+
+prove:
 	@$(PROVE) $(TESTS)
 
 run: bootstrap ## start everything and print the URLs (VAR=, HTTP_PORT=, HTTPS_PORT=)
@@ -156,11 +162,11 @@ bench: bootstrap-test ## measure, and print ratios
 	@$(MAKE) --no-print-directory -j$(JOBS) build
 	@BUILD='$(BUILD)' exec tools/bench
 
-lint: ## style, arrows, banned functions, static analysis
+lint: bootstrap-lint ## style, arrows, banned functions, static analysis
 	@BUILD='$(BUILD)' tools/lint
 
 asan: bootstrap-test ## the same tests with AddressSanitizer and UndefinedBehaviorSanitizer
-	@BUILD='$(BUILD)/asan' JOBS='$(JOBS)' tools/asan
+	@BUILD='$(BUILD)/asan' JOBS='$(JOBS)' TESTS='$(ASAN_TESTS)' tools/asan
 
 fuzz: bootstrap-quality ## run every fuzzer for T=60 seconds
 	@BUILD='$(BUILD)/fuzz' T='$(T)' tools/fuzz

@@ -34,7 +34,8 @@ with Stack() as s:
     busy.http_port, busy.https_port = s.http_port, s.https_port
     busy.launch()
     is_(busy.runner.wait(30), 1, 'a busy port is an error')
-    ok(wait_for('output', lambda: any('cannot be used' in each for each in busy.output), 5), 'that says so', busy.output)
+    said = wait_for('output', lambda: any('cannot be used' in each for each in busy.output), 5)
+    ok(said, 'that says so', busy.output)
     ok(not os.path.exists(busy.path('pg')), 'before anything was started')
     busy.remove()
 

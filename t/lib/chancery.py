@@ -63,7 +63,8 @@ def _result(good, name, directive=''):
     with _lock:
         _count += 1
         name = ' '.join(str(name).split()).replace('#', '\\#')
-        print('%sok %d - %s%s' % ('' if good else 'not ', _count, name, ' # ' + directive if directive else ''), flush=True)
+        directive = ' # ' + directive if directive else ''
+        print('%sok %d - %s%s' % ('' if good else 'not ', _count, name, directive), flush=True)
         if not good:
             _failed += 1
 
@@ -496,23 +497,27 @@ class Stack:
 
     # -- relying parties
 
+    def _ask(self, holder, *more):
+        url = '%s/ocsp/%s' % (self.http_url, self.issuer_id)
+        return openssl('ocsp', '-issuer', self.issuer, '-cert', holder.cert, '-CAfile', self.bundle, '-url', url,
+                       '-no_nonce', *more, check=False)
+
     def ocsp(self, holder, *more):
         """What openssl ocsp says of the certificate: good, revoked, unknown; or everything when it fails."""
-        done_ = openssl('ocsp', '-issuer', self.issuer, '-cert', holder.cert, '-CAfile', self.bundle, '-url',
-                        '%s/ocsp/%s' % (self.http_url, self.issuer_id), '-no_nonce', *more, check=False)
+        done_ = self._ask(holder, *more)
         found = re.search(r': (good|revoked|unknown)$', done_.out, re.M)
         return found.group(1) if found and 'Response verify OK' in done_.err else repr(done_)
 
     def ocsp_text(self, holder, *more):
-        return openssl('ocsp', '-issuer', self.issuer, '-cert', holder.cert, '-CAfile', self.bundle, '-url',
-                       '%s/ocsp/%s' % (self.http_url, self.issuer_id), '-no_nonce', '-resp_text', *more, check=False).out
+        return self._ask(holder, '-resp_text', *more).out
 
     def crl(self):
         """The list as openssl prints it, after its signature was verified."""
         answer = self.http('GET', '/crl/%s.crl' % self.issuer_id)
         if answer.status != 200:
             raise RuntimeError('the CRL was answered %r' % answer)
-        done_ = openssl('crl', '-inform', 'DER', '-noout', '-text', '-CAfile', self.bundle, input=answer.body, check=False)
+        done_ = openssl('crl', '-inform', 'DER', '-noout', '-text', '-CAfile', self.bundle, input=answer.body,
+                        check=False)
         if 'verify OK' not in done_.err:
             raise RuntimeError('the CRL does not verify: %r' % done_)
         return done_.out

@@ -27,7 +27,8 @@ class Demo:
 
     def make(self, state):
         api = self.api
-        if api.ensure('making the demonstration CA', '/api/v1/issuers', {'id': ISSUER, 'name': 'local', 'type': 'local'}):
+        issuer = {'id': ISSUER, 'name': 'local', 'type': 'local'}
+        if api.ensure('making the demonstration CA', '/api/v1/issuers', issuer):
             line('made the demonstration CA, a root and an issuing CA (%s)' % ISSUER)
         for profile in PROFILES:
             api.ensure('making the profile ' + profile['id'], '/api/v1/profiles', profile)
@@ -69,12 +70,14 @@ class Demo:
 
     def _still_good(self):
         """Ours, of this CA, for this key, and good for another week."""
-        at = self.places.path
+        crt, key, bundle = (self.places.path('tls', name) for name in ('server.crt', 'server.key', 'ca-bundle.pem'))
+
+        def ask(*words):
+            return run(self.places, "checking nginx's certificate", ['openssl', *words])
+
         try:
-            run(self.places, 'checking', ['openssl', 'x509', '-noout', '-checkend', str(7 * DAY_S), '-in', at('tls/server.crt')])
-            run(self.places, 'checking', ['openssl', 'verify', '-CAfile', at('tls/ca-bundle.pem'), at('tls/server.crt')])
-            of_certificate = run(self.places, 'checking', ['openssl', 'x509', '-noout', '-pubkey', '-in', at('tls/server.crt')])
-            of_key = run(self.places, 'checking', ['openssl', 'pkey', '-pubout', '-in', at('tls/server.key')])
-            return of_certificate == of_key
+            ask('x509', '-noout', '-checkend', str(7 * DAY_S), '-in', crt)
+            ask('verify', '-CAfile', bundle, crt)
+            return ask('x509', '-noout', '-pubkey', '-in', crt) == ask('pkey', '-pubout', '-in', key)
         except Failure:
             return False

@@ -46,8 +46,10 @@ class Web:
         self.places = places
         self.conf = places.path('conf/nginx.conf')
         preload = os.environ.get('NGINX_PRELOAD')
-        self.child = Child(places, 'nginx', ['/usr/sbin/nginx', '-p', places.var, '-c', self.conf, '-e', places.log('nginx')],
-                           stop=(signal.SIGQUIT, 5), env={'LD_PRELOAD': preload} if preload else None)
+        sanitised = {'LD_PRELOAD': preload, 'ASAN_OPTIONS': os.environ.get('ASAN_OPTIONS', '') + ':detect_leaks=0'}
+        argv = ['/usr/sbin/nginx', '-p', places.var, '-c', self.conf, '-e', places.log('nginx')]
+        self.child = Child(places, 'nginx', argv, stop=(signal.SIGQUIT, 5),
+                           env=sanitised if preload else None)
 
     def configure(self):
         values = {
