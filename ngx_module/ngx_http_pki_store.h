@@ -1,0 +1,103 @@
+/*
+ * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
+ *
+ * A worker's view of the edge store: LMDB, read only, one transaction that is renewed for every request,
+ * and a decoded snapshot of the small records (issuers, responders, CRLs, EST labels).
+ *
+ * A missing store is not an error: it is looked for once a second, and answers are "try later" until then.
+ */
+#ifndef NGX_HTTP_PKI_STORE_H
+#define NGX_HTTP_PKI_STORE_H
+
+#include <lmdb.h>
+
+#include "ngx_module/ngx_http_pki_glue.h"
+#include "ngx_module/ngx_http_pki_signer.h"
+#include "pkiproto/edge/record.h"
+#include "pkiproto/ocsp/response.h"
+
+typedef struct {
+    edge_issuer_t            record;
+    edge_responder_t         responder;
+    ngx_http_pki_signer_t   *signer; /* NULL: no responder that could sign */
+    ocsp_responder_t         ocsp;   /* what is the same in its every answer */
+    edge_crl_t               crl;    /* crl.file absent: none published yet */
+} ngx_http_pki_issuer_t;
+
+typedef struct {
+    bytes_t                      name; /* as in the URL; empty for the default label */
+    edge_est_label_t             record;
+    const ngx_http_pki_issuer_t *issuer;
+    X509_STORE                  *trust; /* made on first use */
+    bytes_t                      cacerts[2]; /* finished bodies, made on first use: as the label says, in lines */
+} ngx_http_pki_label_t;
+
+/* Immutable but for what is made on first use; freed when the last request that looks at it ends. */
+typedef struct {
+    pki_arena_t           *arena;
+    ngx_uint_t             refs;
+    uint64_t               generation;
+    ngx_http_pki_issuer_t *issuers; /* sorted by id */
+    size_t                 issuer_count;
+    ngx_http_pki_label_t  *labels;  /* sorted by name */
+    size_t                 label_count;
+} ngx_http_pki_snapshot_t;
+
+typedef struct {
+    ngx_str_t                dir; /* the edge folder; NUL-terminated as the two below */
+    ngx_str_t                env_dir, data_file;
+    MDB_env                 *env; /* NULL: no store */
+    MDB_txn                 *txn; /* reset between requests */
+    MDB_dbi                  dbi[EDGE_DB_COUNT];
+    ngx_file_uniq_t          inode;
+    time_t                   looked_at; /* when the folder was last looked at */
+    edge_state_t             state;     /* as of this request's transaction */
+    ngx_http_pki_snapshot_t *snapshot;
+    uint8_t                  boot_id[16];
+    ngx_int_t                reported; /* what was last logged about a store that cannot be used */
+} ngx_http_pki_store_t;
+
+/* Indexes of dbi[]. */
+typedef enum {
+    NGX_HTTP_PKI_DB_META,
+    NGX_HTTP_PKI_DB_ISSUER,
+    NGX_HTTP_PKI_DB_STATUS,
+    NGX_HTTP_PKI_DB_RESPONDER,
+    NGX_HTTP_PKI_DB_CRL,
+    NGX_HTTP_PKI_DB_PROFILE,
+    NGX_HTTP_PKI_DB_ACCOUNT,
+} ngx_http_pki_db_t;
+
+ngx_http_pki_store_t *ngx_http_pki_store_new(ngx_pool_t *pool, ngx_str_t *dir);
+ngx_int_t             ngx_http_pki_store_init(ngx_http_pki_store_t *s, ngx_log_t *log); /* in the worker */
+void                  ngx_http_pki_store_close(ngx_http_pki_store_t *s);
+
+/*
+ * Begin reading.  NGX_OK: state and snapshot are those of one transaction, which lasts until
+ * ngx_http_pki_store_end(); records are valid only in between, and nginx's event loop must not be entered.
+ * NGX_DECLINED: there is no store to be read.
+ */
+ngx_int_t ngx_http_pki_store_begin(ngx_http_pki_store_t *s, ngx_log_t *log);
+void      ngx_http_pki_store_end(ngx_http_pki_store_t *s);
+
+/* One record.  NGX_DECLINED: there is none; NGX_ERROR is logged. */
+ngx_int_t ngx_http_pki_store_get(ngx_http_pki_store_t *s, ngx_http_pki_db_t db, bytes_t key, bytes_t *value,
+                                 ngx_log_t *log);
+
+/* The status record of a serial, as it is in the store. */
+ngx_int_t ngx_http_pki_store_status(ngx_http_pki_store_t *s, uint32_t issuer_no, bytes_t serial, bytes_t *value,
+                                    ngx_log_t *log);
+
+/* NULL when there is none. */
+ngx_http_pki_issuer_t *ngx_http_pki_issuer_find(ngx_http_pki_snapshot_t *snap, bytes_t id);
+ngx_http_pki_label_t  *ngx_http_pki_label_find(ngx_http_pki_snapshot_t *snap, bytes_t name);
+
+/* Decode a new snapshot inside a transaction; old may be NULL and lends keys that are the same. */
+ngx_http_pki_snapshot_t *ngx_http_pki_snapshot_new(ngx_http_pki_store_t *s, ngx_http_pki_snapshot_t *old,
+                                                   ngx_log_t *log);
+
+/* Keep the snapshot for as long as the request lives. */
+ngx_int_t ngx_http_pki_snapshot_hold(ngx_http_request_t *r, ngx_http_pki_snapshot_t *snap);
+void      ngx_http_pki_snapshot_release(ngx_http_pki_snapshot_t *snap);
+
+#endif
