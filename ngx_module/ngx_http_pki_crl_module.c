@@ -243,7 +243,10 @@ ngx_http_pki_ca_handler(ngx_http_request_t *r)
         /* A copy: the snapshot may go before the last octet is sent. */
         der = issuer->record.chain[0];
         p = ngx_pnalloc(r->pool, der.len);
-        der.p = p != NULL ? ngx_memcpy(p, der.p, der.len) : NULL;
+        if (p != NULL) {
+            ngx_memcpy(p, der.p, der.len);
+        }
+        der.p = p;
     }
     ngx_http_pki_store_end(ngx_http_pki_store(r));
 
