@@ -147,6 +147,7 @@ CREATE TABLE issuance_key (
     serial     bytea NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now()
 );
+CREATE INDEX issuance_key_created ON issuance_key USING brin (created_at); -- pruning
 
 CREATE TABLE revocation (
     issuer_no     integer NOT NULL,
@@ -234,6 +235,14 @@ CREATE TABLE change_feed (
     serial    bytea CHECK ((serial IS NOT NULL) = (kind = 'status')),
     PRIMARY KEY (xid, seq)
 );
+
+-- One row: the last change that was pruned.  A feeder that is further behind has to rebuild.
+CREATE TABLE change_floor (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    xid xid8 NOT NULL,
+    seq bigint NOT NULL
+);
+INSERT INTO change_floor (xid, seq) VALUES ('0', 0);
 
 -- How far each signer journal has been reconciled with the tables above.
 CREATE TABLE signer_journal (

@@ -57,7 +57,8 @@ typedef struct {
 typedef struct db_rows db_rows_t;
 pki_code_t db_query(db_conn_t *c, pki_arena_t *a, db_query_t q, const db_param_t *params, size_t count,
                     db_rows_t **rows, pki_err_t *err); /* rows may be NULL */
-#define DB_PARAMS(...) ((const db_param_t[]){ __VA_ARGS__ }), (sizeof((const db_param_t[]){ __VA_ARGS__ }) / sizeof(db_param_t))
+#define DB_PARAMS(...) \
+    ((const db_param_t[]){ __VA_ARGS__ }), (sizeof((const db_param_t[]){ __VA_ARGS__ }) / sizeof(db_param_t))
 
 size_t      db_row_count(const db_rows_t *r);
 size_t      db_rows_affected(const db_rows_t *r);
@@ -68,16 +69,22 @@ bytes_t     db_bytes(const db_rows_t *r, size_t row, const char *column); /* byt
 int64_t     db_time(const db_rows_t *r, size_t row, const char *column);  /* timestamptz, seconds; 0 for NULL */
 
 /* Read a row into a struct by a field table (a column for each field of the same name). */
-pki_code_t db_row(const db_rows_t *r, size_t row, pki_arena_t *a, const field_t *table, void *out, pki_err_t *err);
+pki_code_t db_row(const db_rows_t *r, size_t row, pki_arena_t *a, const field_t *table, void *out,
+                  pki_err_t *err);
 
 /* Large results one row at a time (single-row mode); each call sees one row. */
 typedef pki_code_t (*db_each_pt)(const db_rows_t *row, void *arg, pki_err_t *err);
 pki_code_t db_each(db_conn_t *c, db_query_t q, const db_param_t *params, size_t count, db_each_pt fn, void *arg,
                    pki_err_t *err);
 
-/* Migrations (store/migrate.c): up to the newest, or to a version, under an advisory lock; each file in its own
- * transaction, recorded with its SHA-256.  A file that changed after it ran is an error. */
+/*
+ * Migrations (store/migrate.c): up to the newest, or up or down to a version, under an advisory lock; each file in
+ * its own transaction, recorded with its SHA-256.  A file that changed after it ran is an error.
+ */
 pki_code_t db_migrate(db_t *db, const char *dir, int64_t target /* -1: newest */, pki_err_t *err);
-pki_code_t db_schema_check(db_t *db, pki_err_t *err); /* CONFIG when the schema is not the one this binary needs */
+
+/* CONFIG when the schema is older than this binary needs. */
+#define DB_SCHEMA_VERSION 1
+pki_code_t db_schema_check(db_t *db, pki_err_t *err);
 
 #endif

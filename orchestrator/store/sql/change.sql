@@ -1,0 +1,70 @@
+-- The change feed.
+
+-- name: change_insert
+INSERT INTO change_feed (kind, issuer_no, serial) VALUES ($1, $2, $3);
+
+-- name: change_check
+-- Whether the feed can carry on from a position.
+SELECT $1::xid8 < pg_snapshot_xmax(pg_current_snapshot()) AND ($1::xid8, $2::bigint) >= (xid, seq) AS usable
+  FROM change_floor;
+
+-- name: change_next
+-- Only below the oldest running transaction, each status as it is now.
+SELECT f.xid, f.seq, f.kind, f.issuer_no, f.serial, v.not_after, r.state, r.reason, r.revoked_at, r.invalidity_at,
+       r.revision
+  FROM (SELECT xid, seq, kind, issuer_no, serial
+          FROM change_feed
+         WHERE (xid, seq) > ($1::xid8, $2::bigint) AND xid < pg_snapshot_xmin(pg_current_snapshot())
+         ORDER BY xid, seq
+         LIMIT $3) AS f
+  LEFT JOIN certificate_version v ON v.issuer_no = f.issuer_no AND v.serial = f.serial
+  LEFT JOIN revocation r ON r.issuer_no = f.issuer_no AND r.serial = f.serial
+ ORDER BY f.xid, f.seq;
+
+-- name: change_snapshot
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;
+
+-- name: change_head
+-- The last change that every reader has seen, taken from rows: a number that the server only gave out may come
+-- again after a crash.
+SELECT xid, seq
+  FROM (SELECT xid, seq FROM change_feed WHERE xid < pg_snapshot_xmin(pg_current_snapshot())
+        UNION ALL
+        SELECT xid, seq FROM change_floor) AS h
+ ORDER BY xid DESC, seq DESC
+ LIMIT 1;
+
+-- name: status_each
+SELECT v.issuer_no, v.serial, v.not_after, r.state, r.reason, r.revoked_at, r.invalidity_at, r.revision
+  FROM certificate_version v
+  LEFT JOIN revocation r ON r.issuer_no = v.issuer_no AND r.serial = v.serial
+ WHERE v.not_after > $1;
+
+-- name: change_prune
+-- A batch at a time; the floor rises with what goes.
+WITH old AS (
+    SELECT xid, seq
+      FROM change_feed
+     WHERE at < now() - make_interval(secs => $1::bigint) AND xid < pg_snapshot_xmin(pg_current_snapshot())
+     ORDER BY xid, seq
+     LIMIT 10000
+), gone AS (
+    DELETE FROM change_feed f USING old WHERE (f.xid, f.seq) = (old.xid, old.seq) RETURNING f.xid, f.seq
+), floor AS (
+    UPDATE change_floor c
+       SET xid = g.xid, seq = g.seq
+      FROM (SELECT xid, seq FROM gone ORDER BY xid DESC, seq DESC LIMIT 1) AS g
+     WHERE (g.xid, g.seq) > (c.xid, c.seq)
+)
+SELECT count(*) AS removed FROM gone;
+
+-- name: issuance_key_prune
+WITH gone AS (
+    DELETE FROM issuance_key
+     WHERE ctid IN (SELECT ctid
+                      FROM issuance_key
+                     WHERE created_at < now() - make_interval(secs => $1::bigint)
+                     LIMIT 10000)
+    RETURNING 1
+)
+SELECT count(*) AS removed FROM gone;
