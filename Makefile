@@ -90,9 +90,10 @@ $(BUILD)/gen/flags: FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' '$(subst ','\'',$(COMPILE) / $(LINK))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(COMPILE) / $(LINK))' >$@
 
-$(BUILD)/gen/sql.inc: $(SQL_SRC) tools/sql2c.awk
+$(BUILD)/gen/sql.inc: $(SQL_SRC) tools/sql2c.awk $(BUILD)/gen/list.sql
 	@mkdir -p $(@D)
-	awk -f tools/sql2c.awk $(SQL_SRC) >$@
+	@echo "  SQL  $@"
+	@awk -f tools/sql2c.awk $(SQL_SRC) >$@
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/gen/flags | $(GEN_SQL)
 	@mkdir -p $(@D)
@@ -106,6 +107,7 @@ $(BUILD)/gen/list.%: FORCE
 $(BUILD)/gen/list.pkiproto:     LIST := $(PROTO_SRC)
 $(BUILD)/gen/list.core:         LIST := $(CORE_SRC)
 $(BUILD)/gen/list.orchestrator: LIST := $(ORCH_SRC)
+$(BUILD)/gen/list.sql:          LIST := $(SQL_SRC)
 
 $(LIB_PROTO): $(call objs,$(PROTO_SRC)) $(BUILD)/gen/list.pkiproto
 $(LIB_CORE):  $(call objs,$(CORE_SRC)) $(BUILD)/gen/list.core
