@@ -32,6 +32,9 @@ pki_code_t edge_publish(edge_t *e, const edge_change_t *changes, size_t count, p
  * certificates, a first CRL), publish; returns when done. */
 pki_code_t edge_reconfigure(edge_t *e, pki_err_t *err);
 
+/* Grows with every change of configuration that this process made or heard of: what is cached from before is old. */
+uint64_t edge_config_version(edge_t *e);
+
 /* Ask for a new full CRL of an issuer; returns at once.  Requests that come together make one CRL. */
 void edge_crl_request(edge_t *e, uint32_t issuer_no);
 
