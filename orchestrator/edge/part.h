@@ -1,0 +1,112 @@
+/*
+ * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
+ *
+ * What the files of this folder share: edge_t and the work that its threads do.
+ *
+ *   edge.c       opening, closing, publishing, health
+ *   feed.c       the feed thread: change feed, periodic work, rebuilds when they are needed
+ *   rebuild.c    a new store from PostgreSQL
+ *   config.c     issuers, labels, credentials, responders and CRLs as records
+ *   responder.c  delegated OCSP responder certificates and their keys
+ *   crl.c        the CRL thread
+ *   sweep.c      files that nothing refers to any more
+ */
+#ifndef ORCHESTRATOR_EDGE_PART_H
+#define ORCHESTRATOR_EDGE_PART_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "orchestrator/edge/edge.h"
+#include "orchestrator/edge/sweep.h"
+#include "orchestrator/edge/writer.h"
+#include "orchestrator/store/change.h"
+#include "orchestrator/store/crl.h"
+#include "orchestrator/store/est.h"
+#include "orchestrator/store/issuer.h"
+#include "orchestrator/store/responder.h"
+
+#define EDGE_PATH_MAX 3072
+
+/* Statuses that were published while a rebuild ran: the new store gets them before it takes over. */
+typedef struct {
+    bool     on, overflow;
+    size_t   count, cap;
+    struct {
+        uint32_t      issuer_no;
+        uint8_t       serial[CERT_SERIAL_MAX], serial_len;
+        edge_status_t status;
+    } *v;
+} edge_tee_t;
+
+/* What the CRL thread knows of an issuer. */
+typedef struct {
+    uint32_t issuer_no;
+    int64_t  due_us;     /* monotonic: when the next list is to be made */
+    uint64_t wanted;     /* requests so far: those that come during a build make another one */
+    uint64_t attempts;
+    int64_t  backoff_us; /* after a failure; 0: none */
+    bool     have;       /* there is a list */
+} edge_crl_job_t;
+
+struct edge {
+    const conf_t   *conf;
+    db_t           *db;
+    signer_t       *signer;
+    int             lock_fd; /* the edge folder, locked: one feeder a host */
+    char            store_dir[EDGE_PATH_MAX], build_dir[EDGE_PATH_MAX], crl_dir[EDGE_PATH_MAX],
+                    key_dir[EDGE_PATH_MAX];
+    writer_t       *writer;
+
+    pthread_t       feed_thread, crl_thread;
+    pthread_mutex_t lock;    /* stopping and the CRL jobs */
+    pthread_cond_t  wake;    /* monotonic clock; broadcast: both threads and waiters for a first CRL */
+    bool            stopping;
+    edge_crl_job_t *crl;
+    size_t          crl_count, crl_cap;
+
+    pthread_mutex_t config_lock; /* one reconfiguration at a time */
+    uint8_t         config_hash[32];
+    bool            config_known;
+
+    edge_tee_t        tee;      /* the writer thread's */
+    change_position_t position; /* the feed thread's */
+    sweep_t           crl_sweep, key_sweep; /* the feed thread's */
+
+    atomic_ullong config_version;
+    atomic_llong  synced_at;
+    atomic_bool   in_step, configured;
+    atomic_ullong crls_built, crl_failures, rebuilds, changes_applied;
+};
+
+/* "DIR/NAME" in the arena; NULL when out of memory. */
+#define edge_path(a, dir, name) pki_printf((a), "%s/%s", (dir), (name))
+
+/* Wait on e->wake until a monotonic time or until woken; called with e->lock held. */
+void edge_wait_until(edge_t *e, int64_t due_us);
+bool edge_stopping(edge_t *e);
+
+/* A database row as the store has it. */
+edge_status_t edge_status_of(const status_row_t *row);
+
+/* feed.c, crl.c: the threads. */
+void *feed_thread(void *edge);
+void *crl_thread(void *edge);
+
+/* rebuild.c: e->position is where the feed carries on. */
+pki_code_t rebuild_run(edge_t *e, const char *why, pki_err_t *err);
+
+/* config.c: read, make what is missing, publish when anything changed. */
+pki_code_t config_publish(edge_t *e, pki_err_t *err);
+
+/* responder.c: *row is the responder to use, made anew when there is none or it is worn out. */
+pki_code_t responder_ensure(edge_t *e, pki_arena_t *a, const issuer_chain_t *issuer, responder_row_t *row,
+                            pki_err_t *err);
+
+/* crl.c */
+void       crl_want(edge_t *e, uint32_t issuer_no);             /* a new list soon */
+void       crl_watch(edge_t *e, uint32_t issuer_no, bool have); /* keep it fresh from now on; have: there is one */
+void       crl_wait(edge_t *e, uint32_t issuer_no, int64_t timeout_ms); /* until there is one, or it failed */
+pki_code_t crl_record(const crl_row_t *row, pki_buf_t *key, pki_buf_t *value, pki_err_t *err);
+
+#endif
