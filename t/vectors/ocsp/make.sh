@@ -1,8 +1,9 @@
 #!/bin/sh
 # Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
 #
-# Makes the OCSP requests (../ocsp_request) and the CRLs (../crl) with the openssl command, in a folder of
-# its own.  Keys are thrown away; what is committed are the DER files.  Run it again only to add a case.
+# Makes the OCSP requests (../ocsp_request), GET paths of them (../ocsp_get) and the CRLs (../crl) with the
+# openssl command, in a folder of its own.  Keys are thrown away; what is committed are the files.
+# Run it again only to add a case.
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d)
@@ -51,6 +52,14 @@ request mixed -sha1 -serial 0 -sha256 -serial 128
 request negative -no_nonce -serial -129
 request signed -cert leaf.pem -signer leaf.pem -signkey leaf.key
 request signed-nocerts -cert leaf.pem -signer leaf.pem -signkey leaf.key -no_certs
+
+path() {
+    openssl base64 -A -in "$here/ocsp_request/$1.der"
+}
+path sha1 >"$here/ocsp_get/plain"
+path sha256-nonce | sed 's/^/\/\//; s/+/%2B/g; s/\//%2F/g; s/=/%3D/g; s/$/?x/' >"$here/ocsp_get/encoded"
+path sha512 | tr -d = | tr + ' ' >"$here/ocsp_get/spaces"
+path sha384 | tr +/ -_ >"$here/ocsp_get/url"
 
 crl() {
     name=$1
