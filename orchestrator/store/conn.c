@@ -27,6 +27,7 @@ static const struct {
 } sqlstates[] = {
     { "23505", PKI_E_CONFLICT },    /* unique_violation */
     { "23503", PKI_E_CONFLICT },    /* foreign_key_violation */
+    { "23502", PKI_E_INVALID },     /* not_null_violation */
     { "23514", PKI_E_INVALID },     /* check_violation */
     { "22", PKI_E_INVALID },        /* data exceptions */
     { "08", PKI_E_UNAVAILABLE },    /* connection exceptions */

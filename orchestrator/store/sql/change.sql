@@ -28,7 +28,11 @@ SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;
 -- The last change that every reader has seen, taken from rows: a number that the server only gave out may come
 -- again after a crash.
 SELECT xid, seq
-  FROM (SELECT xid, seq FROM change_feed WHERE xid < pg_snapshot_xmin(pg_current_snapshot())
+  FROM ((SELECT xid, seq
+           FROM change_feed
+          WHERE xid < pg_snapshot_xmin(pg_current_snapshot())
+          ORDER BY xid DESC, seq DESC
+          LIMIT 1)
         UNION ALL
         SELECT xid, seq FROM change_floor) AS h
  ORDER BY xid DESC, seq DESC
@@ -44,10 +48,12 @@ SELECT v.issuer_no, v.serial, v.not_after, r.state, r.reason, r.revoked_at, r.in
 -- A batch at a time; the floor rises with what goes.
 WITH old AS (
     SELECT xid, seq
-      FROM change_feed
-     WHERE at < now() - make_interval(secs => $1::bigint) AND xid < pg_snapshot_xmin(pg_current_snapshot())
-     ORDER BY xid, seq
-     LIMIT 10000
+      FROM (SELECT xid, seq, at
+              FROM change_feed
+             WHERE xid < pg_snapshot_xmin(pg_current_snapshot())
+             ORDER BY xid, seq
+             LIMIT 10000) AS f
+     WHERE at < now() - make_interval(secs => $1::bigint)
 ), gone AS (
     DELETE FROM change_feed f USING old WHERE (f.xid, f.seq) = (old.xid, old.seq) RETURNING f.xid, f.seq
 ), floor AS (

@@ -1,0 +1,250 @@
+/*
+ * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
+ *
+ * Managed certificates and their versions: the two statements of the issuance path, and look-ups.
+ */
+#include "orchestrator/store/cert.h"
+
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "orchestrator/store/verb.h"
+#include "pkiproto/base/ossl.h"
+#include "pkiproto/base/text.h"
+
+#define COUNT_WAIT_MS 30000
+#define NAME_CN_MAX   64
+
+static void
+prior_read(const db_rows_t *r, cert_prior_t *out)
+{
+    *out = (cert_prior_t){
+        .repeated = !db_null(r, 0, "der"),
+        .issuer_no = (uint32_t) db_int(r, 0, "issuer_no"),
+        .serial = db_bytes(r, 0, "serial"),
+        .der = db_bytes(r, 0, "der"),
+        .repeated_id = db_text(r, 0, "repeated_id"),
+        .managed_status = db_text(r, 0, "managed_status"),
+        .managed_name = db_text(r, 0, "managed_name"),
+        .presented_known = !db_null(r, 0, "presented_not_after"),
+        .presented_id = db_text(r, 0, "presented_id"),
+        .presented_fingerprint = db_bytes(r, 0, "presented_fingerprint"),
+        .presented_state = db_text(r, 0, "presented_state"),
+        .presented_not_after = db_time(r, 0, "presented_not_after"),
+        .superseded_at = db_time(r, 0, "superseded_at"),
+    };
+}
+
+pki_code_t
+cert_prior(db_t *db, pki_arena_t *a, const cert_prior_ask_t *in, cert_prior_t *out, pki_err_t *err)
+{
+    db_rows_t *rows;
+
+    PKI_TRY(verb_read(db, a, Q_cert_prior,
+                      DB_PARAMS(DB_B(in->transaction_key), DB_I(in->window_s), DB_T(in->managed_id),
+                                DB_I(in->presented_issuer_no), DB_B(in->presented_serial)),
+                      &rows, err));
+    prior_read(rows, out);
+    return PKI_OK;
+}
+
+typedef struct {
+    const cert_record_t *in;
+    bool                 won;
+} record_t;
+
+static pki_code_t
+record_send(db_conn_t *c, pki_arena_t *a, const cert_record_t *in, db_rows_t **rows, pki_err_t *err)
+{
+    const managed_row_t *m = &in->managed;
+    const audit_t       *e = &in->audit;
+    const db_param_t     params[] = {
+        DB_B(in->transaction_key), DB_I(m->issuer_no), DB_B(in->serial), DB_I(in->window_s),
+        DB_T(m->id), DB_T(m->name), DB_T(m->source), DB_T(m->profile_id), DB_T(m->est_label_id), DB_T(m->owner),
+        DB_T(m->common_name), DB_T(m->subject), DB_B(m->subject_der), DB_TS(&m->sans), DB_TM(in->not_after),
+        DB_B(in->der), DB_B(in->spki_sha256), DB_B(in->fingerprint), DB_TM(in->not_before),
+        DB_T(e->actor), DB_T(e->actor_type), DB_T(e->action), DB_T(e->resource_type), DB_T(e->resource_id),
+        DB_I(e->status), DB_T(e->request_id), DB_T(e->source),
+        e->latency_us != 0 ? DB_I(e->latency_us) : DB_T(NULL), DB_T(e->details),
+    };
+
+    return db_query(c, a, Q_cert_record, params, sizeof(params) / sizeof(params[0]), rows, err);
+}
+
+static pki_code_t
+record_run(db_conn_t *c, void *arg, pki_err_t *err)
+{
+    record_t    *r = arg;
+    pki_arena_t *a = pki_arena_new(0);
+    db_rows_t   *rows;
+    pki_code_t   rc;
+
+    if (a == NULL) {
+        return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
+    }
+    rc = record_send(c, a, r->in, &rows, err);
+    if (rc == PKI_OK) {
+        r->won = db_bool(rows, 0, "won");
+    } else if (strcmp(c->sqlstate, "23505") == 0) {
+        rc = pki_fail(err, PKI_E_CONFLICT, NULL, "another certificate has the name %s", r->in->managed.name);
+    }
+    pki_arena_free(a);
+    return rc;
+}
+
+pki_code_t
+cert_record(db_t *db, const cert_record_t *in, bool *won, pki_err_t *err)
+{
+    record_t r = { .in = in };
+
+    PKI_TRY(db_run(db, record_run, &r, err));
+    *won = r.won;
+    return PKI_OK;
+}
+
+void
+cert_managed_id(const char *source, const char *label_id, bytes_t subject_der, char out[CERT_MANAGED_ID_LEN + 1])
+{
+    PKI_AUTO(EVP_MD_CTX) md = EVP_MD_CTX_new();
+    uint8_t  hash[32] = { 0 };
+    unsigned len;
+
+    /* Text fields with their NUL: no two inputs run together. */
+    if (md != NULL && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1) {
+        EVP_DigestUpdate(md, source, strlen(source) + 1);
+        EVP_DigestUpdate(md, label_id, strlen(label_id) + 1);
+        EVP_DigestUpdate(md, subject_der.p, subject_der.len);
+        EVP_DigestFinal_ex(md, hash, &len);
+    }
+    memcpy(out, "mc-", 3);
+    hex_encode(bytes_of(hash, 10), out + 3);
+}
+
+char *
+cert_managed_name(pki_arena_t *a, const char *label, const char *common_name, const char *managed_id)
+{
+    const char *cn = common_name != NULL && *common_name != '\0' ? common_name : "unnamed";
+    size_t      len = strlen(cn);
+
+    /* Cut before a continuation octet, so that the text stays UTF-8. */
+    if (len > NAME_CN_MAX) {
+        for (len = NAME_CN_MAX; len > 0 && ((uint8_t) cn[len] & 0xc0) == 0x80; len--) {
+        }
+    }
+    return pki_printf(a, "%s/%.*s/%.12s", label, (int) len, cn, managed_id + 3);
+}
+
+static pki_code_t
+managed_read(const db_rows_t *r, size_t row, pki_arena_t *a, void *out, pki_err_t *err)
+{
+    managed_row_t *m = out;
+
+    *m = (managed_row_t){
+        .no = db_int(r, row, "no"),
+        .id = db_text(r, row, "id"),
+        .name = db_text(r, row, "name"),
+        .source = db_text(r, row, "source"),
+        .profile_id = db_text(r, row, "profile_id"),
+        .issuer_id = db_text(r, row, "issuer_id"),
+        .issuer_no = db_int(r, row, "issuer_no"),
+        .est_label_id = db_text(r, row, "est_label_id"),
+        .owner = db_text(r, row, "owner"),
+        .common_name = db_text(r, row, "common_name"),
+        .subject = db_text(r, row, "subject"),
+        .subject_der = db_bytes(r, row, "subject_der"),
+        .status = db_text(r, row, "status"),
+        .expires_at = db_time(r, row, "expires_at"),
+        .last_serial = db_bytes(r, row, "last_serial"),
+        .revoked_at = db_time(r, row, "revoked_at"),
+        .revocation_reason = db_int(r, row, "revocation_reason"),
+        .created_at = db_time(r, row, "created_at"),
+        .updated_at = db_time(r, row, "updated_at"),
+    };
+    return db_texts(r, row, "sans", a, &m->sans, err);
+}
+
+pki_code_t
+cert_find(db_t *db, pki_arena_t *a, const char *managed_id, managed_row_t *out, pki_err_t *err)
+{
+    return verb_find(db, a, Q_cert_find, DB_PARAMS(DB_T(managed_id), DB_T(NULL)), managed_read, out, "certificate",
+                     managed_id, err);
+}
+
+pki_code_t
+cert_find_name(db_t *db, pki_arena_t *a, const char *name, managed_row_t *out, pki_err_t *err)
+{
+    return verb_find(db, a, Q_cert_find, DB_PARAMS(DB_T(NULL), DB_T(name)), managed_read, out, "certificate named",
+                     name, err);
+}
+
+static pki_code_t
+version_read(const db_rows_t *r, size_t row, pki_arena_t *a, void *out, pki_err_t *err)
+{
+    (void) a;
+    (void) err;
+    *(version_row_t *) out = (version_row_t){
+        .issuer_no = db_int(r, row, "issuer_no"),
+        .issuer_id = db_text(r, row, "issuer_id"),
+        .serial = db_bytes(r, row, "serial"),
+        .der = db_bytes(r, row, "der"),
+        .orphan = db_bool(r, row, "orphan"),
+        .managed_id = db_text(r, row, "managed_id"),
+        .spki_sha256 = db_bytes(r, row, "spki_sha256"),
+        .fingerprint = db_bytes(r, row, "fingerprint"),
+        .not_before = db_time(r, row, "not_before"),
+        .not_after = db_time(r, row, "not_after"),
+        .issued_at = db_time(r, row, "issued_at"),
+        .state = db_text(r, row, "state"),
+        .reason = db_null(r, row, "reason") ? -1 : db_int(r, row, "reason"),
+        .revoked_at = db_time(r, row, "revoked_at"),
+        .invalidity_at = db_time(r, row, "invalidity_at"),
+    };
+    return PKI_OK;
+}
+
+pki_code_t
+cert_version_find(db_t *db, pki_arena_t *a, uint32_t issuer_no, bytes_t serial, version_row_t *out, pki_err_t *err)
+{
+    return verb_find(db, a, Q_cert_version_find, DB_PARAMS(DB_I(issuer_no), DB_B(serial)), version_read, out,
+                     "certificate with", "this serial", err);
+}
+
+pki_code_t
+cert_versions(db_t *db, pki_arena_t *a, const char *managed_id, size_t max, version_row_t **out, size_t *count,
+              pki_err_t *err)
+{
+    return verb_list(db, a, Q_cert_versions, DB_PARAMS(DB_T(managed_id), DB_I(max)), version_read, sizeof(**out),
+                     (void **) out, count, err);
+}
+
+static pki_code_t
+counts_run(db_conn_t *c, void *arg, pki_err_t *err)
+{
+    cert_counts_t *out = arg;
+    pki_arena_t   *a = pki_arena_new(0);
+    db_rows_t     *rows;
+    pki_code_t     rc;
+
+    if (a == NULL) {
+        return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
+    }
+    conn_patience(c, COUNT_WAIT_MS);
+    rc = db_query(c, a, Q_cert_counts, NULL, 0, &rows, err);
+    if (rc == PKI_OK) {
+        *out = (cert_counts_t){
+            .active = db_int(rows, 0, "active"),
+            .expired = db_int(rows, 0, "expired"),
+            .revoked = db_int(rows, 0, "revoked"),
+            .versions = db_int(rows, 0, "versions"),
+        };
+    }
+    pki_arena_free(a);
+    return rc;
+}
+
+pki_code_t
+cert_counts(db_t *db, cert_counts_t *out, pki_err_t *err)
+{
+    return db_run(db, counts_run, out, err);
+}

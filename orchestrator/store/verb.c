@@ -1,0 +1,172 @@
+/*
+ * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
+ *
+ * The common shapes of verbs, and the audit rows and announcements that go with changes.
+ */
+#include "orchestrator/store/verb.h"
+
+typedef struct {
+    pki_arena_t      *a;
+    db_query_t        q;
+    const db_param_t *params;
+    size_t            count;
+    db_rows_t       **rows;
+} read_t;
+
+static pki_code_t
+read_run(db_conn_t *c, void *arg, pki_err_t *err)
+{
+    read_t *r = arg;
+
+    return db_query(c, r->a, r->q, r->params, r->count, r->rows, err);
+}
+
+pki_code_t
+verb_read(db_t *db, pki_arena_t *a, db_query_t q, const db_param_t *params, size_t count, db_rows_t **rows,
+          pki_err_t *err)
+{
+    read_t r = { a, q, params, count, rows };
+
+    return db_run(db, read_run, &r, err);
+}
+
+pki_code_t
+verb_list(db_t *db, pki_arena_t *a, db_query_t q, const db_param_t *params, size_t count, conn_read_pt read,
+          size_t size, void **out, size_t *n, pki_err_t *err)
+{
+    db_rows_t *rows;
+
+    PKI_TRY(verb_read(db, a, q, params, count, &rows, err));
+    return conn_read_all(rows, a, read, size, out, n, err);
+}
+
+pki_code_t
+verb_find(db_t *db, pki_arena_t *a, db_query_t q, const db_param_t *params, size_t count, conn_read_pt read,
+          void *out, const char *what, const char *id, pki_err_t *err)
+{
+    db_rows_t *rows;
+
+    /* To the statements NULL means any: that is not what a caller without an id wants. */
+    if (id == NULL) {
+        return pki_fail(err, PKI_E_NOT_FOUND, NULL, "a %s without an id", what);
+    }
+    PKI_TRY(verb_read(db, a, q, params, count, &rows, err));
+    if (db_row_count(rows) == 0) {
+        return pki_fail(err, PKI_E_NOT_FOUND, NULL, "there is no %s %s", what, id);
+    }
+    return read(rows, 0, a, out, err);
+}
+
+pki_code_t
+change_write(db_conn_t *c, const char *kind, uint32_t issuer_no, bytes_t serial, pki_err_t *err)
+{
+    db_param_t no = issuer_no != 0 ? DB_I(issuer_no) : DB_T(NULL);
+
+    return db_query(c, NULL, Q_change_insert, DB_PARAMS(DB_T(kind), no, DB_B(serial)), NULL, err);
+}
+
+pki_code_t
+audit_write(db_conn_t *c, const audit_t *e, pki_err_t *err)
+{
+    if (e == NULL) {
+        return PKI_OK;
+    }
+    return db_query(c, NULL, Q_audit_insert,
+                    DB_PARAMS(DB_T(e->actor), DB_T(e->actor_type), DB_T(e->action), DB_T(e->resource_type),
+                              DB_T(e->resource_id), DB_I(e->status), DB_T(e->request_id), DB_T(e->source),
+                              e->latency_us != 0 ? DB_I(e->latency_us) : DB_T(NULL), DB_T(e->details)),
+                    NULL, err);
+}
+
+static pki_code_t
+audit_run(db_conn_t *c, void *arg, pki_err_t *err)
+{
+    return audit_write(c, arg, err);
+}
+
+pki_code_t
+audit_add(db_t *db, const audit_t *event, pki_err_t *err)
+{
+    return db_run(db, audit_run, (void *) event, err);
+}
+
+static pki_code_t
+apply_counted(db_conn_t *c, pki_arena_t *a, const verb_change_t *v, pki_err_t *err)
+{
+    db_rows_t *rows;
+
+    PKI_TRY(db_query(c, a, v->q, v->params, v->count, &rows, err));
+    if (v->none != PKI_OK && db_rows_affected(rows) == 0) {
+        return pki_fail(err, v->none, NULL, "there is no %s %s", v->what, v->id);
+    }
+    return PKI_OK;
+}
+
+/* What the server said, in the caller's terms. */
+static pki_code_t
+apply_explain(db_conn_t *c, const verb_change_t *v, pki_code_t rc, pki_err_t *err)
+{
+    if (strcmp(c->sqlstate, "23505") == 0) {
+        return pki_fail(err, PKI_E_CONFLICT, NULL, "%s %s: the id, name or role is taken", v->what, v->id);
+    }
+    if (strcmp(c->sqlstate, "23503") == 0 && v->foreign == PKI_E_CONFLICT) {
+        return pki_fail(err, PKI_E_CONFLICT, NULL, "%s %s is in use", v->what, v->id);
+    }
+    if (strcmp(c->sqlstate, "23503") == 0 && v->foreign != PKI_OK) {
+        return pki_fail(err, v->foreign, NULL, "%s %s refers to something that is not there", v->what, v->id);
+    }
+    return rc;
+}
+
+pki_code_t
+verb_apply(db_conn_t *c, const verb_change_t *v, pki_err_t *err)
+{
+    pki_arena_t *a = pki_arena_new(0);
+    pki_code_t   rc;
+
+    if (a == NULL) {
+        return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
+    }
+    rc = apply_counted(c, a, v, err);
+    pki_arena_free(a);
+    return rc == PKI_OK ? rc : apply_explain(c, v, rc, err);
+}
+
+static pki_code_t
+change_run(db_conn_t *c, void *arg, pki_err_t *err)
+{
+    const verb_change_t *v = arg;
+
+    PKI_TRY(verb_apply(c, v, err));
+    if (v->announce) {
+        PKI_TRY(change_write(c, "config", 0, BYTES_NONE, err));
+    }
+    return audit_write(c, v->audit, err);
+}
+
+pki_code_t
+verb_change(db_t *db, const verb_change_t *v, pki_err_t *err)
+{
+    return db_tx(db, change_run, (void *) v, err);
+}
+
+void
+status_read(const db_rows_t *r, size_t row, status_row_t *out)
+{
+    const char *state = db_text(r, row, "state");
+
+    *out = (status_row_t){
+        .issuer_no = db_int(r, row, "issuer_no"),
+        .serial = db_bytes(r, row, "serial"),
+        .state = 'g',
+        .reason = -1,
+        .revision = db_int(r, row, "revision"),
+        .revoked_at = db_time(r, row, "revoked_at"),
+        .invalidity_at = db_time(r, row, "invalidity_at"),
+        .not_after = db_time(r, row, "not_after"),
+    };
+    if (state != NULL) {
+        out->state = strcmp(state, "released") == 0 ? 'l' : state[0];
+        out->reason = db_int(r, row, "reason");
+    }
+}
