@@ -122,7 +122,7 @@ $(BUILD)/chanceryd: $(call objs,$(MAIN_SRC)) $(ALL_LIBS)
 
 $(BUILD)/ngx_http_pki_module.so: $(MODULE_SRC) $(LIB_PROTO) $(wildcard tools/build-module)
 	@echo "  NGX  $@"
-	@BUILD='$(BUILD)' CC='$(CC)' SAN='$(SAN)' SAN_FLAGS='$(SAN_FLAGS)' tools/build-module
+	@env -u MAKEFLAGS -u MFLAGS BUILD='$(BUILD)' CC='$(CC)' SAN='$(SAN)' SAN_FLAGS='$(SAN_FLAGS)' tools/build-module
 
 $(BUILD)/unit/%: $(BUILD)/obj/t/unit/%.o $(call objs,$(UNIT_HELP)) $(ALL_LIBS)
 	@mkdir -p $(@D)
