@@ -62,7 +62,7 @@ TOOL_BIN    := $(patsubst %.c,$(BUILD)/%,$(TOOL_SRC))
 # ---- what people ask for ---------------------------------------------------------------------------------------
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit bench lint asan fuzz clean install build libs unit-build bootstrap prove FORCE
+.PHONY: help run test unit bench lint asan fuzz clean install build libs unit-build bootstrap prove print-libs FORCE
 .DELETE_ON_ERROR:
 MAKEFLAGS   += --no-builtin-rules
 
@@ -81,6 +81,9 @@ bootstrap-%:
 build: libs $(DAEMON) $(MODULE) $(TOOL_BIN) ## build everything but the tests
 
 libs: $(ALL_LIBS)
+
+print-libs:
+	@echo '$(LIBS)'
 
 unit-build: $(UNIT_BIN)
 
