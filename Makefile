@@ -18,10 +18,11 @@ endif
 
 WARN        := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith -Werror
 CPPFLAGS_   := -D_GNU_SOURCE -I. -I$(BUILD)/gen -I$(shell pg_config --includedir 2>/dev/null || echo /usr/include/postgresql) \
+               -I/usr/include/p11-kit-1 \
                -DCHANCERY_VERSION='"$(VERSION)"' -DCHANCERY_SHARE_DIR='"$(SHARE_DIR)"'
 CFLAGS_     := -std=c11 -O2 -g -fPIC -fstack-protector-strong -fno-omit-frame-pointer $(WARN)
 LDFLAGS_    := -pie -Wl,-z,relro,-z,now -Wl,--as-needed
-LIBS        := -lssl -lcrypto -ljansson -lyaml -lpq -lmicrohttpd -llmdb -lseccomp -lpthread
+LIBS        := -lssl -lcrypto -ljansson -lyaml -lpq -lmicrohttpd -llmdb -lseccomp -lp11-kit -lpthread
 ifdef SAN
 SAN_FLAGS   := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 CFLAGS_     += -O1 $(SAN_FLAGS)
@@ -62,7 +63,7 @@ TOOL_BIN    := $(patsubst %.c,$(BUILD)/%,$(TOOL_SRC))
 # ---- what people ask for ---------------------------------------------------------------------------------------
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit bench lint asan fuzz clean install build libs unit-build bootstrap prove print-libs FORCE
+.PHONY: help run test unit bench lint asan fuzz clean install build libs unit-build bootstrap prove FORCE
 .DELETE_ON_ERROR:
 MAKEFLAGS   += --no-builtin-rules
 
@@ -81,9 +82,6 @@ bootstrap-%:
 build: libs $(DAEMON) $(MODULE) $(TOOL_BIN) ## build everything but the tests
 
 libs: $(ALL_LIBS)
-
-print-libs:
-	@echo '$(LIBS)'
 
 unit-build: $(UNIT_BIN)
 
@@ -125,7 +123,7 @@ $(BUILD)/chanceryd: $(call objs,$(MAIN_SRC)) $(ALL_LIBS)
 
 $(BUILD)/ngx_http_pki_module.so: $(MODULE_SRC) $(LIB_PROTO) $(wildcard tools/build-module)
 	@echo "  NGX  $@"
-	@env -u MAKEFLAGS -u MFLAGS BUILD='$(BUILD)' CC='$(CC)' SAN='$(SAN)' SAN_FLAGS='$(SAN_FLAGS)' tools/build-module
+	@BUILD='$(BUILD)' CC='$(CC)' SAN='$(SAN)' SAN_FLAGS='$(SAN_FLAGS)' tools/build-module
 
 $(BUILD)/unit/%: $(BUILD)/obj/t/unit/%.o $(call objs,$(UNIT_HELP)) $(ALL_LIBS)
 	@mkdir -p $(@D)
