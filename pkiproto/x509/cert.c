@@ -154,8 +154,10 @@ tbs_read(cert_reader_t *r, bytes_t tbs, pki_err_t *err)
         return pki_fail(err, PKI_E_PARSE, "RFC 5280 4.1.1.2", "the two signature algorithms differ");
     }
     PKI_TRY(der_take_whole(&tbs, DER_SEQUENCE, "issuer", &cert->issuer, err));
+    PKI_TRY(name_shape_check(cert->issuer, err));
     PKI_TRY(validity_read(&tbs, cert, err));
     PKI_TRY(der_take_whole(&tbs, DER_SEQUENCE, "subject", &cert->subject, err));
+    PKI_TRY(name_shape_check(cert->subject, err));
     PKI_TRY(der_take_whole(&tbs, DER_SEQUENCE, "subjectPublicKeyInfo", &spki, err));
     PKI_TRY(pki_key_parse(spki, &cert->key, err));
     return extensions_read(r, &tbs, is_v3, err);

@@ -119,6 +119,13 @@ attribute_take(bytes_t *in, attribute_t *out, pki_err_t *err)
     return der_end(seq, "attribute value", err);
 }
 
+static bool
+is_string_tag(uint8_t tag)
+{
+    return tag == DER_UTF8_STRING || tag == DER_PRINTABLE_STRING || tag == DER_IA5_STRING
+           || tag == DER_T61_STRING || tag == DER_BMP_STRING;
+}
+
 /* Whether a value is a string of a known type, and how many characters it has. */
 static bool
 attribute_is_string(const attribute_t *attribute, size_t *chars, bool *control)
@@ -133,9 +140,7 @@ attribute_is_string(const attribute_t *attribute, size_t *chars, bool *control)
         }
         *control |= is_control(c);
     }
-    return attribute->value.tag == DER_UTF8_STRING || attribute->value.tag == DER_PRINTABLE_STRING
-           || attribute->value.tag == DER_IA5_STRING || attribute->value.tag == DER_T61_STRING
-           || attribute->value.tag == DER_BMP_STRING;
+    return is_string_tag(attribute->value.tag);
 }
 
 static pki_code_t
@@ -163,27 +168,65 @@ attribute_check(const attribute_t *attribute, pki_err_t *err)
     return PKI_OK;
 }
 
-pki_code_t
-name_check(bytes_t name, pki_err_t *err)
+/* Certificates of others may hold BIT, Numeric, Visible and UniversalString and GeneralizedTime, too. */
+static pki_code_t
+attribute_shape_check(const attribute_t *attribute, pki_err_t *err)
 {
-    bytes_t     seq, set;
+    static const uint8_t others[] = { DER_BIT_STRING, 0x12, 0x1a, 0x1c, DER_GENERALIZED_TIME };
+    size_t               chars;
+    bool                 control;
+
+    if (memchr(others, attribute->value.tag, sizeof(others)) == NULL
+        && !attribute_is_string(attribute, &chars, &control))
+    {
+        return pki_fail(err, PKI_E_INVALID, "RFC 5280 4.1.2.4", "a name's value is not a string of its type");
+    }
+    return PKI_OK;
+}
+
+static pki_code_t
+rdn_check(bytes_t set, bool strict, pki_err_t *err)
+{
     attribute_t attribute;
-    size_t      count = 0;
+
+    do {
+        PKI_TRY(attribute_take(&set, &attribute, err));
+        if (strict && set.len != 0) {
+            return pki_fail(err, PKI_E_INVALID, "RFC 5280 4.1.2.4", "a name has a multi-valued RDN");
+        }
+        PKI_TRY(strict ? attribute_check(&attribute, err) : attribute_shape_check(&attribute, err));
+    } while (set.len != 0);
+    return PKI_OK;
+}
+
+static pki_code_t
+name_walk(bytes_t name, bool strict, pki_err_t *err)
+{
+    bytes_t seq, set;
+    size_t  count = 0;
 
     PKI_TRY(der_take(&name, DER_SEQUENCE, "Name", &seq, err));
     PKI_TRY(der_end(name, "Name", err));
     while (seq.len != 0) {
         PKI_TRY(der_take(&seq, DER_SET, "RelativeDistinguishedName", &set, err));
-        PKI_TRY(attribute_take(&set, &attribute, err));
-        if (set.len != 0) {
-            return pki_fail(err, PKI_E_INVALID, "RFC 5280 4.1.2.4", "a name has a multi-valued RDN");
-        }
-        PKI_TRY(attribute_check(&attribute, err));
+        PKI_TRY(rdn_check(set, strict, err));
         if (++count > NAME_RDN_MAX) {
             return pki_fail(err, PKI_E_INVALID, NULL, "a name has more than %d RDNs", NAME_RDN_MAX);
         }
     }
     return PKI_OK;
+}
+
+pki_code_t
+name_check(bytes_t name, pki_err_t *err)
+{
+    return name_walk(name, true, err);
+}
+
+pki_code_t
+name_shape_check(bytes_t name, pki_err_t *err)
+{
+    return name_walk(name, false, err);
 }
 
 /* Characters that would mislead a reader or a log: controls, and what changes the direction of text. */

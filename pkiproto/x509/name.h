@@ -15,6 +15,9 @@
  */
 pki_code_t name_check(bytes_t name, pki_err_t *err);
 
+/* Only the shape, for certificates of other CAs: multi-valued RDNs and odd values pass. */
+pki_code_t name_shape_check(bytes_t name, pki_err_t *err);
+
 /* RFC 4514 text in the arena, most specific RDN first as the RFC asks; escapes everything odd. */
 pki_code_t name_print(pki_arena_t *a, bytes_t name, const char **out, pki_err_t *err);
 

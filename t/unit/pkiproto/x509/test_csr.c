@@ -50,19 +50,19 @@ typedef struct {
 ParameterizedTestParameters(csr, accepts_what_openssl_makes)
 {
     static good_case_t cases[] = {
-        { "good-p256", PKI_KEY_P256, 256, 1 },
-        { "good-p384", PKI_KEY_P384, 384, 1 },
-        { "good-ed25519", PKI_KEY_ED25519, 256, 1 },
-        { "good-rsa2048", PKI_KEY_RSA, 2048, 1 },
-        { "good-rsa3072", PKI_KEY_RSA, 3072, 1 },
-        { "good-rsa4096", PKI_KEY_RSA, 4096, 1 },
-        { "good-names", PKI_KEY_P256, 256, 7 },
-        { "good-other-names", PKI_KEY_P256, 256, 2 },
-        { "good-san-only", PKI_KEY_P256, 256, 1 },
-        { "good-sha512", PKI_KEY_RSA, 2048, 0 },
-        { "good-challenge", PKI_KEY_P256, 256, 0 },
-        { "good-ms-extensions", PKI_KEY_P256, 256, 1 },
-        { "good-unsorted-attributes", PKI_KEY_P256, 256, 1 },
+        {"good-p256", PKI_KEY_P256, 256, 1},
+        {"good-p384", PKI_KEY_P384, 384, 1},
+        {"good-ed25519", PKI_KEY_ED25519, 256, 1},
+        {"good-rsa2048", PKI_KEY_RSA, 2048, 1},
+        {"good-rsa3072", PKI_KEY_RSA, 3072, 1},
+        {"good-rsa4096", PKI_KEY_RSA, 4096, 1},
+        {"good-names", PKI_KEY_P256, 256, 7},
+        {"good-other-names", PKI_KEY_P256, 256, 2},
+        {"good-san-only", PKI_KEY_P256, 256, 1},
+        {"good-sha512", PKI_KEY_RSA, 2048, 0},
+        {"good-challenge", PKI_KEY_P256, 256, 0},
+        {"good-ms-extensions", PKI_KEY_P256, 256, 1},
+        {"good-unsorted-attributes", PKI_KEY_P256, 256, 1},
     };
 
     return cr_make_param_array(good_case_t, cases, sizeof(cases) / sizeof(cases[0]));
@@ -73,7 +73,7 @@ ParameterizedTest(good_case_t *c, csr, accepts_what_openssl_makes)
     char           path[64];
     const uint8_t *p;
     uint8_t       *subject = NULL;
-    pki_err_t      err = { .text = "" };
+    pki_err_t      err = {.text = ""};
     bytes_t        der;
     csr_t          csr;
     int            len;
@@ -102,59 +102,59 @@ typedef struct {
 ParameterizedTestParameters(csr, refuses_hostile_requests)
 {
     static hostile_case_t cases[] = {
-        { "bad-signature", PKI_E_SIGNATURE },
-        { "other-tbs", PKI_E_SIGNATURE },
-        { "wrong-algorithm", PKI_E_SIGNATURE },
-        { "algorithm-parameters", PKI_E_SIGNATURE },
-        { "unknown-algorithm", PKI_E_UNSUPPORTED },
-        { "sha1", PKI_E_UNSUPPORTED },
-        { "ca-true", PKI_E_CSR },
-        { "nobody", PKI_E_CSR },
-        { "duplicate-extension", PKI_E_CSR },
-        { "two-extension-requests", PKI_E_CSR },
-        { "two-extension-requests-ms", PKI_E_CSR },
-        { "extension-request-two-values", PKI_E_CSR },
-        { "nul-in-cn", PKI_E_CSR },
-        { "control-in-cn", PKI_E_CSR },
-        { "long-cn", PKI_E_CSR },
-        { "empty-cn", PKI_E_CSR },
-        { "utf8-cn", PKI_E_CSR },
-        { "country-3", PKI_E_CSR },
-        { "name-no-string", PKI_E_CSR },
-        { "multi-valued-rdn", PKI_E_CSR },
-        { "nul-in-dns", PKI_E_CSR },
-        { "dns-space", PKI_E_CSR },
-        { "dns-wildcard", PKI_E_CSR },
-        { "ip-5", PKI_E_CSR },
-        { "san-empty", PKI_E_CSR },
-        { "san-101", PKI_E_CSR },
-        { "san-tag", PKI_E_PARSE },
-        { "challenge-null", PKI_E_CSR },
-        { "challenge-boolean", PKI_E_CSR },
-        { "challenge-empty-set", PKI_E_CSR },
-        { "challenge-two-values", PKI_E_CSR },
-        { "challenge-twice", PKI_E_CSR },
-        { "version-1", PKI_E_CSR },
-        { "rsa1024", PKI_E_KEY },
-        { "rsa-even-exponent", PKI_E_KEY },
-        { "rsa-even-modulus", PKI_E_KEY },
-        { "rsa-exponent-1", PKI_E_KEY },
-        { "rsa-exponent-2", PKI_E_KEY },
-        { "rsa-exponent-large", PKI_E_KEY },
-        { "rsa-no-null", PKI_E_KEY },
-        { "secp256k1", PKI_E_KEY },
-        { "p521", PKI_E_KEY },
-        { "explicit", PKI_E_KEY },
-        { "compressed", PKI_E_KEY },
-        { "off-curve", PKI_E_KEY },
-        { "critical-false", PKI_E_PARSE },
-        { "ca-false-encoded", PKI_E_PARSE },
-        { "key-usage-padded", PKI_E_PARSE },
-        { "key-usage-none", PKI_E_PARSE },
-        { "no-attributes", PKI_E_PARSE },
-        { "trailing", PKI_E_PARSE },
-        { "indefinite", PKI_E_PARSE },
-        { "long-length", PKI_E_PARSE },
+        {"bad-signature", PKI_E_SIGNATURE},
+        {"other-tbs", PKI_E_SIGNATURE},
+        {"wrong-algorithm", PKI_E_SIGNATURE},
+        {"algorithm-parameters", PKI_E_SIGNATURE},
+        {"unknown-algorithm", PKI_E_UNSUPPORTED},
+        {"sha1", PKI_E_UNSUPPORTED},
+        {"ca-true", PKI_E_CSR},
+        {"nobody", PKI_E_CSR},
+        {"duplicate-extension", PKI_E_CSR},
+        {"two-extension-requests", PKI_E_CSR},
+        {"two-extension-requests-ms", PKI_E_CSR},
+        {"extension-request-two-values", PKI_E_CSR},
+        {"nul-in-cn", PKI_E_CSR},
+        {"control-in-cn", PKI_E_CSR},
+        {"long-cn", PKI_E_CSR},
+        {"empty-cn", PKI_E_CSR},
+        {"utf8-cn", PKI_E_CSR},
+        {"country-3", PKI_E_CSR},
+        {"name-no-string", PKI_E_CSR},
+        {"multi-valued-rdn", PKI_E_CSR},
+        {"nul-in-dns", PKI_E_CSR},
+        {"dns-space", PKI_E_CSR},
+        {"dns-wildcard", PKI_E_CSR},
+        {"ip-5", PKI_E_CSR},
+        {"san-empty", PKI_E_CSR},
+        {"san-101", PKI_E_CSR},
+        {"san-tag", PKI_E_PARSE},
+        {"challenge-null", PKI_E_CSR},
+        {"challenge-boolean", PKI_E_CSR},
+        {"challenge-empty-set", PKI_E_CSR},
+        {"challenge-two-values", PKI_E_CSR},
+        {"challenge-twice", PKI_E_CSR},
+        {"version-1", PKI_E_CSR},
+        {"rsa1024", PKI_E_KEY},
+        {"rsa-even-exponent", PKI_E_KEY},
+        {"rsa-even-modulus", PKI_E_KEY},
+        {"rsa-exponent-1", PKI_E_KEY},
+        {"rsa-exponent-2", PKI_E_KEY},
+        {"rsa-exponent-large", PKI_E_KEY},
+        {"rsa-no-null", PKI_E_KEY},
+        {"secp256k1", PKI_E_KEY},
+        {"p521", PKI_E_KEY},
+        {"explicit", PKI_E_KEY},
+        {"compressed", PKI_E_KEY},
+        {"off-curve", PKI_E_KEY},
+        {"critical-false", PKI_E_PARSE},
+        {"ca-false-encoded", PKI_E_PARSE},
+        {"key-usage-padded", PKI_E_PARSE},
+        {"key-usage-none", PKI_E_PARSE},
+        {"no-attributes", PKI_E_PARSE},
+        {"trailing", PKI_E_PARSE},
+        {"indefinite", PKI_E_PARSE},
+        {"long-length", PKI_E_PARSE},
     };
 
     return cr_make_param_array(hostile_case_t, cases, sizeof(cases) / sizeof(cases[0]));
@@ -163,7 +163,7 @@ ParameterizedTestParameters(csr, refuses_hostile_requests)
 ParameterizedTest(hostile_case_t *c, csr, refuses_hostile_requests)
 {
     char       path[64];
-    pki_err_t  err = { .text = "" };
+    pki_err_t  err = {.text = ""};
     pki_code_t rc;
     csr_t      csr;
 
@@ -201,7 +201,8 @@ Test(csr, changing_any_octet_never_passes)
         copy = malloc(whole.len);
         memcpy(copy, whole.p, whole.len);
         copy[i] ^= 0x01;
-        cr_expect(csr_parse(a, bytes_of(copy, whole.len), &csr, NULL) != PKI_OK || csr_check(&csr, NULL) != PKI_OK,
+        cr_expect(csr_parse(a, bytes_of(copy, whole.len), &csr, NULL) != PKI_OK ||
+                      csr_check(&csr, NULL) != PKI_OK,
                   "octet %zu", i);
         free(copy);
         pki_arena_free(a);
@@ -222,9 +223,13 @@ Test(csr, random_octets_are_refused)
 
 Test(csr, reads_names_and_usages)
 {
-    static const char *const wanted[] = { "dns:a.example",      "dns:*.b.example",        "ip:192.0.2.1",
-                                          "ip:2001:db8::1",     "email:a@b.example",
-                                          "uri:https://c.example/", "dirname:CN=directory,C=GB" };
+    static const char *const wanted[] = {"dns:a.example",
+                                         "dns:*.b.example",
+                                         "ip:192.0.2.1",
+                                         "ip:2001:db8::1",
+                                         "email:a@b.example",
+                                         "uri:https://c.example/",
+                                         "dirname:CN=directory,C=GB"};
     const char              *text;
     csr_t                    csr;
 

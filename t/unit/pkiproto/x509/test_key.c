@@ -23,10 +23,10 @@ typedef struct {
 } key_case_t;
 
 static key_case_t cases[] = {
-    { "rsa-2048", PKI_KEY_RSA, 2048, NID_sha256WithRSAEncryption, "SHA256" },
-    { "p-256", PKI_KEY_P256, 256, NID_ecdsa_with_SHA256, "SHA256" },
-    { "p-384", PKI_KEY_P384, 384, NID_ecdsa_with_SHA384, "SHA384" },
-    { "ed25519", PKI_KEY_ED25519, 256, NID_ED25519, "" },
+    {"rsa-2048", PKI_KEY_RSA, 2048, NID_sha256WithRSAEncryption, "SHA256"},
+    {"p-256", PKI_KEY_P256, 256, NID_ecdsa_with_SHA256, "SHA256"},
+    {"p-384", PKI_KEY_P384, 384, NID_ecdsa_with_SHA384, "SHA384"},
+    {"ed25519", PKI_KEY_ED25519, 256, NID_ED25519, ""},
 };
 
 static EVP_PKEY *
@@ -43,7 +43,8 @@ sign(EVP_PKEY *pkey, const char *digest, uint8_t *out, size_t cap)
 {
     PKI_AUTO(EVP_MD_CTX) ctx = EVP_MD_CTX_new();
 
-    cr_assert_eq(EVP_DigestSignInit_ex(ctx, NULL, digest[0] != '\0' ? digest : NULL, NULL, NULL, pkey, NULL), 1);
+    cr_assert_eq(EVP_DigestSignInit_ex(ctx, NULL, digest[0] != '\0' ? digest : NULL, NULL, NULL, pkey, NULL),
+                 1);
     cr_assert_eq(EVP_DigestSign(ctx, out, &cap, (const uint8_t *) "message", 7), 1);
     return cap;
 }
@@ -87,11 +88,14 @@ ParameterizedTest(key_case_t *c, key, follows_openssl_for_every_kind)
     cr_expect(bytes_eq(pki_key_sigalg(c->kind)->identifier, bytes_of(algorithm, (size_t) n)));
     len = sign(pkey, c->digest, signature, sizeof(signature));
     cr_expect_eq(pki_signature_check(&key, bytes_of(algorithm, (size_t) n), BYTES_LIT("message"),
-                                     bytes_of(signature, len), NULL), PKI_OK);
+                                     bytes_of(signature, len), NULL),
+                 PKI_OK);
     cr_expect_eq(pki_signature_check(&key, bytes_of(algorithm, (size_t) n), BYTES_LIT("massage"),
-                                     bytes_of(signature, len), NULL), PKI_E_SIGNATURE);
+                                     bytes_of(signature, len), NULL),
+                 PKI_E_SIGNATURE);
     cr_expect_eq(pki_signature_check(&key, bytes_of(algorithm, (size_t) n), BYTES_LIT("message"),
-                                     bytes_of(signature, len - 1), NULL), PKI_E_SIGNATURE);
+                                     bytes_of(signature, len - 1), NULL),
+                 PKI_E_SIGNATURE);
     OPENSSL_free(spki);
     OPENSSL_free(algorithm);
     X509_PUBKEY_free(pub);
@@ -109,7 +113,8 @@ Test(key, a_signature_by_another_kind_of_key_is_refused)
         cr_assert_eq(pki_key_parse(bytes_of(spki, (size_t) n), &key, NULL), PKI_OK);
         for (size_t j = 0; j < sizeof(cases) / sizeof(cases[0]); j++) {
             cr_expect_eq(pki_signature_check(&key, pki_key_sigalg(cases[j].kind)->identifier, BYTES_LIT("m"),
-                                             BYTES_LIT("s"), NULL), PKI_E_SIGNATURE);
+                                             BYTES_LIT("s"), NULL),
+                         PKI_E_SIGNATURE);
         }
         OPENSSL_free(spki);
     }
@@ -117,8 +122,8 @@ Test(key, a_signature_by_another_kind_of_key_is_refused)
 
 Test(key, absent_parameters_of_an_rsa_signature_mean_the_same_as_null)
 {
-    static const uint8_t sha256_rsa[] = { 0x30, 0x0b, 0x06, 0x09, 0x2a, 0x86, 0x48,
-                                          0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b };
+    static const uint8_t sha256_rsa[] = {0x30, 0x0b, 0x06, 0x09, 0x2a, 0x86, 0x48,
+                                         0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b};
     PKI_AUTO(EVP_PKEY) pkey = EVP_RSA_gen(2048);
     uint8_t  *spki = NULL, signature[256];
     int       n = i2d_PUBKEY(pkey, &spki);
@@ -126,8 +131,9 @@ Test(key, absent_parameters_of_an_rsa_signature_mean_the_same_as_null)
     size_t    len = sign(pkey, "SHA256", signature, sizeof(signature));
 
     cr_assert_eq(pki_key_parse(bytes_of(spki, (size_t) n), &key, NULL), PKI_OK);
-    cr_expect_eq(pki_signature_check(&key, BYTES_ARR(sha256_rsa), BYTES_LIT("message"), bytes_of(signature, len),
-                                     NULL), PKI_OK);
+    cr_expect_eq(pki_signature_check(&key, BYTES_ARR(sha256_rsa), BYTES_LIT("message"),
+                                     bytes_of(signature, len), NULL),
+                 PKI_OK);
     OPENSSL_free(spki);
 }
 
@@ -135,11 +141,11 @@ Test(key, absent_parameters_of_an_rsa_signature_mean_the_same_as_null)
 static bytes_t
 rsa_spki(pki_arena_t *a, uint8_t first, size_t len, uint64_t e)
 {
-    static const uint8_t algorithm[] = { 0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86,
-                                         0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00 };
-    uint8_t  *n = pki_alloc(a, len + 1);
-    pki_buf_t out;
-    size_t    seq, bits, inner;
+    static const uint8_t algorithm[] = {0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86,
+                                        0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00};
+    uint8_t             *n = pki_alloc(a, len + 1);
+    pki_buf_t            out;
+    size_t               seq, bits, inner;
 
     memset(n, 0xff, len + 1);
     n[0] = first;
@@ -165,9 +171,9 @@ Test(key, counts_the_bits_of_a_modulus)
         pki_code_t code;
         unsigned   bits;
     } rows[] = {
-        { 0xff, 255, PKI_OK, 2048 },     { 0x80, 255, PKI_OK, 2048 },   { 0x7f, 255, PKI_E_KEY, 2047 },
-        { 0x01, 256, PKI_OK, 2049 },     { 0xff, 511, PKI_OK, 4096 },   { 0x01, 512, PKI_E_KEY, 4097 },
-        { 0xff, 2000, PKI_E_KEY, 8192 }, { 0x01, 0, PKI_E_KEY, 1 },
+        {0xff, 255, PKI_OK, 2048},     {0x80, 255, PKI_OK, 2048}, {0x7f, 255, PKI_E_KEY, 2047},
+        {0x01, 256, PKI_OK, 2049},     {0xff, 511, PKI_OK, 4096}, {0x01, 512, PKI_E_KEY, 4097},
+        {0xff, 2000, PKI_E_KEY, 8192}, {0x01, 0, PKI_E_KEY, 1},
     };
     pki_arena_t *a = pki_arena_new(0);
     pki_key_t    key;
@@ -186,7 +192,8 @@ Test(key, counts_the_bits_of_a_modulus)
 
 Test(key, names_for_key_generation)
 {
-    static const char *const wrong[] = { "", "rsa", "rsa-1024", "rsa-2049", "rsa-8192", "P-256", "p-521", "ed448" };
+    static const char *const wrong[] = {"",         "rsa",   "rsa-1024", "rsa-2049",
+                                        "rsa-8192", "P-256", "p-521",    "ed448"};
     pki_key_kind_t           kind;
     unsigned                 bits;
 
