@@ -63,7 +63,7 @@ TOOL_BIN    := $(patsubst %.c,$(BUILD)/%,$(TOOL_SRC))
 # ---- what people ask for ---------------------------------------------------------------------------------------
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit bench lint asan fuzz clean install build libs unit-build bootstrap prove FORCE
+.PHONY: help run test unit bench lint asan fuzz clean install build libs unit-build bootstrap prove print-libs FORCE
 .DELETE_ON_ERROR:
 MAKEFLAGS   += --no-builtin-rules
 
@@ -82,6 +82,9 @@ bootstrap-%:
 build: libs $(DAEMON) $(MODULE) $(TOOL_BIN) ## build everything but the tests
 
 libs: $(ALL_LIBS)
+
+print-libs:
+	@echo '$(LIBS)'
 
 unit-build: $(UNIT_BIN)
 
@@ -123,7 +126,7 @@ $(BUILD)/chanceryd: $(call objs,$(MAIN_SRC)) $(ALL_LIBS)
 
 $(BUILD)/ngx_http_pki_module.so: $(MODULE_SRC) $(LIB_PROTO) $(wildcard tools/build-module)
 	@echo "  NGX  $@"
-	@BUILD='$(BUILD)' CC='$(CC)' SAN='$(SAN)' SAN_FLAGS='$(SAN_FLAGS)' tools/build-module
+	@env -u MAKEFLAGS -u MFLAGS BUILD='$(BUILD)' CC='$(CC)' SAN='$(SAN)' SAN_FLAGS='$(SAN_FLAGS)' tools/build-module
 
 $(BUILD)/unit/%: $(BUILD)/obj/t/unit/%.o $(call objs,$(UNIT_HELP)) $(ALL_LIBS)
 	@mkdir -p $(@D)

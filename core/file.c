@@ -107,7 +107,7 @@ file_begin(file_new_t *f, const char *path, mode_t mode, pki_err_t *err)
     if (strlen(path) >= sizeof(f->path)) {
         return pki_fail(err, PKI_E_IO, NULL, "path is longer than %zu octets", sizeof(f->path) - 1);
     }
-    strcpy(f->path, path);
+    snprintf(f->path, sizeof(f->path), "%s", path);
     snprintf(f->temp, sizeof(f->temp), "%s.XXXXXX", path);
     f->fd = mkostemp(f->temp, O_CLOEXEC);
     if (f->fd < 0) {
@@ -138,7 +138,7 @@ path_folder(const char *path, char out[4096])
     snprintf(out, 4096, "%s", path);
     slash = strrchr(out, '/');
     if (slash == NULL) {
-        strcpy(out, ".");
+        snprintf(out, 4096, ".");
     } else {
         slash[slash == out] = '\0'; /* keep the slash of "/name" */
     }

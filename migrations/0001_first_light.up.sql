@@ -200,6 +200,7 @@ CREATE TABLE api_key (
     id           text PRIMARY KEY,
     name         text NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
     digest       bytea NOT NULL UNIQUE CHECK (length(digest) = 32),
+    permissions  text[] NOT NULL CHECK (cardinality(permissions) > 0), -- as the route table names them; '*': all
     created_at   timestamptz NOT NULL DEFAULT now(),
     expires_at   timestamptz,
     revoked_at   timestamptz,

@@ -18,7 +18,7 @@ ngx_http_pki_snapshot_visit(ngx_http_pki_store_t *s, ngx_http_pki_snapshot_t *sn
 {
     MDB_cursor *cursor;
     MDB_val     k, v;
-    bytes_t     key, value;
+    bytes_t     key = { 0 }, value = { 0 };
     pki_err_t   err;
     pki_code_t  rc = PKI_OK;
     int         more;

@@ -10,9 +10,9 @@
 static pki_code_t
 api_key_read(const db_rows_t *r, size_t row, pki_arena_t *a, void *out, pki_err_t *err)
 {
-    (void) a;
-    (void) err;
-    *(api_key_row_t *) out = (api_key_row_t){
+    api_key_row_t *key = out;
+
+    *key = (api_key_row_t){
         .id = db_text(r, row, "id"),
         .name = db_text(r, row, "name"),
         .digest = db_bytes(r, row, "digest"),
@@ -20,7 +20,7 @@ api_key_read(const db_rows_t *r, size_t row, pki_arena_t *a, void *out, pki_err_
         .expires_at = db_time(r, row, "expires_at"),
         .last_used_at = db_time(r, row, "last_used_at"),
     };
-    return PKI_OK;
+    return db_texts(r, row, "permissions", a, &key->permissions, err);
 }
 
 pki_code_t
@@ -33,9 +33,10 @@ api_key_find(db_t *db, pki_arena_t *a, bytes_t digest, api_key_row_t *out, pki_e
 pki_code_t
 api_key_insert(db_t *db, const api_key_row_t *in, const audit_t *audit, pki_err_t *err)
 {
-    const db_param_t    params[] = { DB_T(in->id), DB_T(in->name), DB_B(in->digest), DB_TM(in->expires_at) };
+    const db_param_t    params[] = { DB_T(in->id), DB_T(in->name), DB_B(in->digest), DB_TS(&in->permissions),
+                                     DB_TM(in->expires_at) };
     const verb_change_t v = {
-        .q = Q_api_key_insert, .params = params, .count = 4, .what = "API key", .id = in->id, .audit = audit,
+        .q = Q_api_key_insert, .params = params, .count = 5, .what = "API key", .id = in->id, .audit = audit,
     };
 
     return verb_change(db, &v, err);

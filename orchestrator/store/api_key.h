@@ -11,6 +11,7 @@
 typedef struct {
     const char *id, *name; /* "key-..", for people */
     bytes_t     digest;    /* 32 octets */
+    str_list_t  permissions; /* as the route table names them; "*": all */
     int64_t     created_at, expires_at, last_used_at; /* 0: never */
 } api_key_row_t;
 

@@ -22,7 +22,7 @@ text_fail(pki_err_t *err, const char *why)
 static pki_code_t
 oid_parse(bytes_t text, pki_buf_t *out, pki_err_t *err)
 {
-    uint64_t arcs[20], v = 0;
+    uint64_t arcs[20] = { 0 }, v = 0;
     size_t   count = 0;
     bool     digit = false;
 

@@ -78,7 +78,7 @@ file_load(fill_t *f, const char *path)
 {
     FILE    *in = fopen(path, "rb");
     uint8_t *p;
-    long     size;
+    long     size = 0;
 
     if (in == NULL || fseek(in, 0, SEEK_END) != 0 || (size = ftell(in)) < 0) {
         die(path, strerror(errno));

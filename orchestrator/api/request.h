@@ -1,0 +1,100 @@
+/*
+ * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
+ *
+ * One request, from its first octet to its answer: what the server hands to a worker, what a handler
+ * sees, and how a handler answers.
+ */
+#ifndef ORCHESTRATOR_API_REQUEST_H
+#define ORCHESTRATOR_API_REQUEST_H
+
+#include "orchestrator/api/api.h"
+#include "orchestrator/api/route.h"
+#include "orchestrator/store/audit.h"
+#include "pkiproto/base/secret.h"
+
+#define REQUEST_ID_MAX   64
+#define REQUEST_ARGS_MAX 32
+
+/* Who calls.  Lives in the request's arena. */
+typedef struct {
+    const char *actor, *type; /* "key-ops" and "api_key"; "edge"; "anonymous" */
+    str_list_t  permissions;  /* "*": all */
+} identity_t;
+
+typedef struct {
+    int         status;
+    const char *content_type;
+    const char *disposition; /* Content-Disposition; NULL: none */
+    const char *allow;       /* 405 */
+    const char *location;    /* 201 */
+    int64_t     retry_after_s;
+    bool        challenge;   /* WWW-Authenticate: Bearer */
+    bool        secret;      /* the body is cleansed when it has been sent */
+    bytes_t     body;        /* in the arena */
+} answer_t;
+
+struct req {
+    api_t          *api;
+    pki_arena_t    *a;
+    void           *connection; /* libmicrohttpd's */
+    bool            edge;       /* came in by the edge socket */
+    bool            started, done;
+    int64_t         began_us, queued_us; /* queued_us 0: never waited for a worker */
+    char            id[REQUEST_ID_MAX + 1];
+
+    const char     *method, *uri;       /* uri: raw, with its query */
+    const char     *content_type, *accept, *source;
+    pki_secret_t    authorization;
+    pki_code_t      early;              /* found before the body was read; early_err says more */
+    pki_err_t       early_err;
+    size_t          body_max;
+    uint8_t        *body;               /* cleansed at the end */
+    size_t          body_len, body_cap, body_seen;
+
+    path_t          path;
+    const route_t  *route;
+    const char     *param[ROUTE_PARAMS_MAX];
+    identity_t      identity;
+    void           *query, *in;         /* structs of route->query and route->body, decoded */
+    void           *open;               /* struct of the body's open member, decoded; its shape by open_shape() */
+    list_arg_t      args[REQUEST_ARGS_MAX]; /* filters of a list, decoded */
+    size_t          arg_count;
+    const char     *resource;           /* what the call was about, for the audit; default: the first parameter */
+    field_problems_t problems;
+
+    answer_t        answer;
+    int             audited_status;     /* already in the audit with this status (0: not) */
+};
+
+/* Server side: make, prepare once the headers are there (also matches the route), run, free. */
+req_t *request_new(api_t *api, bool edge, const char *uri);
+void   request_prepare(req_t *r);
+void   request_run(req_t *r);
+void   request_refuse(req_t *r, pki_code_t code, const char *text); /* answer without running */
+void   request_free(req_t *r);
+bool   request_id_valid(const char *id);
+
+/* Handlers' side.  Each sets the answer. */
+pki_code_t answer_struct(req_t *r, const void *in, pki_err_t *err); /* by route->answer */
+pki_code_t answer_octets(req_t *r, const char *content_type, bytes_t in, pki_err_t *err);
+pki_code_t answer_text(req_t *r, const char *json, pki_err_t *err); /* JSON that is text already */
+
+/* Certificates as PEM, or the first as DER when format is "der" or Accept asks for it. */
+pki_code_t answer_certificates(req_t *r, const bytes_t *der, size_t count, const char *format, const char *name,
+                               pki_err_t *err);
+
+/* Record a wrong field of the body or the query; check_done() fails with INVALID when there is any. */
+void       check_problem(req_t *r, const char *field, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+pki_code_t check_done(req_t *r, pki_err_t *err);
+
+/*
+ * Readable ids: `given` when it has the form PREFIX-[a-z0-9-]{1,}, otherwise derived from the name ("Web
+ * servers" -> "prof-web-servers").  A problem of field "id" (or "name") is recorded when there is none.
+ */
+const char *id_choose(req_t *r, const char *prefix, const char *given, const char *name);
+
+/* The audit row of this call with this status; for verbs that write it in their transaction. */
+audit_t audit_of(req_t *r, int status);
+void    audit_kept(req_t *r, const audit_t *audit); /* it was written */
+
+#endif

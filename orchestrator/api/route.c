@@ -1,0 +1,227 @@
+/*
+ * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
+ *
+ * The route table and the router.  A path is cut into segments first and each is decoded by itself, so
+ * that an escaped slash or NUL never changes which route is meant.
+ */
+#include "orchestrator/api/route.h"
+
+#include "orchestrator/api/handlers.h"
+
+const limits_row_t limits_rows[LIMITS_COUNT] = {
+    [LIMITS_PROBE] = { "probe", 0 },
+    [LIMITS_READ] = { "read", 0 },
+    [LIMITS_WRITE] = { "write", 1u << 20 },
+    [LIMITS_ISSUE] = { "issue", 256u << 10 },
+    [LIMITS_ENROL] = { "enrol", 256u << 10 },
+};
+
+/* clang-format off */
+#define PART_NONE
+#define QUERY(shape)    .query = &(shape),
+#define BODY(shape)     .body = &(shape),
+#define OBJECT(shape)   .kind = ANSWER_OBJECT, .answer = &(shape)
+#define ROW(rows)       .kind = ANSWER_ROW, .resource = &(rows)
+#define LIST(rows)      .kind = ANSWER_LIST, .resource = &(rows)
+#define PEM             .kind = ANSWER_PEM
+#define TEXT            .kind = ANSWER_TEXT
+#define EMPTY           .kind = ANSWER_NONE
+static const route_t routes[] = {
+#define ROUTE(m, p, perm, lim, aud, act, in, out, st, fl, fn, sum) \
+    { .method = m, .path = p, .permission = perm, .limits = LIMITS_##lim, .audit = AUDIT_##aud, .action = act, \
+      in out, .status = st, .flags = fl, .handler = fn, .summary = sum },
+#include "orchestrator/api/routes.inc"
+#undef ROUTE
+};
+/* clang-format on */
+
+#define ROUTE_COUNT (sizeof(routes) / sizeof(routes[0]))
+
+const route_t *
+route_at(size_t i)
+{
+    return i < ROUTE_COUNT ? &routes[i] : NULL;
+}
+
+size_t
+route_count(void)
+{
+    return ROUTE_COUNT;
+}
+
+size_t
+route_index(const route_t *route)
+{
+    return (size_t) (route - routes);
+}
+
+static int
+hex_digit(uint8_t c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
+pki_code_t
+uri_decode(pki_arena_t *a, bytes_t in, bool plus, const char **out, pki_err_t *err)
+{
+    char  *p = pki_alloc(a, in.len + 1);
+    size_t len = 0;
+
+    if (p == NULL) {
+        return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
+    }
+    for (size_t i = 0; i < in.len; i++) {
+        int c = in.p[i];
+
+        if (c == '+' && plus) {
+            c = ' ';
+        } else if (c == '%') {
+            int hi = i + 2 < in.len ? hex_digit(in.p[i + 1]) : -1;
+            int lo = i + 2 < in.len ? hex_digit(in.p[i + 2]) : -1;
+
+            if (hi < 0 || lo < 0) {
+                return pki_fail(err, PKI_E_INVALID, "RFC 3986 2.1", "the URI has a bad percent escape");
+            }
+            c = hi << 4 | lo;
+            i += 2;
+        }
+        if (c < 0x20 || c == 0x7f) {
+            return pki_fail(err, PKI_E_INVALID, "RFC 3986 2", "the URI has a control character");
+        }
+        p[len++] = (char) c;
+    }
+    JSON_AUTO utf8 = json_stringn(p, len);
+
+    if (utf8 == NULL) {
+        return pki_fail(err, PKI_E_INVALID, "RFC 3986 2.5", "the URI is not UTF-8");
+    }
+    *out = p;
+    return PKI_OK;
+}
+
+pki_code_t
+path_parse(pki_arena_t *a, bytes_t text, path_t *out, pki_err_t *err)
+{
+    size_t at = 1;
+
+    out->count = 0;
+    if (text.len == 0 || text.p[0] != '/') {
+        return pki_fail(err, PKI_E_INVALID, "RFC 9110 7.1", "the path does not start with a slash");
+    }
+    while (at < text.len) {
+        const uint8_t *end = memchr(text.p + at, '/', text.len - at);
+        size_t         len = end != NULL ? (size_t) (end - text.p) - at : text.len - at;
+
+        if (len == 0 || out->count == PATH_SEGMENTS_MAX) {
+            return pki_fail(err, PKI_E_NOT_FOUND, NULL, "there is no such path");
+        }
+        PKI_TRY(uri_decode(a, bytes_of(text.p + at, len), false, &out->segment[out->count], err));
+        out->count++;
+        at += len + 1;
+        if (at == text.len && end != NULL) {
+            return pki_fail(err, PKI_E_NOT_FOUND, NULL, "there is no such path");
+        }
+    }
+    return PKI_OK;
+}
+
+/* The next segment of a template; false at its end. */
+static bool
+template_take(const char **at, bytes_t *segment)
+{
+    const char *start = *at;
+
+    if (*start != '/') {
+        return false;
+    }
+    start++;
+    segment->p = (const uint8_t *) start;
+    segment->len = strcspn(start, "/");
+    *at = start + segment->len;
+    return true;
+}
+
+static bool
+template_matches(const char *template, const path_t *path, const char *param[ROUTE_PARAMS_MAX])
+{
+    size_t  i = 0, params = 0;
+    bytes_t segment;
+
+    while (template_take(&template, &segment)) {
+        if (i == path->count) {
+            return false;
+        }
+        if (segment.len > 0 && segment.p[0] == '{') {
+            param[params++] = path->segment[i];
+        } else if (!bytes_eq(segment, bytes_str(path->segment[i]))) {
+            return false;
+        }
+        i++;
+    }
+    return i == path->count;
+}
+
+static bool
+route_is_edge(const route_t *route)
+{
+    return strcmp(route->permission, ROUTE_EDGE) == 0;
+}
+
+static bool
+method_matches(const route_t *route, const char *method)
+{
+    return strcmp(route->method, method) == 0
+           || (strcmp(method, "HEAD") == 0 && strcmp(route->method, "GET") == 0);
+}
+
+void
+route_match(bool edge, const char *method, const path_t *path, route_match_t *out)
+{
+    memset(out, 0, sizeof(*out));
+    for (size_t i = 0; i < ROUTE_COUNT; i++) {
+        const char *param[ROUTE_PARAMS_MAX] = { NULL };
+
+        if (route_is_edge(&routes[i]) != edge || !template_matches(routes[i].path, path, param)) {
+            continue;
+        }
+        out->path_known = true;
+        if (method_matches(&routes[i], method)) {
+            out->route = &routes[i];
+            memcpy(out->param, param, sizeof(param));
+            return;
+        }
+    }
+}
+
+const char *
+route_allow(pki_arena_t *a, bool edge, const path_t *path)
+{
+    const char *allow = "";
+
+    for (size_t i = 0; i < ROUTE_COUNT && allow != NULL; i++) {
+        const char *param[ROUTE_PARAMS_MAX];
+
+        if (route_is_edge(&routes[i]) == edge && template_matches(routes[i].path, path, param)) {
+            allow = pki_printf(a, "%s%s%s%s", allow, *allow != '\0' ? ", " : "", routes[i].method,
+                               strcmp(routes[i].method, "GET") == 0 ? ", HEAD" : "");
+        }
+    }
+    return allow;
+}
+
+bytes_t
+route_param_name(const route_t *route, size_t n)
+{
+    const char *at = route->path;
+    bytes_t     segment;
+
+    while (template_take(&at, &segment)) {
+        if (segment.len > 2 && segment.p[0] == '{' && n-- == 0) {
+            return bytes_of(segment.p + 1, segment.len - 2);
+        }
+    }
+    return BYTES_NONE;
+}

@@ -1,0 +1,107 @@
+/*
+ * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
+ *
+ * The route table's types.  routes.inc is the one list of what the API can be asked; route.c makes the
+ * table of it, and the router, the checks, the audit, the metrics and OpenAPI all read that table.
+ */
+#ifndef ORCHESTRATOR_API_ROUTE_H
+#define ORCHESTRATOR_API_ROUTE_H
+
+#include "orchestrator/store/list.h"
+
+typedef struct req req_t;
+
+/* What a body, a query or an answer looks like: a field table and the struct that it describes. */
+typedef struct shape {
+    const char    *name; /* of the schema in OpenAPI: "Profile" */
+    const field_t *fields;
+    size_t         size;
+    const char    *open; /* a member whose own shape depends on the others (an issuer's config), or NULL */
+    bool (*open_shape)(const void *in, struct shape *out); /* its shape by the struct decoded so far; false: none */
+} shape_t;
+#define SHAPE(text, type, table) { .name = (text), .fields = (table), .size = sizeof(type) }
+
+/* How an answer is sent. */
+typedef enum {
+    ANSWER_NONE,   /* 204 */
+    ANSWER_OBJECT, /* JSON of .answer */
+    ANSWER_ROW,    /* JSON of one row of .resource */
+    ANSWER_LIST,   /* {"data": [rows of .resource], "total": n, "next_cursor": ...}; its query, too */
+    ANSWER_PEM,    /* certificates: PEM, or the first as DER */
+    ANSWER_TEXT,   /* text/plain of Prometheus */
+} answer_kind_t;
+
+/* Limits classes: the largest body, the label of the latency histogram. */
+typedef enum { LIMITS_PROBE, LIMITS_READ, LIMITS_WRITE, LIMITS_ISSUE, LIMITS_ENROL, LIMITS_COUNT } limits_t;
+typedef struct {
+    const char *name;
+    size_t      body_max;
+} limits_row_t;
+extern const limits_row_t limits_rows[LIMITS_COUNT];
+
+/* Audit classes. */
+typedef enum {
+    AUDIT_NONE = 1, /* probes */
+    AUDIT_READ,     /* one row for a call */
+    AUDIT_CHANGE,   /* the same, in the transaction of the change where the handler has one */
+    AUDIT_CALLEE,   /* the issuance path writes it, in its transaction */
+} audit_class_t;
+
+/* Permissions that no key has: everybody, and whoever may open the edge socket. */
+#define ROUTE_PUBLIC "public"
+#define ROUTE_EDGE   "edge"
+
+#define R_INLINE 0x01u /* cannot block: answered by the I/O thread, also when every worker is busy */
+
+#define ROUTE_PARAMS_MAX 3
+
+typedef pki_code_t (*route_pt)(req_t *r, pki_err_t *err);
+
+typedef struct {
+    const char    *method, *path; /* "/api/v1/profiles/{id}": a parameter is a whole segment */
+    const char    *permission;
+    limits_t       limits;
+    audit_class_t  audit;
+    unsigned       flags;
+    const char    *action;        /* "profile.read": in the audit; with '_' for '.', the operationId */
+    const shape_t *query, *body, *answer;
+    const list_resource_t *resource;
+    answer_kind_t  kind;
+    int            status;        /* of success */
+    route_pt       handler;
+    const char    *summary;
+} route_t;
+
+const route_t *route_at(size_t i); /* walks the table; NULL at its end */
+size_t         route_count(void);
+size_t         route_index(const route_t *route);
+
+/* A path cut into decoded segments. */
+#define PATH_SEGMENTS_MAX 12
+typedef struct {
+    const char *segment[PATH_SEGMENTS_MAX];
+    size_t      count;
+} path_t;
+
+/* Cut and decode.  INVALID for a bad escape, an escaped or plain control character, or an empty segment. */
+pki_code_t path_parse(pki_arena_t *a, bytes_t text, path_t *out, pki_err_t *err);
+
+/* Decode %XX ('+' too where plus says so); NUL-terminated in the arena. */
+pki_code_t uri_decode(pki_arena_t *a, bytes_t in, bool plus, const char **out, pki_err_t *err);
+
+typedef struct {
+    const route_t *route;                   /* NULL: none */
+    const char    *param[ROUTE_PARAMS_MAX]; /* in the order of the template */
+    bool           path_known;              /* another method would have found one */
+} route_match_t;
+
+/* edge: of the edge socket's routes, otherwise of the others.  HEAD finds what GET finds. */
+void route_match(bool edge, const char *method, const path_t *path, route_match_t *out);
+
+/* "GET, HEAD, POST" for a path that is known. */
+const char *route_allow(pki_arena_t *a, bool edge, const path_t *path);
+
+/* The name of the nth parameter of a template ("id"), not terminated; absent when there are fewer. */
+bytes_t route_param_name(const route_t *route, size_t n);
+
+#endif

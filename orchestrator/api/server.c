@@ -1,0 +1,437 @@
+/*
+ * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
+ *
+ * libmicrohttpd on two unix sockets, one I/O thread each.  The I/O threads collect a request, suspend its
+ * connection and hand it to the workers; a worker leaves the answer in the request and resumes the
+ * connection.  The parser of libmicrohttpd is lenient: nothing but nginx may reach these sockets.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <microhttpd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "core/clock.h"
+#include "core/log.h"
+#include "orchestrator/api/server.h"
+
+#define CONNECTION_MEMORY  65536u /* headers with an escaped client certificate need 16 KiB */
+#define CONNECTION_LIMIT   1024u
+#define CONNECTION_IDLE_S  75u    /* above nginx' keepalive_timeout of upstreams: 60 s */
+#define BODY_DISCARD_MAX   (8u << 20) /* of a refused request: after that the connection is closed */
+#define BODY_UNKNOWN       65536u     /* first room for a body without Content-Length */
+
+static const struct {
+    const char *name, *value;
+} common_headers[] = {
+    { "Cache-Control", "no-store" },
+    { "X-Content-Type-Options", "nosniff" },
+    { "X-Frame-Options", "DENY" },
+    { "Referrer-Policy", "no-referrer" },
+    { "Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'" },
+    { "Permissions-Policy", "interest-cohort=()" },
+};
+
+static const char *
+header_of(struct MHD_Connection *c, const char *name)
+{
+    return MHD_lookup_connection_value(c, MHD_HEADER_KIND, name);
+}
+
+/* ---- reading a request ---- */
+
+static pki_code_t
+headers_take(req_t *r, struct MHD_Connection *c)
+{
+    const char *auth = header_of(c, "Authorization"), *id = header_of(c, "X-Request-ID");
+    const struct {
+        const char **to, *name;
+    } copied[] = { { &r->content_type, "Content-Type" }, { &r->accept, "Accept" }, { &r->source, "X-Real-IP" } };
+
+    for (size_t i = 0; i < sizeof(copied) / sizeof(copied[0]); i++) {
+        const char *value = header_of(c, copied[i].name);
+
+        if (value != NULL && (*copied[i].to = pki_strdup(r->a, value)) == NULL) {
+            return PKI_E_NOMEM;
+        }
+    }
+    if (id != NULL && request_id_valid(id)) {
+        snprintf(r->id, sizeof(r->id), "%s", id);
+    }
+    return auth != NULL ? pki_secret_new(r->a, bytes_str(auth), &r->authorization, NULL) : PKI_OK;
+}
+
+/* Room for the whole body at once where its length is told, so that no copy of a secret stays behind. */
+static bool
+body_reserve(req_t *r, size_t want)
+{
+    size_t   cap = r->body_cap == 0 ? BODY_UNKNOWN : r->body_cap * 2;
+    uint8_t *p;
+
+    if (want <= r->body_cap) {
+        return true;
+    }
+    cap = cap < want ? want : cap;
+    cap = cap > r->body_max && r->body_max >= want ? r->body_max : cap;
+    p = pki_alloc(r->a, cap);
+    if (p == NULL) {
+        return false;
+    }
+    if (r->body != NULL) {
+        memcpy(p, r->body, r->body_len);
+        explicit_bzero(r->body, r->body_cap);
+    }
+    r->body = p;
+    r->body_cap = cap;
+    return true;
+}
+
+static void
+body_take(req_t *r, const char *data, size_t len)
+{
+    r->body_seen += len;
+    if (r->body_seen > r->body_max || r->early != PKI_OK) {
+        return;
+    }
+    if (!body_reserve(r, r->body_seen)) {
+        r->early = pki_fail(&r->early_err, PKI_E_NOMEM, NULL, "out of memory for the body");
+        return;
+    }
+    memcpy(r->body + r->body_len, data, len);
+    r->body_len += len;
+}
+
+static void
+request_start(req_t *r, struct MHD_Connection *c, const char *method)
+{
+    const char *length = header_of(c, "Content-Length");
+    size_t      expected = length != NULL ? strtoul(length, NULL, 10) : 0;
+
+    r->started = true;
+    r->connection = c;
+    r->method = pki_strdup(r->a, method);
+    if (r->method == NULL || headers_take(r, c) != PKI_OK) {
+        r->method = "";
+        r->early = pki_fail(&r->early_err, PKI_E_NOMEM, NULL, "out of memory");
+        return;
+    }
+    request_prepare(r);
+    if (r->early == PKI_OK && expected > 0 && expected <= r->body_max) {
+        (void) body_reserve(r, expected);
+    }
+}
+
+/* ---- answering ---- */
+
+static void
+header_add(struct MHD_Response *response, const char *name, const char *value)
+{
+    if (value != NULL) {
+        (void) MHD_add_response_header(response, name, value);
+    }
+}
+
+static void
+headers_add(req_t *r, struct MHD_Response *response)
+{
+    const answer_t *answer = &r->answer;
+    char            seconds[24];
+
+    for (size_t i = 0; i < sizeof(common_headers) / sizeof(common_headers[0]); i++) {
+        header_add(response, common_headers[i].name, common_headers[i].value);
+    }
+    header_add(response, "X-Request-ID", r->id);
+    header_add(response, "Content-Type", answer->content_type);
+    header_add(response, "Content-Disposition", answer->disposition);
+    header_add(response, "Allow", answer->allow);
+    header_add(response, "Location", answer->location);
+    header_add(response, "WWW-Authenticate", answer->challenge ? "Bearer realm=\"chancery\"" : NULL);
+    if (answer->retry_after_s > 0) {
+        snprintf(seconds, sizeof(seconds), "%lld", (long long) answer->retry_after_s);
+        header_add(response, "Retry-After", seconds);
+    }
+    if (atomic_load(&r->api->draining)) {
+        header_add(response, "Connection", "close");
+    }
+}
+
+static enum MHD_Result
+request_answer(req_t *r, struct MHD_Connection *c)
+{
+    struct MHD_Response *response;
+    enum MHD_Result      sent;
+
+    response = MHD_create_response_from_buffer(r->answer.body.len, (void *) r->answer.body.p, MHD_RESPMEM_PERSISTENT);
+    if (response == NULL) {
+        return MHD_NO;
+    }
+    headers_add(r, response);
+    sent = MHD_queue_response(c, (unsigned) r->answer.status, response);
+    MHD_destroy_response(response);
+    return sent;
+}
+
+/* A worker's turn: run, then let the I/O thread send. */
+static void
+request_work(void *item, void *arg)
+{
+    req_t *r = item;
+
+    (void) arg;
+    request_run(r);
+    r->done = true;
+    MHD_resume_connection(r->connection);
+}
+
+static enum MHD_Result
+request_dispatch(req_t *r, struct MHD_Connection *c)
+{
+    if (r->early == PKI_OK && (r->route->flags & R_INLINE)) {
+        request_run(r);
+        r->done = true;
+        return request_answer(r, c);
+    }
+    r->queued_us = clock_mono_us();
+    MHD_suspend_connection(c);
+    if (!queue_put(r->api->queue, r)) {
+        request_refuse(r, PKI_E_UNAVAILABLE, "too many requests are waiting");
+        r->done = true;
+        MHD_resume_connection(c);
+    }
+    return MHD_YES;
+}
+
+/* ---- libmicrohttpd's calls ---- */
+
+static void *
+face_uri(void *cls, const char *uri, struct MHD_Connection *c)
+{
+    face_t *face = cls;
+
+    (void) c;
+    return request_new(face->api, face->edge, uri);
+}
+
+static enum MHD_Result
+face_access(void *cls, struct MHD_Connection *c, const char *url, const char *method, const char *version,
+            const char *data, size_t *len, void **context)
+{
+    req_t *r = *context;
+
+    (void) cls;
+    (void) url;
+    (void) version;
+    if (r == NULL) {
+        return MHD_NO; /* out of memory: the connection is closed */
+    }
+    if (!r->started) {
+        request_start(r, c, method);
+        return MHD_YES;
+    }
+    if (*len > 0) {
+        body_take(r, data, *len);
+        *len = 0;
+        return r->body_seen <= BODY_DISCARD_MAX ? MHD_YES : MHD_NO;
+    }
+    return r->done ? request_answer(r, c) : request_dispatch(r, c);
+}
+
+static void
+face_completed(void *cls, struct MHD_Connection *c, void **context, enum MHD_RequestTerminationCode why)
+{
+    (void) cls;
+    (void) c;
+    (void) why;
+    if (*context != NULL) {
+        request_free(*context);
+        *context = NULL;
+    }
+}
+
+/* Paths and queries are decoded by the router, which knows where a NUL or a slash may not be. */
+static size_t
+face_unescape(void *cls, struct MHD_Connection *c, char *s)
+{
+    (void) cls;
+    (void) c;
+    return strlen(s);
+}
+
+static void face_log(void *cls, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
+
+static void
+face_log(void *cls, const char *fmt, va_list ap)
+{
+    char text[256];
+
+    (void) cls;
+    vsnprintf(text, sizeof(text), fmt, ap);
+    text[strcspn(text, "\n")] = '\0';
+    log_debug("api.http", LOG_S("text", text));
+}
+
+/* ---- listening ---- */
+
+/* nginx' group may use the socket; without such a group it is the owner's alone. */
+static pki_code_t
+socket_share(const char *path, const char *group, pki_err_t *err)
+{
+    const struct group *g = group != NULL && *group != '\0' ? getgrnam(group) : NULL;
+
+    if (group != NULL && *group != '\0' && g == NULL) {
+        return pki_fail(err, PKI_E_CONFIG, NULL, "edge_group %s does not exist", group);
+    }
+    if (g != NULL && chown(path, (uid_t) -1, g->gr_gid) != 0) {
+        return pki_fail(err, PKI_E_IO, NULL, "%s: cannot give it to group %s: %s", path, group, strerror(errno));
+    }
+    if (chmod(path, 0660) != 0) {
+        return pki_fail(err, PKI_E_IO, NULL, "%s: %s", path, strerror(errno));
+    }
+    return PKI_OK;
+}
+
+/* Bound under another name and renamed, so that there is never a moment without a socket or with a dead one. */
+static pki_code_t
+socket_bind(int fd, const char *path, const char *group, pki_err_t *err)
+{
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    int                len = snprintf(addr.sun_path, sizeof(addr.sun_path), "%s.new", path);
+
+    if (len < 0 || (size_t) len >= sizeof(addr.sun_path)) {
+        return pki_fail(err, PKI_E_CONFIG, NULL, "%s: the path of a unix socket is too long", path);
+    }
+    (void) unlink(addr.sun_path);
+    if (bind(fd, (struct sockaddr *) &addr, sizeof(addr)) != 0 || listen(fd, SOMAXCONN) != 0) {
+        return pki_fail(err, PKI_E_IO, NULL, "%s: %s", addr.sun_path, strerror(errno));
+    }
+    PKI_TRY(socket_share(addr.sun_path, group, err));
+    if (rename(addr.sun_path, path) != 0) {
+        return pki_fail(err, PKI_E_IO, NULL, "%s: %s", path, strerror(errno));
+    }
+    return PKI_OK;
+}
+
+static pki_code_t
+face_open(face_t *face, api_t *api, bool edge, const char *path, pki_err_t *err)
+{
+    face->api = api;
+    face->edge = edge;
+    face->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (face->fd == -1) {
+        return pki_fail(err, PKI_E_IO, NULL, "socket: %s", strerror(errno));
+    }
+    PKI_TRY(socket_bind(face->fd, path, api->parts.conf->edge_group, err));
+    face->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, face_access, face,
+        MHD_OPTION_EXTERNAL_LOGGER, face_log, NULL, MHD_OPTION_LISTEN_SOCKET, face->fd,
+        MHD_OPTION_URI_LOG_CALLBACK, face_uri, face, MHD_OPTION_NOTIFY_COMPLETED, face_completed, NULL,
+        MHD_OPTION_UNESCAPE_CALLBACK, face_unescape, NULL, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t) CONNECTION_MEMORY, MHD_OPTION_CONNECTION_LIMIT, CONNECTION_LIMIT, MHD_OPTION_CONNECTION_TIMEOUT,
+        CONNECTION_IDLE_S, MHD_OPTION_END);
+    if (face->daemon == NULL) {
+        return pki_fail(err, PKI_E_IO, NULL, "%s: cannot start the HTTP server", path);
+    }
+    return PKI_OK;
+}
+
+static void
+face_quiesce(face_t *face)
+{
+    if (face->daemon != NULL && face->fd != -1 && MHD_quiesce_daemon(face->daemon) != MHD_INVALID_SOCKET) {
+        close(face->fd);
+        face->fd = -1;
+    }
+}
+
+static void
+face_close(face_t *face)
+{
+    face_quiesce(face);
+    if (face->daemon != NULL) {
+        MHD_stop_daemon(face->daemon);
+    }
+    if (face->fd != -1) {
+        close(face->fd);
+    }
+}
+
+pki_code_t
+api_open(const api_parts_t *parts, api_t **out, pki_err_t *err)
+{
+    const conf_listen_t *listen_conf = &parts->conf->listen;
+    api_t               *api = calloc(1, sizeof(*api));
+    pki_code_t           code;
+
+    if (api == NULL) {
+        return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
+    }
+    (void) signal(SIGPIPE, SIG_IGN);
+    api->parts = *parts;
+    api->face[FACE_API].fd = api->face[FACE_EDGE].fd = -1;
+    api->metrics = metrics_new();
+    api->keys = key_cache_new();
+    code = api->metrics == NULL || api->keys == NULL ? pki_fail(err, PKI_E_NOMEM, NULL, "out of memory") : PKI_OK;
+    if (code == PKI_OK) {
+        code = trail_open(parts->db, &api->trail, err);
+    }
+    if (code == PKI_OK) {
+        code = queue_open((size_t) listen_conf->workers, (size_t) listen_conf->queue, request_work, api, &api->queue, err);
+    }
+    if (code == PKI_OK) {
+        code = face_open(&api->face[FACE_API], api, false, listen_conf->api_socket, err);
+    }
+    if (code == PKI_OK) {
+        code = face_open(&api->face[FACE_EDGE], api, true, listen_conf->edge_socket, err);
+    }
+    if (code != PKI_OK) {
+        api_close(api);
+        return code;
+    }
+    *out = api;
+    return PKI_OK;
+}
+
+void
+api_drain(api_t *api, int64_t wait_s)
+{
+    int64_t until = clock_mono_us() + wait_s * 1000000;
+
+    atomic_store(&api->draining, true);
+    for (size_t i = 0; i < FACE_COUNT; i++) {
+        face_quiesce(&api->face[i]);
+    }
+    while (atomic_load(&api->active) > 0 && clock_mono_us() < until) {
+        usleep(2000);
+    }
+    trail_flush(api->trail, 1000);
+}
+
+/* Workers first: a suspended connection must be resumed before its daemon may stop. */
+void
+api_close(api_t *api)
+{
+    if (api == NULL) {
+        return;
+    }
+    atomic_store(&api->draining, true);
+    for (size_t i = 0; i < FACE_COUNT; i++) {
+        face_quiesce(&api->face[i]);
+    }
+    queue_stop(api->queue);
+    for (size_t i = 0; i < FACE_COUNT; i++) {
+        face_close(&api->face[i]);
+    }
+    queue_free(api->queue);
+    trail_close(api->trail);
+    key_cache_free(api->keys);
+    metrics_free(api->metrics);
+    free(api);
+}

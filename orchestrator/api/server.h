@@ -1,0 +1,38 @@
+/*
+ * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
+ *
+ * What the files of this folder share: the API as a whole.
+ */
+#ifndef ORCHESTRATOR_API_SERVER_H
+#define ORCHESTRATOR_API_SERVER_H
+
+#include <stdatomic.h>
+
+#include "orchestrator/api/auth.h"
+#include "orchestrator/api/metrics.h"
+#include "orchestrator/api/queue.h"
+#include "orchestrator/api/request.h"
+#include "orchestrator/api/trail.h"
+
+/* One listening socket with its I/O thread. */
+typedef struct {
+    api_t             *api;
+    bool               edge;
+    int                fd; /* -1: not ours any more */
+    struct MHD_Daemon *daemon;
+} face_t;
+
+enum { FACE_API, FACE_EDGE, FACE_COUNT };
+
+struct api {
+    api_parts_t  parts;
+    queue_t     *queue;
+    metrics_t   *metrics;
+    trail_t     *trail;
+    key_cache_t *keys;
+    face_t       face[FACE_COUNT];
+    atomic_int   active; /* requests that have begun and are not yet answered */
+    atomic_bool  draining;
+};
+
+#endif

@@ -1,0 +1,431 @@
+/*
+ * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
+ *
+ * Lists: a statement put together from a resource's fragments and numbered parameters, nothing of
+ * which comes from a caller; the cursor that says where the next page begins; values checked by type.
+ *
+ * A cursor is the order's name, the unique key and the sort key of the last row, in base64url.
+ */
+#include "orchestrator/store/list.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "orchestrator/store/conn.h"
+#include "pkiproto/base/text.h"
+
+#define LIST_SQL_MAX  16384
+#define LIST_WAIT_MS  10000 /* counting takes long in a big table */
+#define CURSOR_MAX    4096
+#define CURSOR_SEP    '\x1f'
+
+typedef struct {
+    const list_resource_t *r;
+    const list_query_t    *q;
+    pki_arena_t           *a;
+    const list_sort_t     *sort;
+    bool                   descending;
+    int64_t                limit;
+    const char            *cursor_key, *cursor_sort; /* NULL: from the start */
+    db_param_t             param[CONN_PARAMS_MAX];
+    size_t                 count;
+    pki_buf_t              where; /* without the cursor's condition */
+    list_page_t           *page;
+} list_t;
+
+/* How each type is cast as a parameter and rendered as JSON. */
+static const struct {
+    const char *cast, *before, *after;
+} list_types[] = {
+    [LIST_TEXT] = { "text", "", "" },
+    [LIST_INT] = { "bigint", "", "" },
+    [LIST_BOOL] = { "boolean", "", "" },
+    [LIST_TIME] = { "timestamptz", "to_char(", " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')" },
+    [LIST_HEX] = { "text", "encode(", ", 'hex')" },
+    [LIST_TEXTS] = { "text[]", "", "" },
+    [LIST_PEM] = { "text", "E'-----BEGIN CERTIFICATE-----\\n' || regexp_replace(translate(encode(",
+                   ", 'base64'), E'\\n', ''), '(.{1,64})', E'\\\\1\\n', 'g') || E'-----END CERTIFICATE-----\\n'" },
+    [LIST_JSON] = { "jsonb", "", "" },
+};
+
+/* A serial as people write it (colons, leading zeros, odd length) to INTEGER contents octets in hexadecimal. */
+static pki_code_t
+hex_value(list_t *l, const char *name, const char *in, const char **out, pki_err_t *err)
+{
+    char  *digits = pki_alloc(l->a, strlen(in) + 4), *p;
+    size_t n = 2;
+
+    if (digits == NULL) {
+        return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
+    }
+    digits[0] = digits[1] = '0';
+    for (; *in != '\0'; in++) {
+        if (strchr("0123456789abcdefABCDEF", *in) != NULL) {
+            digits[n++] = *in >= 'A' && *in <= 'F' ? (char) (*in + 32) : *in;
+        } else if (*in != ':') {
+            return pki_fail(err, PKI_E_INVALID, NULL, "%s is not hexadecimal", name);
+        }
+    }
+    p = digits + 2 + strspn(digits + 2, "0");
+    if (n == 2) {
+        return pki_fail(err, PKI_E_INVALID, NULL, "%s is empty", name);
+    }
+    p -= strlen(p) % 2 + (strlen(p) == 0) * 2;
+    *out = strchr("89abcdef", *p) != NULL ? p - 2 : p;
+    return PKI_OK;
+}
+
+static pki_code_t
+choice_check(const list_filter_t *f, const char *value, pki_err_t *err)
+{
+    for (const char *const *c = f->choices; c != NULL; c++) {
+        if (*c == NULL) {
+            return pki_fail(err, PKI_E_INVALID, NULL, "%s: \"%.60s\" is not one of its values", f->name, value);
+        }
+        if (strcmp(*c, value) == 0) {
+            break;
+        }
+    }
+    return PKI_OK;
+}
+
+/* The parameter of a filter, checked; its number is l->count afterwards. */
+static pki_code_t
+value_add(list_t *l, const list_filter_t *f, const char *value, pki_err_t *err)
+{
+    db_param_t *p = &l->param[l->count];
+    char       *end = NULL;
+
+    PKI_TRY(choice_check(f, value, err));
+    *p = DB_T(value);
+    switch (f->type) {
+    case LIST_INT:
+        *p = DB_I(strtoll(value, &end, 10));
+        break;
+    case LIST_BOOL:
+        if (strcmp(value, "true") != 0 && strcmp(value, "false") != 0) {
+            return pki_fail(err, PKI_E_INVALID, NULL, "%s is true or false", f->name);
+        }
+        break;
+    case LIST_TIME:
+        PKI_TRY(rfc3339_parse(value, &p->num, err));
+        p->type = DB_TIME;
+        break;
+    case LIST_HEX:
+        PKI_TRY(hex_value(l, f->name, value, &p->text, err));
+        break;
+    default:
+        break;
+    }
+    if (end != NULL && (*end != '\0' || *value == '\0')) {
+        return pki_fail(err, PKI_E_INVALID, NULL, "%s is not a number", f->name);
+    }
+    l->count++;
+    return PKI_OK;
+}
+
+/* " AND " and a condition with its one %s replaced by the newest parameter. */
+static void
+where_add(list_t *l, const char *cond, const char *cast)
+{
+    const char *at = strstr(cond, "%s");
+
+    pki_buf_put(&l->where, bytes_str(" AND "));
+    pki_buf_put(&l->where, bytes_of(cond, (size_t) (at - cond)));
+    pki_buf_printf(&l->where, "$%zu::%s", l->count, cast);
+    pki_buf_put(&l->where, bytes_str(at + 2));
+}
+
+static pki_code_t
+filter_add(list_t *l, const list_arg_t *arg, pki_err_t *err)
+{
+    for (const list_filter_t *f = l->r->filters; f->name != NULL; f++) {
+        if (strcmp(f->name, arg->name) == 0) {
+            if (l->count >= CONN_PARAMS_MAX - 4) {
+                return pki_fail(err, PKI_E_INVALID, NULL, "too many filters");
+            }
+            PKI_TRY(value_add(l, f, arg->value, err));
+            where_add(l, f->cond, list_types[f->type].cast);
+            return PKI_OK;
+        }
+    }
+    return pki_fail(err, PKI_E_INVALID, NULL, "%s have no filter \"%.60s\"", l->r->name, arg->name);
+}
+
+static pki_code_t
+filters_add(list_t *l, pki_err_t *err)
+{
+    pki_buf_init(&l->where, l->a, LIST_SQL_MAX);
+    pki_buf_put(&l->where, bytes_str(" WHERE true"));
+    if (l->r->parent != NULL) {
+        if (l->q->parent == NULL) {
+            return pki_fail(err, PKI_E_INTERNAL, NULL, "%s without a parent", l->r->name);
+        }
+        l->param[l->count++] = DB_T(l->q->parent);
+        where_add(l, l->r->parent, "text");
+    }
+    for (size_t i = 0; i < l->q->arg_count; i++) {
+        PKI_TRY(filter_add(l, &l->q->args[i], err));
+    }
+    return pki_buf_check(&l->where, "a list's filters", err);
+}
+
+static pki_code_t
+sort_choose(list_t *l, pki_err_t *err)
+{
+    const char *want = l->q->sort;
+
+    l->sort = l->r->sorts;
+    l->descending = l->r->newest_first;
+    if (want == NULL || *want == '\0') {
+        return PKI_OK;
+    }
+    l->descending = *want == '-';
+    want += l->descending;
+    for (; l->sort->name != NULL; l->sort++) {
+        if (strcmp(l->sort->name, want) == 0) {
+            return PKI_OK;
+        }
+    }
+    return pki_fail(err, PKI_E_INVALID, NULL, "%s cannot be sorted by \"%.60s\"", l->r->name, want);
+}
+
+static pki_code_t
+limit_choose(list_t *l, pki_err_t *err)
+{
+    l->limit = l->q->limit != 0 ? l->q->limit : LIST_LIMIT_DEFAULT;
+    if (l->limit < 1 || l->limit > LIST_LIMIT_MAX) {
+        return pki_fail(err, PKI_E_INVALID, NULL, "limit is %lld, it is from 1 to %d", (long long) l->limit,
+                        LIST_LIMIT_MAX);
+    }
+    return PKI_OK;
+}
+
+/* base64url without padding (RFC 4648 5), in place of what base64_encode() and base64_decode() use. */
+static pki_code_t
+cursor_print(list_t *l, const char *key, const char *sort, const char **out, pki_err_t *err)
+{
+    const char *text = pki_printf(l->a, "%s%s%c%s%c%s", l->descending ? "-" : "", l->sort->name, CURSOR_SEP, key,
+                                  CURSOR_SEP, sort);
+    char       *p = text != NULL ? base64_print(l->a, bytes_str(text)) : NULL;
+
+    if (p == NULL) {
+        return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
+    }
+    *out = p;
+    for (; *p != '\0' && *p != '='; p++) {
+        *p = *p == '+' ? '-' : *p == '/' ? '_' : *p;
+    }
+    *p = '\0';
+    return PKI_OK;
+}
+
+static pki_code_t
+cursor_decode(list_t *l, char **out, pki_err_t *err)
+{
+    size_t  len = strlen(l->q->cursor);
+    char   *p = pki_alloc(l->a, len + 4);
+    bytes_t text;
+
+    if (p == NULL) {
+        return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
+    }
+    for (size_t i = 0; i < len; i++) {
+        p[i] = l->q->cursor[i] == '-' ? '+' : l->q->cursor[i] == '_' ? '/' : l->q->cursor[i];
+    }
+    memcpy(p + len, "===", (4 - len % 4) % 4);
+    if (base64_parse(l->a, bytes_str(p), 0, &text, NULL) != PKI_OK || memchr(text.p, '\0', text.len) != NULL) {
+        return pki_fail(err, PKI_E_INVALID, NULL, "cursor: not one of ours");
+    }
+    *out = pki_strndup(l->a, text.p, text.len);
+    return *out != NULL ? PKI_OK : pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
+}
+
+static pki_code_t
+cursor_parse(list_t *l, pki_err_t *err)
+{
+    const char *want;
+    char       *text, *key, *sort;
+
+    if (l->q->cursor == NULL || *l->q->cursor == '\0') {
+        return PKI_OK;
+    }
+    if (strlen(l->q->cursor) > CURSOR_MAX) {
+        return pki_fail(err, PKI_E_INVALID, NULL, "cursor: too long");
+    }
+    PKI_TRY(cursor_decode(l, &text, err));
+    want = pki_printf(l->a, "%s%s", l->descending ? "-" : "", l->sort->name);
+    key = strchr(text, CURSOR_SEP);
+    sort = key != NULL ? strchr(key + 1, CURSOR_SEP) : NULL;
+    if (want == NULL || sort == NULL) {
+        return pki_fail(err, PKI_E_INVALID, NULL, "cursor: not one of ours");
+    }
+    *key++ = *sort++ = '\0';
+    if (strcmp(text, want) != 0) {
+        return pki_fail(err, PKI_E_INVALID, NULL, "cursor: it belongs to another sort order");
+    }
+    l->cursor_key = key;
+    l->cursor_sort = sort;
+    return PKI_OK;
+}
+
+/* json_build_object('id', m.id, ...) as text */
+static void
+columns_put(pki_buf_t *b, const list_resource_t *r)
+{
+    pki_buf_put(b, bytes_str("SELECT json_build_object("));
+    for (const list_column_t *c = r->columns; c->name != NULL; c++) {
+        pki_buf_printf(b, "%s'%s', %s%s%s", c == r->columns ? "" : ", ", c->name, list_types[c->type].before, c->expr,
+                       list_types[c->type].after);
+    }
+    pki_buf_put(b, bytes_str(")::text AS row"));
+}
+
+static pki_code_t
+page_sql(list_t *l, const char **out, pki_err_t *err)
+{
+    const list_resource_t *r = l->r;
+    const char            *way = l->descending ? "DESC" : "ASC";
+    pki_buf_t              b;
+
+    pki_buf_init(&b, l->a, LIST_SQL_MAX);
+    columns_put(&b, r);
+    pki_buf_printf(&b, ", (%s)::text AS key, (%s)::text AS sort FROM %s", r->key, l->sort->expr, r->from);
+    pki_buf_put(&b, pki_buf_bytes(&l->where));
+    if (l->cursor_key != NULL) {
+        l->param[l->count++] = DB_T(l->cursor_sort);
+        l->param[l->count++] = DB_T(l->cursor_key);
+        pki_buf_printf(&b, " AND (%s, %s) %c ($%zu::%s, $%zu::%s)", l->sort->expr, r->key,
+                       l->descending ? '<' : '>', l->count - 1, l->sort->cast, l->count, r->key_cast);
+    }
+    /* One more than asked for tells whether there is a next page. */
+    pki_buf_printf(&b, " ORDER BY %s %s, %s %s LIMIT %lld", l->sort->expr, way, r->key, way,
+                   (long long) l->limit + 1);
+    pki_buf_put_u8(&b, '\0');
+    PKI_TRY(pki_buf_check(&b, "a list's statement", err));
+    *out = (const char *) b.p;
+    return PKI_OK;
+}
+
+static pki_code_t
+total_count(db_conn_t *c, list_t *l, pki_err_t *err)
+{
+    const char *sql = pki_printf(l->a, "SELECT count(*) AS total FROM %s%.*s", l->r->from, (int) l->where.len,
+                                 (const char *) l->where.p);
+    db_rows_t  *rows;
+
+    if (sql == NULL) {
+        return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
+    }
+    PKI_TRY(conn_query_text(c, l->a, "a list's total", sql, l->param, l->count, &rows, err));
+    l->page->total = db_int(rows, 0, "total");
+    return PKI_OK;
+}
+
+static pki_code_t
+page_fill(list_t *l, const db_rows_t *rows, pki_err_t *err)
+{
+    size_t n = db_row_count(rows);
+
+    l->page->count = n > (size_t) l->limit ? (size_t) l->limit : n;
+    PKI_TRY(PKI_NEW_N(l->a, n + 1, &l->page->rows, err));
+    for (size_t i = 0; i < l->page->count; i++) {
+        l->page->rows[i] = db_text(rows, i, "row");
+    }
+    l->page->next_cursor = NULL;
+    if (n <= l->page->count) {
+        return PKI_OK;
+    }
+    n = l->page->count - 1;
+    return cursor_print(l, db_text(rows, n, "key"), db_text(rows, n, "sort"), &l->page->next_cursor, err);
+}
+
+static pki_code_t
+page_run(db_conn_t *c, void *arg, pki_err_t *err)
+{
+    list_t     *l = arg;
+    const char *sql;
+    db_rows_t  *rows;
+    pki_code_t  rc;
+
+    conn_patience(c, LIST_WAIT_MS);
+    PKI_TRY(total_count(c, l, err));
+    PKI_TRY(page_sql(l, &sql, err));
+    rc = conn_query_text(c, l->a, l->r->name, sql, l->param, l->count, &rows, err);
+    if (rc == PKI_E_INVALID && l->cursor_key != NULL) {
+        return pki_fail(err, PKI_E_INVALID, NULL, "cursor: not one of ours");
+    }
+    PKI_TRY(rc);
+    return page_fill(l, rows, err);
+}
+
+pki_code_t
+list_page(db_t *db, pki_arena_t *a, const list_resource_t *r, const list_query_t *q, list_page_t *out, pki_err_t *err)
+{
+    list_t l = { .r = r, .q = q, .a = a, .page = out };
+
+    PKI_TRY(limit_choose(&l, err));
+    PKI_TRY(sort_choose(&l, err));
+    PKI_TRY(cursor_parse(&l, err));
+    PKI_TRY(filters_add(&l, err));
+    return db_run(db, page_run, &l, err);
+}
+
+pki_code_t
+list_print(const list_page_t *page, pki_buf_t *out, pki_err_t *err)
+{
+    pki_buf_put(out, bytes_str("{\"data\": ["));
+    for (size_t i = 0; i < page->count; i++) {
+        pki_buf_put(out, bytes_str(i > 0 ? ", " : ""));
+        pki_buf_put(out, bytes_str(page->rows[i]));
+    }
+    pki_buf_printf(out, "], \"total\": %lld, \"next_cursor\": ", (long long) page->total);
+    if (page->next_cursor != NULL) {
+        pki_buf_printf(out, "\"%s\"}", page->next_cursor);
+    } else {
+        pki_buf_put(out, bytes_str("null}"));
+    }
+    return pki_buf_check(out, "a list", err);
+}
+
+typedef struct {
+    list_t     *l;
+    const char *sql, *json;
+} one_t;
+
+static pki_code_t
+one_run(db_conn_t *c, void *arg, pki_err_t *err)
+{
+    one_t     *o = arg;
+    db_rows_t *rows;
+
+    PKI_TRY(conn_query_text(c, o->l->a, o->l->r->name, o->sql, o->l->param, o->l->count, &rows, err));
+    if (db_row_count(rows) == 0) {
+        return pki_fail(err, PKI_E_NOT_FOUND, NULL, "there is none with this id among %s", o->l->r->name);
+    }
+    o->json = db_text(rows, 0, "row");
+    return PKI_OK;
+}
+
+pki_code_t
+list_one(db_t *db, pki_arena_t *a, const list_resource_t *r, const char *parent, const char *id, const char **json,
+         pki_err_t *err)
+{
+    const list_query_t q = { .parent = parent };
+    list_t             l = { .r = r, .q = &q, .a = a };
+    one_t              o = { .l = &l };
+    pki_buf_t          b;
+
+    PKI_TRY(filters_add(&l, err));
+    l.param[l.count++] = DB_T(id);
+    pki_buf_init(&b, a, LIST_SQL_MAX);
+    columns_put(&b, r);
+    pki_buf_printf(&b, " FROM %s%.*s AND %s = $%zu::text LIMIT 1", r->from, (int) l.where.len, (const char *) l.where.p,
+                   r->id, l.count);
+    pki_buf_put_u8(&b, '\0');
+    PKI_TRY(pki_buf_check(&b, "a statement", err));
+    o.sql = (const char *) b.p;
+    PKI_TRY(db_run(db, one_run, &o, err));
+    *json = o.json;
+    return PKI_OK;
+}

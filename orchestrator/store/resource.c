@@ -1,0 +1,223 @@
+/*
+ * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
+ *
+ * What can be listed: for each resource its columns, filters and sort keys.  Sort keys are never null.
+ */
+#include "orchestrator/store/list.h"
+
+#define END { .name = NULL }
+
+static const char *const statuses[] = { "Active", "Expired", "Revoked", NULL };
+static const char *const sources[] = { "API", "EST", NULL };
+
+#define MANAGED_STATUS "CASE WHEN m.status = 'Active' AND m.expires_at <= now() THEN 'Expired' ELSE m.status END"
+#define REASON_NAME(column)                                                                                    \
+    "(ARRAY['unspecified', 'keyCompromise', 'cACompromise', 'affiliationChanged', 'superseded', "              \
+    "'cessationOfOperation', 'certificateHold', NULL, 'removeFromCRL', 'privilegeWithdrawn', 'aACompromise'])" \
+    "[" column " + 1]"
+
+/* clang-format off */
+static const list_column_t issuer_columns[] = {
+    { "id",         "i.id",         LIST_TEXT, "identifier" },
+    { "name",       "i.name",       LIST_TEXT, "unique name" },
+    { "type",       "i.type",       LIST_TEXT, "kind of issuer" },
+    { "enabled",    "i.enabled",    LIST_BOOL, "whether it issues" },
+    { "subject",    "c.subject",    LIST_TEXT, "subject of the issuing CA" },
+    { "key_kind",   "c.key_kind",   LIST_TEXT, "kind of its key" },
+    { "serial",     "c.serial",     LIST_HEX,  "serial number of its certificate" },
+    { "not_before", "c.not_before", LIST_TIME, "its certificate is valid from" },
+    { "not_after",  "c.not_after",  LIST_TIME, "its certificate is valid to" },
+    { "config",     "i.config",     LIST_JSON, "configuration, without secrets" },
+    { "created_at", "i.created_at", LIST_TIME, "when it was made" },
+    { "updated_at", "i.updated_at", LIST_TIME, "when it was last changed" },
+    END
+};
+static const list_filter_t issuer_filters[] = {
+    { "name",    "i.name = %s",    LIST_TEXT, NULL, "exact name" },
+    { "type",    "i.type = %s",    LIST_TEXT, NULL, "kind of issuer" },
+    { "enabled", "i.enabled = %s", LIST_BOOL, NULL, "true or false" },
+    END
+};
+static const list_sort_t issuer_sorts[] = {
+    { "name", "i.name", "text" },
+    { "created_at", "i.created_at", "timestamptz" },
+    END
+};
+const list_resource_t list_issuers = {
+    .name = "issuers",
+    .from = "issuer i JOIN ca_certificate c ON c.issuer_no = i.no AND c.active AND c.position = 0",
+    .id = "i.id", .key = "i.no", .key_cast = "integer",
+    .columns = issuer_columns, .filters = issuer_filters, .sorts = issuer_sorts,
+};
+
+static const list_column_t profile_columns[] = {
+    { "id",                  "p.id",                  LIST_TEXT,  "identifier" },
+    { "name",                "p.name",                LIST_TEXT,  "unique name" },
+    { "key_kinds",           "p.key_kinds",           LIST_TEXTS, "kinds of key that are certified" },
+    { "min_rsa_bits",        "p.min_rsa_bits",        LIST_INT,   "least modulus of RSA keys" },
+    { "validity_s",          "p.validity_s",          LIST_INT,   "lifetime in seconds" },
+    { "eku",                 "p.eku",                 LIST_TEXTS, "extended key usages" },
+    { "name_kinds",          "p.name_kinds",          LIST_TEXTS, "kinds of alternative names that are accepted" },
+    { "dns_patterns",        "p.dns_patterns",        LIST_TEXTS, "patterns of DNS names" },
+    { "ip_patterns",         "p.ip_patterns",         LIST_TEXTS, "patterns of IP addresses" },
+    { "email_patterns",      "p.email_patterns",      LIST_TEXTS, "patterns of mail addresses" },
+    { "uri_patterns",        "p.uri_patterns",        LIST_TEXTS, "patterns of URIs" },
+    { "subject_rule",        "p.subject_rule",        LIST_TEXT,  "where the subject comes from" },
+    { "allow_empty_subject", "p.allow_empty_subject", LIST_BOOL,  "whether a request without a subject is accepted" },
+    { "created_at",          "p.created_at",          LIST_TIME,  "when it was made" },
+    { "updated_at",          "p.updated_at",          LIST_TIME,  "when it was last changed" },
+    END
+};
+static const list_filter_t profile_filters[] = {
+    { "name", "p.name = %s", LIST_TEXT, NULL, "exact name" },
+    END
+};
+static const list_sort_t profile_sorts[] = {
+    { "name", "p.name", "text" },
+    { "created_at", "p.created_at", "timestamptz" },
+    END
+};
+const list_resource_t list_profiles = {
+    .name = "profiles", .from = "profile p", .id = "p.id", .key = "p.id", .key_cast = "text",
+    .columns = profile_columns, .filters = profile_filters, .sorts = profile_sorts,
+};
+
+static const list_column_t certificate_columns[] = {
+    { "id",                "m.id",            LIST_TEXT,  "identifier" },
+    { "name",              "m.name",          LIST_TEXT,  "unique name" },
+    { "source",            "m.source",        LIST_TEXT,  "what it was enrolled by" },
+    { "status",            MANAGED_STATUS,    LIST_TEXT,  "Active, Expired or Revoked" },
+    { "common_name",       "m.common_name",   LIST_TEXT,  "common name of the subject" },
+    { "subject",           "m.subject",       LIST_TEXT,  "subject, RFC 4514" },
+    { "sans",              "m.sans",          LIST_TEXTS, "alternative names" },
+    { "issuer_id",         "i.id",            LIST_TEXT,  "its issuer" },
+    { "profile_id",        "m.profile_id",    LIST_TEXT,  "its profile" },
+    { "est_label_id",      "m.est_label_id",  LIST_TEXT,  "EST label that it was enrolled at" },
+    { "owner",             "m.owner",         LIST_TEXT,  "who answers for it" },
+    { "serial",            "m.last_serial",   LIST_HEX,   "serial number of the newest version" },
+    { "expires_at",        "m.expires_at",    LIST_TIME,  "end of the newest version" },
+    { "revoked_at",        "m.revoked_at",    LIST_TIME,  "when it was revoked" },
+    { "revocation_reason", REASON_NAME("m.revocation_reason"), LIST_TEXT, "why it was revoked" },
+    { "created_at",        "m.created_at",    LIST_TIME,  "first enrolment" },
+    { "updated_at",        "m.updated_at",    LIST_TIME,  "last change" },
+    END
+};
+static const list_filter_t certificate_filters[] = {
+    { "serial",         "m.no IN (SELECT v.managed_no FROM issuer x JOIN certificate_version v ON v.issuer_no = x.no"
+                        " AND v.serial = decode(%s, 'hex'))", LIST_HEX, NULL, "serial number of any version, hexadecimal" },
+    { "id",             "m.id = %s",                  LIST_TEXT, NULL,     "exact identifier" },
+    { "status",         MANAGED_STATUS " = %s",       LIST_TEXT, statuses, "Active, Expired or Revoked" },
+    { "source",         "m.source = %s",              LIST_TEXT, sources,  "API or EST" },
+    { "issuer_id",      "i.id = %s",                  LIST_TEXT, NULL,     "issuer" },
+    { "profile_id",     "m.profile_id = %s",          LIST_TEXT, NULL,     "profile" },
+    { "est_label_id",   "m.est_label_id = %s",        LIST_TEXT, NULL,     "EST label" },
+    { "owner",          "m.owner = %s",               LIST_TEXT, NULL,     "owner" },
+    { "name",           "m.name = %s",                LIST_TEXT, NULL,     "exact name" },
+    { "common_name",    "m.common_name = %s",         LIST_TEXT, NULL,     "exact common name" },
+    { "expires_before", "m.expires_at < %s",          LIST_TIME, NULL,     "ends before this time" },
+    { "expires_after",  "m.expires_at > %s",          LIST_TIME, NULL,     "ends after this time" },
+    END
+};
+static const list_sort_t certificate_sorts[] = {
+    { "created", "m.no", "bigint" },
+    { "name", "m.name", "text" },
+    { "expires_at", "m.expires_at", "timestamptz" },
+    END
+};
+const list_resource_t list_certificates = {
+    .name = "certificates", .from = "managed_certificate m JOIN issuer i ON i.no = m.issuer_no",
+    .id = "m.id", .key = "m.no", .key_cast = "bigint", .newest_first = true,
+    .columns = certificate_columns, .filters = certificate_filters, .sorts = certificate_sorts,
+};
+
+static const list_column_t version_columns[] = {
+    { "serial",             "v.serial",                    LIST_HEX,  "serial number" },
+    { "issuer_id",          "i.id",                        LIST_TEXT, "its issuer" },
+    { "status",             "coalesce(r.state, 'good')",   LIST_TEXT, "good, revoked, hold or released" },
+    { "not_before",         "v.not_before",                LIST_TIME, "valid from" },
+    { "not_after",          "v.not_after",                 LIST_TIME, "valid to" },
+    { "issued_at",          "v.issued_at",                 LIST_TIME, "when it was issued" },
+    { "fingerprint_sha256", "v.fingerprint",               LIST_HEX,  "SHA-256 of the certificate" },
+    { "spki_sha256",        "v.spki_sha256",               LIST_HEX,  "SHA-256 of its public key" },
+    { "revoked_at",         "r.revoked_at",                LIST_TIME, "when it was revoked or put on hold" },
+    { "revocation_reason",  REASON_NAME("r.reason"),       LIST_TEXT, "why" },
+    { "invalidity_at",      "r.invalidity_at",             LIST_TIME, "since when it should not be trusted" },
+    { "pem",                "v.der",                       LIST_PEM,  "the certificate" },
+    END
+};
+static const list_filter_t version_filters[] = {
+    { "serial", "v.serial = decode(%s, 'hex')", LIST_HEX, NULL, "serial number, hexadecimal" },
+    END
+};
+static const list_sort_t version_sorts[] = {
+    { "issued_at", "v.issued_at", "timestamptz" },
+    { "not_after", "v.not_after", "timestamptz" },
+    END
+};
+const list_resource_t list_versions = {
+    .name = "versions",
+    .from = "managed_certificate m JOIN certificate_version v ON v.managed_no = m.no JOIN issuer i ON i.no = v.issuer_no"
+            " LEFT JOIN revocation r ON r.issuer_no = v.issuer_no AND r.serial = v.serial",
+    .id = "encode(v.serial, 'hex')", .key = "encode(v.serial, 'hex')", .key_cast = "text", .newest_first = true,
+    .parent = "m.id = %s",
+    .columns = version_columns, .filters = version_filters, .sorts = version_sorts,
+};
+
+static const list_column_t est_label_columns[] = {
+    { "id",                 "l.id",                 LIST_TEXT, "identifier" },
+    { "name",               "l.name",               LIST_TEXT, "label in the path" },
+    { "is_default",         "l.is_default",         LIST_BOOL, "whether it serves the path without a label" },
+    { "enabled",            "l.enabled",            LIST_BOOL, "whether it is served" },
+    { "issuer_id",          "i.id",                 LIST_TEXT, "issuer of its certificates" },
+    { "profile_id",         "l.profile_id",         LIST_TEXT, "profile of its certificates" },
+    { "auth_basic",         "l.auth_basic",         LIST_BOOL, "simpleenroll accepts a user name and password" },
+    { "auth_certificate",   "l.auth_certificate",   LIST_BOOL, "simpleenroll accepts a client certificate" },
+    { "wrap",               "l.wrap",               LIST_INT,  "characters in a line of base64 answers; 0: one line" },
+    { "trust_pem",          "l.trust_pem",          LIST_TEXT, "anchors for client certificates" },
+    { "superseded_grace_s", "l.superseded_grace_s", LIST_INT,  "seconds for which a renewed certificate may still renew" },
+    { "created_at",         "l.created_at",         LIST_TIME, "when it was made" },
+    { "updated_at",         "l.updated_at",         LIST_TIME, "when it was last changed" },
+    END
+};
+static const list_filter_t est_label_filters[] = {
+    { "name",       "l.name = %s",       LIST_TEXT, NULL, "exact name" },
+    { "enabled",    "l.enabled = %s",    LIST_BOOL, NULL, "true or false" },
+    { "issuer_id",  "i.id = %s",         LIST_TEXT, NULL, "issuer" },
+    { "profile_id", "l.profile_id = %s", LIST_TEXT, NULL, "profile" },
+    END
+};
+static const list_sort_t est_label_sorts[] = {
+    { "name", "l.name", "text" },
+    { "created_at", "l.created_at", "timestamptz" },
+    END
+};
+const list_resource_t list_est_labels = {
+    .name = "EST labels", .from = "est_label l JOIN issuer i ON i.no = l.issuer_no",
+    .id = "l.id", .key = "l.id", .key_cast = "text",
+    .columns = est_label_columns, .filters = est_label_filters, .sorts = est_label_sorts,
+};
+
+static const list_column_t est_credential_columns[] = {
+    { "id",         "c.id",         LIST_TEXT, "identifier" },
+    { "user_name",  "c.user_name",  LIST_TEXT, "user of HTTP Basic authentication" },
+    { "kind",       "c.kind",       LIST_TEXT, "sha256: generated; scrypt: chosen by a person" },
+    { "created_at", "c.created_at", LIST_TIME, "when it was made" },
+    { "expires_at", "c.expires_at", LIST_TIME, "when it ends" },
+    END
+};
+static const list_filter_t est_credential_filters[] = {
+    { "user_name", "c.user_name = %s", LIST_TEXT, NULL, "exact user name" },
+    END
+};
+static const list_sort_t est_credential_sorts[] = {
+    { "user_name", "c.user_name", "text" },
+    { "created_at", "c.created_at", "timestamptz" },
+    END
+};
+const list_resource_t list_est_credentials = {
+    .name = "EST credentials",
+    .from = "(SELECT * FROM est_credential WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())) c",
+    .id = "c.id", .key = "c.id", .key_cast = "text", .parent = "c.label_id = %s",
+    .columns = est_credential_columns, .filters = est_credential_filters, .sorts = est_credential_sorts,
+};
+/* clang-format on */
