@@ -60,6 +60,11 @@ class Places:
         for program in (self.daemon, self.module):
             if not os.path.exists(program):
                 raise Failure('%s is missing' % program, hint='run "make build"')
+        for name in {self.user, self.signer_user}:
+            try:
+                pwd.getpwnam(name)
+            except KeyError:
+                raise Failure('there is no user ' + name, hint='run tools/bootstrap')
         self._make_var()
         self._take_lock()
         folders = [

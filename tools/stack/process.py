@@ -90,10 +90,13 @@ class Child:
             if os.getppid() != parent:
                 os._exit(1)
 
-        with open(self.log, 'ab') as log:
-            self.process = subprocess.Popen(
-                self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.places.var,
-                env={**self.places.env(), **self.extra_env}, start_new_session=True, preexec_fn=tie, **identity)
+        try:
+            with open(self.log, 'ab') as log:
+                self.process = subprocess.Popen(
+                    self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.places.var,
+                    env={**self.places.env(), **self.extra_env}, start_new_session=True, preexec_fn=tie, **identity)
+        except OSError as problem:
+            raise Failure('%s cannot be started' % self.name, problem, hint='run tools/bootstrap and "make build"')
         self.started, self.again_at = time.monotonic(), None
         found = stat_of(self.process.pid)
         self.record = (self.process.pid, found[2] if found else 0)
