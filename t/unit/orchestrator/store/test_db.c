@@ -1,0 +1,415 @@
+/*
+ * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
+ *
+ * The pool, rows, transactions and migrations against a real PostgreSQL, also one that dies, hangs and comes back.
+ */
+#include "orchestrator/store/conn.h"
+
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "core/clock.h"
+#include "orchestrator/store/api_key.h"
+#include "orchestrator/store/audit.h"
+#include "orchestrator/store/profile.h"
+#include "t/unit/lib/pg.h"
+
+#define TIMEOUT_MS 700
+
+ReportHook(PRE_ALL)(struct criterion_test_set *tests)
+{
+    (void) tests;
+    pg_cluster_start("fsync=off");
+}
+
+ReportHook(POST_ALL)(struct criterion_global_stats *stats)
+{
+    (void) stats;
+    pg_cluster_stop();
+}
+
+static const char  *url;
+static db_t        *db;
+static PGconn      *pg;
+static pki_arena_t *arena;
+static pki_err_t    err;
+
+static void
+setup(void)
+{
+    url = pg_database_new(true);
+    db = pg_pool(url, 2, TIMEOUT_MS);
+    pg = pg_connect(url);
+    arena = pki_arena_new(0);
+}
+
+static void
+teardown(void)
+{
+    db_close(db);
+    PQfinish(pg);
+    pki_arena_free(arena);
+}
+
+TestSuite(db, .init = setup, .fini = teardown, .timeout = 60);
+
+static const audit_t event = {
+    .actor = "key-1", .actor_type = "api_key", .action = "profile.create", .status = 201, .details = "{\"a\": 1}",
+};
+
+Test(db, prepares_every_statement_on_the_migrated_schema)
+{
+    for (int q = 0; q < Q_COUNT_; q++) {
+        PGresult *res = PQprepare(pg, db_query_name(q), db_query_text(q), 0, NULL);
+
+        cr_expect_eq(PQresultStatus(res), PGRES_COMMAND_OK, "%s: %s", db_query_name(q), PQerrorMessage(pg));
+        PQclear(res);
+    }
+}
+
+static pki_code_t
+row_every_type(db_conn_t *c, void *arg, pki_err_t *e)
+{
+    str_list_t texts = { (const char *[]){ "a", "quo\"te", "back\\slash", "{,}", "" }, 5 };
+    bytes_t    octets = bytes_of("\0\1'\\\xff", 5);
+
+    return conn_query_text(c, arena, "types",
+                           "SELECT $1::text AS t, $2::bigint AS i, $3::bytea AS b, $4::boolean AS f, $5::timestamptz AS at, "
+                           "$6::text[] AS ts, $7::text AS nothing, (-5)::smallint AS small, '{}'::text[] AS none, "
+                           "'{\"k\": 1}'::jsonb AS j, '1969-12-31 23:59:58.5+00'::timestamptz AS early",
+                           DB_PARAMS(DB_T("h\xc3\xa9"), DB_I(INT64_MIN), DB_B(octets), DB_F(true), DB_TM(1700000000),
+                                     DB_TS(&texts), DB_T(NULL)),
+                           arg, e);
+}
+
+Test(db, gives_back_values_of_every_type)
+{
+    db_rows_t *r;
+    str_list_t texts;
+
+    cr_assert_eq(db_run(db, row_every_type, &r, &err), PKI_OK, "%s", err.text);
+    cr_expect_str_eq(db_text(r, 0, "t"), "h\xc3\xa9");
+    cr_expect_eq(db_int(r, 0, "i"), INT64_MIN);
+    cr_expect(bytes_eq(db_bytes(r, 0, "b"), bytes_of("\0\1'\\\xff", 5)));
+    cr_expect(db_bool(r, 0, "f"));
+    cr_expect_eq(db_time(r, 0, "at"), 1700000000);
+    cr_expect_eq(db_time(r, 0, "early"), -2);
+    cr_expect_null(db_text(r, 0, "nothing"));
+    cr_expect_eq(db_int(r, 0, "small"), -5);
+    cr_expect_str_eq(db_text(r, 0, "j"), "{\"k\": 1}");
+    cr_assert_eq(db_texts(r, 0, "ts", arena, &texts, &err), PKI_OK);
+    cr_assert_eq(texts.count, 5);
+    cr_expect_str_eq(texts.v[1], "quo\"te");
+    cr_expect_str_eq(texts.v[2], "back\\slash");
+    cr_expect_str_eq(texts.v[3], "{,}");
+    cr_expect_str_eq(texts.v[4], "");
+    cr_assert_eq(db_texts(r, 0, "none", arena, &texts, &err), PKI_OK);
+    cr_expect_eq(texts.count, 0);
+}
+
+Test(db, refuses_to_change_audit_events_and_versions)
+{
+    static const char *const tables[] = { "audit_event", "certificate_version" };
+    static const char *const attempts[] = { "UPDATE %s SET der = NULL", "DELETE FROM %s", "TRUNCATE %s" };
+
+    cr_assert_eq(audit_add(db, &event, &err), PKI_OK, "%s", err.text);
+    for (size_t t = 0; t < 2; t++) {
+        for (size_t i = 0; i < 3; i++) {
+            char      sql[100];
+            PGresult *res;
+
+            snprintf(sql, sizeof(sql), i == 0 && t == 0 ? "UPDATE %s SET actor = 'x'" : attempts[i], tables[t]);
+            res = PQexec(pg, sql);
+            cr_expect_eq(PQresultStatus(res), PGRES_FATAL_ERROR, "%s", sql);
+            cr_expect_str_eq(PQresultErrorField(res, PG_DIAG_SQLSTATE), "42501", "%s", sql);
+            PQclear(res);
+        }
+    }
+    cr_expect_eq(pg_number(pg, "SELECT count(*) FROM audit_event WHERE actor = 'key-1' AND details->>'a' = '1'"), 1);
+}
+
+static pki_code_t
+audit_then_fail(db_conn_t *c, void *arg, pki_err_t *e)
+{
+    (void) arg;
+    PKI_TRY(audit_write(c, &event, e));
+    return pki_fail(e, PKI_E_POLICY, NULL, "no");
+}
+
+Test(db, rolls_back_when_the_function_fails)
+{
+    cr_expect_eq(db_tx(db, audit_then_fail, NULL, &err), PKI_E_POLICY);
+    cr_expect_eq(pg_number(pg, "SELECT count(*) FROM audit_event"), 0);
+    cr_expect_eq(audit_add(db, &event, &err), PKI_OK, "the connection is of use afterwards: %s", err.text);
+}
+
+static pki_code_t
+sleep_run(db_conn_t *c, void *arg, pki_err_t *e)
+{
+    return conn_exec(c, arg, e);
+}
+
+Test(db, gives_up_on_a_statement_that_takes_too_long)
+{
+    int64_t start = clock_mono_us();
+
+    cr_expect_eq(db_run(db, sleep_run, "SELECT pg_sleep(20)", &err), PKI_E_UNAVAILABLE);
+    cr_expect_lt(clock_mono_us() - start, 2000000);
+    cr_expect_eq(audit_add(db, &event, &err), PKI_OK, "%s", err.text);
+}
+
+static pki_code_t
+nested_run(db_conn_t *c, void *arg, pki_err_t *e)
+{
+    int *depth = arg;
+
+    (void) c;
+    (*depth)++;
+    return db_run(db, nested_run, depth, e);
+}
+
+Test(db, reports_an_exhausted_pool)
+{
+    int depth = 0;
+
+    cr_expect_eq(db_run(db, nested_run, &depth, &err), PKI_E_UNAVAILABLE);
+    cr_expect_eq(depth, 2, "two connections");
+    cr_expect_eq(audit_add(db, &event, &err), PKI_OK, "%s", err.text);
+}
+
+Test(db, survives_a_killed_server)
+{
+    int64_t start;
+
+    cr_assert_eq(audit_add(db, &event, &err), PKI_OK, "%s", err.text);
+    pg_cluster_command("kill");
+    start = clock_mono_us();
+    cr_expect_eq(audit_add(db, &event, &err), PKI_E_UNAVAILABLE);
+    cr_expect_lt(clock_mono_us() - start, 2000000);
+    pg_cluster_command("start");
+    cr_expect_eq(audit_add(db, &event, &err), PKI_OK, "the stale connection is replaced: %s", err.text);
+    PQreset(pg);
+    cr_expect_eq(pg_number(pg, "SELECT count(*) FROM audit_event"), 2);
+}
+
+Test(db, reports_a_hanging_server_in_time)
+{
+    int64_t start;
+
+    cr_assert_eq(audit_add(db, &event, &err), PKI_OK, "%s", err.text);
+    pg_cluster_command("pause");
+    for (int i = 0; i < 3; i++) { /* on the idle connection, on new ones */
+        start = clock_mono_us();
+        cr_expect_eq(audit_add(db, &event, &err), PKI_E_UNAVAILABLE);
+        cr_expect_lt(clock_mono_us() - start, 2000000);
+    }
+    pg_cluster_command("resume");
+    cr_expect_eq(audit_add(db, &event, &err), PKI_OK, "%s", err.text);
+}
+
+/* Two transactions that take two locks in opposite order: one is the victim, and is run again. */
+typedef struct {
+    int                first, second, runs;
+    pthread_barrier_t *both;
+    pki_code_t         rc;
+} deadlock_t;
+
+static pki_code_t
+deadlock_run(db_conn_t *c, void *arg, pki_err_t *e)
+{
+    deadlock_t *d = arg;
+    char        sql[100];
+
+    conn_patience(c, 20000);
+    snprintf(sql, sizeof(sql), "UPDATE api_key SET name = 'x' WHERE id = '%d'", d->first);
+    PKI_TRY(conn_exec(c, sql, e));
+    if (d->runs++ == 0) {
+        pthread_barrier_wait(d->both);
+    }
+    snprintf(sql, sizeof(sql), "UPDATE api_key SET name = 'x' WHERE id = '%d'", d->second);
+    return conn_exec(c, sql, e);
+}
+
+static void *
+deadlock_thread(void *arg)
+{
+    deadlock_t *d = arg;
+
+    d->rc = db_tx(db, deadlock_run, d, NULL);
+    return NULL;
+}
+
+Test(db, repeats_a_transaction_that_lost_a_deadlock)
+{
+    pthread_barrier_t both;
+    deadlock_t        d[2] = { { .first = 1, .second = 2, .both = &both }, { .first = 2, .second = 1, .both = &both } };
+    pthread_t         t[2];
+
+    for (int i = 1; i <= 2; i++) {
+        uint8_t       digest[32] = { (uint8_t) i };
+        api_key_row_t key = { .id = i == 1 ? "1" : "2", .name = "n", .digest = BYTES_ARR(digest) };
+
+        key.permissions = (str_list_t){ (const char *[]){ "*" }, 1 };
+        cr_assert_eq(api_key_insert(db, &key, NULL, &err), PKI_OK, "%s", err.text);
+    }
+    pthread_barrier_init(&both, NULL, 2);
+    for (int i = 0; i < 2; i++) {
+        pthread_create(&t[i], NULL, deadlock_thread, &d[i]);
+    }
+    for (int i = 0; i < 2; i++) {
+        pthread_join(t[i], NULL);
+        cr_expect_eq(d[i].rc, PKI_OK);
+    }
+    cr_expect_eq(d[0].runs + d[1].runs, 3);
+}
+
+static pki_code_t
+count_rows(const db_rows_t *row, void *arg, pki_err_t *e)
+{
+    size_t *n = arg;
+
+    cr_expect_neq(db_int(row, 0, "version"), 0);
+    (*n)++;
+    return *n == 3 ? pki_fail(e, PKI_E_POLICY, NULL, "enough") : PKI_OK;
+}
+
+static pki_code_t
+each_run(db_conn_t *c, void *arg, pki_err_t *e)
+{
+    return db_each(c, Q_migration_list, NULL, 0, count_rows, arg, e);
+}
+
+Test(db, stops_a_bulk_read_when_told)
+{
+    size_t n = 0;
+
+    PQclear(pg_sql(pg, "INSERT INTO schema_migration (version, name, sha256) SELECT i, '', '' FROM generate_series(2, 50000) i"));
+    cr_expect_eq(db_run(db, each_run, &n, &err), PKI_E_POLICY);
+    cr_expect_eq(n, 3);
+    cr_expect_eq(audit_add(db, &event, &err), PKI_OK, "%s", err.text);
+}
+
+/* Migrations */
+
+static char *
+folder_copy(void)
+{
+    char  cmd[200];
+    char *dir = strdup("/tmp/chancery-migrations.XXXXXX");
+
+    cr_assert_not_null(mkdtemp(dir));
+    snprintf(cmd, sizeof(cmd), "cp " MIGRATIONS "/*.sql %s/", dir);
+    cr_assert_eq(system(cmd), 0);
+    return dir;
+}
+
+static void
+folder_remove(char *dir)
+{
+    char cmd[200];
+
+    snprintf(cmd, sizeof(cmd), "rm -r '%s'", dir);
+    cr_assert_eq(system(cmd), 0);
+    free(dir);
+}
+
+static void
+file_write(const char *dir, const char *name, const char *text)
+{
+    char  path[200];
+    FILE *f;
+
+    snprintf(path, sizeof(path), "%s/%s", dir, name);
+    f = fopen(path, "a");
+    cr_assert_not_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+TestSuite(migrate, .init = setup, .fini = teardown, .timeout = 60);
+
+#define TABLES "SELECT count(*) FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'schema_migration'"
+
+Test(migrate, goes_up_and_down_and_up_again)
+{
+    int64_t tables = pg_number(pg, TABLES);
+
+    cr_expect_gt(tables, 10);
+    cr_expect_eq(db_schema_check(db, &err), PKI_OK, "%s", err.text);
+    cr_assert_eq(db_migrate(db, MIGRATIONS, 0, &err), PKI_OK, "%s", err.text);
+    cr_expect_eq(pg_number(pg, TABLES), 0);
+    cr_expect_eq(pg_number(pg, "SELECT count(*) FROM pg_proc WHERE pronamespace = 'public'::regnamespace"), 0);
+    cr_expect_eq(db_schema_check(db, &err), PKI_E_CONFIG);
+    cr_assert_eq(db_migrate(db, MIGRATIONS, -1, &err), PKI_OK, "%s", err.text);
+    cr_expect_eq(pg_number(pg, TABLES), tables);
+    cr_assert_eq(db_migrate(db, MIGRATIONS, -1, &err), PKI_OK, "%s", err.text);
+}
+
+Test(migrate, needs_exactly_the_newest_file_of_the_tree)
+{
+    cr_expect_eq(pg_number(pg, "SELECT max(version) FROM schema_migration"), DB_SCHEMA_VERSION);
+}
+
+Test(migrate, says_that_an_empty_database_has_no_schema)
+{
+    db_t *empty = pg_pool(pg_database_new(false), 1, TIMEOUT_MS);
+
+    cr_expect_eq(db_schema_check(empty, &err), PKI_E_CONFIG);
+    cr_expect_not_null(strstr(err.text, "chanceryd migrate"));
+    db_close(empty);
+}
+
+Test(migrate, refuses_a_file_that_changed_after_it_ran)
+{
+    char *dir = folder_copy();
+
+    file_write(dir, "0001_first_light.up.sql", "-- changed\n");
+    cr_expect_eq(db_migrate(db, dir, -1, &err), PKI_E_CONFIG);
+    folder_remove(dir);
+}
+
+Test(migrate, leaves_nothing_of_a_migration_that_fails)
+{
+    char *dir = folder_copy();
+
+    file_write(dir, "0002_wrong.up.sql", "CREATE TABLE half (a int);\nSELECT 1/0;\n");
+    cr_expect_eq(db_migrate(db, dir, -1, &err), PKI_E_INVALID);
+    cr_expect_not_null(strstr(err.text, "0002_wrong"));
+    cr_expect_eq(pg_number(pg, "SELECT count(*) FROM pg_tables WHERE tablename = 'half'"), 0);
+    cr_expect_eq(pg_number(pg, "SELECT max(version) FROM schema_migration"), 1);
+    folder_remove(dir);
+}
+
+static void *
+migrate_thread(void *arg)
+{
+    db_t      *pool = arg;
+    pki_code_t rc = db_migrate(pool, MIGRATIONS, -1, NULL);
+
+    return (void *) (intptr_t) rc;
+}
+
+Test(migrate, runs_once_when_several_start_together)
+{
+    const char *fresh = pg_database_new(false);
+    PGconn     *look = pg_connect(fresh);
+    pthread_t   t[4];
+    db_t       *pool[4];
+
+    for (int i = 0; i < 4; i++) {
+        pool[i] = pg_pool(fresh, 1, 10000);
+        pthread_create(&t[i], NULL, migrate_thread, pool[i]);
+    }
+    for (int i = 0; i < 4; i++) {
+        void *rc;
+
+        pthread_join(t[i], &rc);
+        cr_expect_eq((intptr_t) rc, PKI_OK);
+        db_close(pool[i]);
+    }
+    cr_expect_eq(pg_number(look, "SELECT count(*) FROM schema_migration"), DB_SCHEMA_VERSION);
+    PQfinish(look);
+}
