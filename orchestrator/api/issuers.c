@@ -118,7 +118,7 @@ issuer_create(req_t *r, pki_err_t *err)
     PKI_TRY(check_done(r, err));
     PKI_TRY(issuer_absent(r, row.issuer.id, err));
     PKI_TRY(issuer_no_next(parts->db, &no, err));
-    PKI_TRY(issuer_local_create(parts->signer, r->a, row.issuer.id, no, parts->conf->edge.public_url, conf, &ca, err));
+    PKI_TRY(issuer_local_create(parts->signer, r->a, row.issuer.id, no, conf, &ca, err));
     row.issuer.no = no;
     PKI_TRY(chain_fill(r, &ca, &row, err));
     PKI_TRY(config_print(r, ops->conf_fields, conf, &row.issuer.config, err));

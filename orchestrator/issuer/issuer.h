@@ -72,7 +72,6 @@ typedef struct {
 /* Make keys and certificates (create), or check what is given (load): CA:TRUE, keyCertSign and cRLSign, the key
  * matches, the chain verifies up to a self-signed root, still valid. */
 pki_code_t issuer_local_create(signer_t *signer, pki_arena_t *a, const char *issuer_id, uint32_t issuer_no,
-                               const char *public_url, const issuer_local_conf_t *conf, issuer_local_ca_t *out,
-                               pki_err_t *err);
+                               const issuer_local_conf_t *conf, issuer_local_ca_t *out, pki_err_t *err);
 
 #endif

@@ -1,0 +1,260 @@
+/*
+ * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
+ *
+ * The local CA: its keys are the signer's.  It makes a root and an issuing CA, or takes over a CA certificate
+ * whose key the signer has, and issues from the order that the profile made (RFC 5280 section 4).
+ */
+#include "core/clock.h"
+#include "orchestrator/issuer/issuer.h"
+
+#define LOCAL_BACKDATE_S 300 /* clocks of relying parties may be behind */
+#define LOCAL_CHAIN_MAX  8
+#define LOCAL_TBS_MAX    SIGNER_TBS_MAX
+#define LOCAL_CERT_MAX   (LOCAL_TBS_MAX + SIGNER_SIGNATURE_MAX + 64)
+
+static const field_t local_fields[] = {
+    FIELD_STR(issuer_local_conf_t, subject, 0, NULL, "name of the issuing CA, such as CN=Example Issuing CA,O=Example"),
+    FIELD_STR(issuer_local_conf_t, key, 0, "p-256", "key of the issuing CA: rsa-2048, rsa-3072, rsa-4096, p-256, p-384 or ed25519"),
+    FIELD_INT(issuer_local_conf_t, validity_s, 0, "157680000", 3600, 3153600000, "lifetime of the issuing CA in seconds, at most the root's"),
+    FIELD_STR(issuer_local_conf_t, root_subject, 0, NULL, "name of the root; by default the subject with Root after its CN"),
+    FIELD_STR(issuer_local_conf_t, root_key, 0, "p-256", "key of the root"),
+    FIELD_INT(issuer_local_conf_t, root_validity_s, 0, "630720000", 3600, 3153600000, "lifetime of the root in seconds"),
+    FIELD_STR(issuer_local_conf_t, key_ref, 0, NULL, "a key that the signer has already, file:NAME or pkcs11:...; needed with certificates"),
+    FIELD_STR(issuer_local_conf_t, root_key_ref, 0, NULL, "the same for the root"),
+    { .name = "certificates", .type = FIELD_T_STR, .offset = FIELD_CHECK_(issuer_local_conf_t, certificates, const char *),
+      .max = 131072, .help = "PEM of an existing CA to take over: the issuing CA first, its root last" },
+    FIELD_END
+};
+
+/* Sign what the template says; everything of the result is in the arena. */
+static pki_code_t
+local_sign(signer_t *signer, pki_arena_t *a, const char *key_ref, uint32_t issuer_no, cert_template_t *t,
+           bytes_t *der, pki_err_t *err)
+{
+    uint8_t   serial[CERT_SERIAL_LEN];
+    pki_buf_t tbs, cert;
+    bytes_t   signature;
+
+    PKI_TRY(cert_serial_generate(serial, err));
+    PKI_TRY(pki_bytes_dup(a, BYTES_ARR(serial), &t->serial, err));
+    pki_buf_init(&tbs, a, LOCAL_TBS_MAX);
+    PKI_TRY(cert_build_tbs(t, &tbs, err));
+    PKI_TRY(signer_sign_cert(signer, a, key_ref, issuer_no, t->serial, pki_buf_bytes(&tbs), &signature, err));
+    pki_buf_init(&cert, a, LOCAL_CERT_MAX);
+    PKI_TRY(signed_build(pki_buf_bytes(&tbs), t->sigalg, signature, &cert, err));
+    *der = pki_buf_bytes(&cert);
+    return PKI_OK;
+}
+
+static pki_code_t
+local_issue(signer_t *signer, pki_arena_t *a, const issuer_ca_t *ca, const issuer_order_t *order,
+            issuer_result_t *out, pki_err_t *err)
+{
+    uint8_t         skid[20];
+    pki_key_t       key;
+    cert_template_t t = {
+        .issuer = ca->cert.subject,
+        .subject = order->subject,
+        .not_before = order->not_before,
+        .not_after = order->not_after < ca->cert.not_after ? order->not_after : ca->cert.not_after,
+        .spki = order->spki,
+        .sigalg = pki_key_sigalg(ca->cert.key.kind),
+        .akid = ca->cert.skid,
+        .path_len = -1,
+        .key_usage = order->key_usage,
+        .eku = order->eku,
+        .san = order->san,
+        .ocsp_url = order->ocsp_url,
+        .ca_issuers_url = order->ca_issuers_url,
+        .crl_url = order->crl_url,
+        .ocsp_nocheck = order->ocsp_nocheck,
+    };
+
+    if (t.not_before >= t.not_after) {
+        return pki_fail(err, PKI_E_POLICY, "RFC 5280 4.1.2.5", "the issuing CA %s has ended", ca->issuer_id);
+    }
+    PKI_TRY(pki_key_parse(order->spki, &key, err));
+    pki_key_id(&key, skid);
+    t.skid = BYTES_ARR(skid);
+    PKI_TRY(local_sign(signer, a, ca->key_ref, ca->issuer_no, &t, &out->der, err));
+    out->serial = t.serial;
+    out->not_before = t.not_before;
+    out->not_after = t.not_after;
+    return PKI_OK;
+}
+
+/* One CA of the two: its key and what its certificate says. */
+typedef struct {
+    const char *ref;
+    pki_key_t   key;
+    bytes_t     name;
+    uint8_t     id[20];
+} local_key_t;
+
+/*
+ * The key that was named, or a new one.  A key of that name that is there already was left by an attempt that
+ * was cut off before its issuer was recorded: it is used, if it is of the kind that is asked for.
+ */
+static pki_code_t
+local_key(signer_t *signer, pki_arena_t *a, const char *given, const char *made, const char *kind,
+          local_key_t *out, pki_err_t *err)
+{
+    pki_key_kind_t wanted;
+    unsigned       bits;
+    bytes_t        spki;
+    pki_code_t     rc;
+
+    if (!pki_key_name_parse(kind, &wanted, &bits)) {
+        return pki_fail(err, PKI_E_INVALID, NULL, "%.32s is not a kind of key that a CA can have", kind);
+    }
+    out->ref = given != NULL ? given : made;
+    if (out->ref == NULL) {
+        return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
+    }
+    rc = given != NULL ? PKI_E_CONFLICT : signer_key_make(signer, a, made, kind, &spki, err);
+    if (rc == PKI_E_CONFLICT) {
+        rc = signer_key_public(signer, a, out->ref, &spki, err);
+    }
+    PKI_TRY(rc);
+    PKI_TRY(pki_key_parse(spki, &out->key, err));
+    if (given == NULL && (out->key.kind != wanted || out->key.bits != bits)) {
+        return pki_fail(err, PKI_E_CONFLICT, NULL, "the signer's key %s is not %s", made, kind);
+    }
+    pki_key_id(&out->key, out->id);
+    return PKI_OK;
+}
+
+/* "CN=X,O=Y" becomes "CN=X Root,O=Y". */
+static pki_code_t
+root_subject(pki_arena_t *a, const issuer_local_conf_t *conf, const char **out, pki_err_t *err)
+{
+    const char *end = conf->subject;
+
+    *out = conf->root_subject;
+    if (*out != NULL) {
+        return PKI_OK;
+    }
+    if (strncasecmp(conf->subject, "CN=", 3) != 0) {
+        return pki_fail(err, PKI_E_INVALID, NULL, "root_subject is needed, since subject does not begin with CN=");
+    }
+    while (*end != '\0' && *end != ',') {
+        end += end[0] == '\\' && end[1] != '\0' ? 2 : 1;
+    }
+    *out = pki_printf(a, "%.*s Root%s", (int) (end - conf->subject), conf->subject, end);
+    return *out != NULL ? PKI_OK : pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
+}
+
+/* Certificate profile of ocsp-responding private CAs: critical basicConstraints and keyUsage, SKI, AKI, no EKU. */
+static pki_code_t
+ca_sign(signer_t *signer, pki_arena_t *a, uint32_t issuer_no, const local_key_t *issuer, const local_key_t *subject,
+        int64_t not_before, int64_t not_after, bytes_t *der, pki_err_t *err)
+{
+    cert_template_t t = {
+        .issuer = issuer->name,
+        .subject = subject->name,
+        .not_before = not_before,
+        .not_after = not_after,
+        .spki = subject->key.spki,
+        .sigalg = pki_key_sigalg(issuer->key.kind),
+        .akid = issuer == subject ? BYTES_NONE : BYTES_ARR(issuer->id),
+        .skid = BYTES_ARR(subject->id),
+        .is_ca = true,
+        .path_len = issuer == subject ? -1 : 0,
+        .key_usage = KU_KEY_CERT_SIGN | KU_CRL_SIGN,
+    };
+
+    return local_sign(signer, a, issuer->ref, issuer_no, &t, der, err);
+}
+
+static pki_code_t
+local_make(signer_t *signer, pki_arena_t *a, const char *issuer_id, uint32_t issuer_no, const issuer_local_conf_t *conf,
+           issuer_local_ca_t *out, pki_err_t *err)
+{
+    int64_t     from = clock_now() - LOCAL_BACKDATE_S;
+    int64_t     root_end = from + conf->root_validity_s - 1, end = from + conf->validity_s - 1; /* both inclusive */
+    const char *root_text;
+    local_key_t root, ca;
+    bytes_t    *chain;
+
+    if (conf->subject == NULL) {
+        return pki_fail(err, PKI_E_INVALID, NULL, "subject is needed to make a CA");
+    }
+    PKI_TRY(root_subject(a, conf, &root_text, err));
+    PKI_TRY(name_build(a, conf->subject, &ca.name, err));
+    PKI_TRY(name_build(a, root_text, &root.name, err));
+    if (bytes_eq(ca.name, root.name)) {
+        return pki_fail(err, PKI_E_INVALID, "RFC 5280 3.2", "the root and the issuing CA have the same name");
+    }
+    PKI_TRY(local_key(signer, a, conf->root_key_ref, pki_printf(a, "file:%s-root", issuer_id), conf->root_key, &root, err));
+    PKI_TRY(local_key(signer, a, conf->key_ref, pki_printf(a, "file:%s-ca", issuer_id), conf->key, &ca, err));
+    PKI_TRY(PKI_NEW_N(a, 2, &chain, err));
+    PKI_TRY(ca_sign(signer, a, issuer_no, &root, &root, from, root_end, &chain[1], err));
+    PKI_TRY(ca_sign(signer, a, issuer_no, &root, &ca, from, end < root_end ? end : root_end, &chain[0], err));
+    *out = (issuer_local_ca_t){ { chain, 2 }, ca.ref, root.ref };
+    return PKI_OK;
+}
+
+/* RFC 5280 6.1 as far as a chain that somebody hands us can be checked: each by the next, up to a root that is valid. */
+static pki_code_t
+chain_check(pki_arena_t *a, const cert_list_t *chain, cert_t *certs, pki_err_t *err)
+{
+    int64_t now = clock_now();
+
+    for (size_t i = 0; i < chain->count; i++) {
+        if (cert_parse(a, chain->v[i], &certs[i], err) != PKI_OK || cert_check_ca(&certs[i], err) != PKI_OK) {
+            return err != NULL ? pki_err_context(err, "CA certificate %zu", i + 1) : PKI_E_INVALID;
+        }
+        if (now < certs[i].not_before || now > certs[i].not_after) {
+            return pki_fail(err, PKI_E_INVALID, "RFC 5280 4.1.2.5", "CA certificate %zu is not valid now", i + 1);
+        }
+        if (certs[i].path_len >= 0 && (size_t) certs[i].path_len < i) {
+            return pki_fail(err, PKI_E_INVALID, "RFC 5280 4.2.1.9", "CA certificate %zu allows no chain of this length", i + 1);
+        }
+    }
+    for (size_t i = 0; i < chain->count; i++) {
+        const cert_t *issuer = i + 1 < chain->count ? &certs[i + 1] : &certs[i];
+
+        if (cert_check_issued_by(&certs[i], issuer, err) != PKI_OK) {
+            return err != NULL ? pki_err_context(err, "CA certificate %zu is not issued by %s", i + 1,
+                                                 issuer == &certs[i] ? "itself: the chain does not end in a root" : "the next one")
+                               : PKI_E_INVALID;
+        }
+    }
+    return PKI_OK;
+}
+
+static pki_code_t
+local_load(signer_t *signer, pki_arena_t *a, const issuer_local_conf_t *conf, issuer_local_ca_t *out, pki_err_t *err)
+{
+    cert_t      certs[LOCAL_CHAIN_MAX];
+    cert_list_t chain;
+    bytes_t     spki;
+
+    if (conf->key_ref == NULL) {
+        return pki_fail(err, PKI_E_INVALID, NULL, "key_ref is needed: the signer must have the key of the CA");
+    }
+    PKI_TRY(cert_decode(a, bytes_str(conf->certificates), LOCAL_CHAIN_MAX, &chain, err));
+    PKI_TRY(chain_check(a, &chain, certs, err));
+    PKI_TRY(signer_key_public(signer, a, conf->key_ref, &spki, err));
+    if (!bytes_eq(spki, certs[0].key.spki)) {
+        return pki_fail(err, PKI_E_INVALID, NULL, "the key %.64s is not the one of the first certificate", conf->key_ref);
+    }
+    *out = (issuer_local_ca_t){ chain, conf->key_ref, NULL };
+    return PKI_OK;
+}
+
+pki_code_t
+issuer_local_create(signer_t *signer, pki_arena_t *a, const char *issuer_id, uint32_t issuer_no,
+                    const issuer_local_conf_t *conf, issuer_local_ca_t *out, pki_err_t *err)
+{
+    return conf->certificates != NULL ? local_load(signer, a, conf, out, err)
+                                      : local_make(signer, a, issuer_id, issuer_no, conf, out, err);
+}
+
+const issuer_ops_t issuer_local = {
+    .type = "local",
+    .title = "Local CA",
+    .conf_size = sizeof(issuer_local_conf_t),
+    .conf_fields = local_fields,
+    .issue = local_issue,
+};
