@@ -274,6 +274,7 @@ manual_table(const field_t *table, unsigned indent, pki_buf_t *out, pki_err_t *e
 pki_code_t
 conf_manual(const field_t *table, pki_buf_t *out, pki_err_t *err)
 {
+    pki_buf_put(out, BYTES_LIT("# Every key with its default.  Keys that are left out keep it; unknown ones are errors.\n"));
     PKI_TRY(manual_table(table, 0, out, err));
     return pki_buf_check(out, "the manual", err);
 }
