@@ -42,7 +42,8 @@ SELECT xid, seq
 SELECT v.issuer_no, v.serial, v.not_after, r.state, r.reason, r.revoked_at, r.invalidity_at, r.revision
   FROM certificate_version v
   LEFT JOIN revocation r ON r.issuer_no = v.issuer_no AND r.serial = v.serial
- WHERE v.not_after > $1;
+ WHERE v.not_after > $1
+ ORDER BY v.issuer_no, v.serial;
 
 -- name: change_prune
 -- A batch at a time; the floor rises with what goes.

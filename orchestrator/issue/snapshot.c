@@ -1,0 +1,282 @@
+/*
+ * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
+ *
+ * The configuration snapshot of issuance (see snapshot.h).  A part that cannot be used (an issuer of an unknown
+ * type, a profile with an unknown word) is logged and left out.
+ */
+#include "orchestrator/issue/snapshot.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "core/log.h"
+#include "orchestrator/edge/ca.h"
+
+struct snapshot {
+    atomic_uint           users;
+    uint64_t              version;
+    pki_arena_t          *arena;
+    snapshot_issuer_t    *issuers;
+    size_t                issuer_count;
+    policy_t             *policies;
+    size_t                policy_count;
+    snapshot_label_t     *labels;
+    size_t                label_count;
+    est_credential_row_t *credentials; /* sorted by label name and user name */
+    size_t                credential_count;
+};
+
+struct snapshot_cache {
+    const conf_t   *conf;
+    db_t           *db;
+    edge_t         *edge;
+    pthread_mutex_t lock;
+    snapshot_t     *present; /* NULL before the first use */
+};
+
+static pki_code_t
+issuer_urls(pki_arena_t *a, const char *base, snapshot_issuer_t *i, pki_err_t *err)
+{
+    size_t len = strlen(base);
+
+    while (len > 0 && base[len - 1] == '/') {
+        len--;
+    }
+    i->ocsp_url = pki_printf(a, "%.*s/ocsp/%s", (int) len, base, i->ca.issuer_id);
+    i->crl_url = pki_printf(a, "%.*s/crl/%s.crl", (int) len, base, i->ca.issuer_id);
+    i->ca_issuers_url = pki_printf(a, "%.*s/ca/%s.crt", (int) len, base, i->ca.issuer_id);
+    return i->ocsp_url != NULL && i->crl_url != NULL && i->ca_issuers_url != NULL
+               ? PKI_OK
+               : pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
+}
+
+static pki_code_t
+issuer_load(pki_arena_t *a, const char *public_url, const issuer_chain_t *row, snapshot_issuer_t *out, pki_err_t *err)
+{
+    *out = (snapshot_issuer_t){ .enabled = row->issuer.enabled, .ops = issuer_find(row->issuer.type) };
+    if (out->ops == NULL) {
+        return pki_fail(err, PKI_E_CONFIG, NULL, "issuer %s: type %s is unknown", row->issuer.id, row->issuer.type);
+    }
+    PKI_TRY(ca_of_chain(a, row, &out->ca, err));
+    return issuer_urls(a, public_url, out, err);
+}
+
+static pki_code_t
+issuers_load(snapshot_t *s, db_t *db, const char *public_url, pki_err_t *err)
+{
+    issuer_chain_t *rows;
+    size_t          count;
+
+    PKI_TRY(issuer_row_list(db, s->arena, &rows, &count, err));
+    PKI_TRY(PKI_NEW_N(s->arena, count + 1, &s->issuers, err));
+    for (size_t i = 0; i < count; i++) {
+        pki_err_t why = { 0 };
+
+        if (rows[i].chain_len == 0) {
+            continue;
+        }
+        if (issuer_load(s->arena, public_url, &rows[i], &s->issuers[s->issuer_count], &why) == PKI_OK) {
+            s->issuer_count++;
+        } else {
+            log_failure(LOG_ERROR, "issue.issuer_unusable", &why);
+        }
+    }
+    return PKI_OK;
+}
+
+static pki_code_t
+policies_load(snapshot_t *s, db_t *db, pki_err_t *err)
+{
+    profile_row_t *rows;
+    size_t         count;
+
+    PKI_TRY(profile_list(db, s->arena, &rows, &count, err));
+    PKI_TRY(PKI_NEW_N(s->arena, count + 1, &s->policies, err));
+    for (size_t i = 0; i < count; i++) {
+        pki_err_t why = { 0 };
+
+        if (policy_compile(&rows[i], &s->policies[s->policy_count], &why) == PKI_OK) {
+            s->policy_count++;
+        } else {
+            (void) pki_err_context(&why, "profile %s", rows[i].id);
+            log_failure(LOG_ERROR, "issue.profile_unusable", &why);
+        }
+    }
+    return PKI_OK;
+}
+
+static pki_code_t
+labels_load(snapshot_t *s, db_t *db, pki_err_t *err)
+{
+    est_label_row_t *rows;
+    size_t           count;
+
+    PKI_TRY(est_label_list(db, s->arena, &rows, &count, err));
+    PKI_TRY(PKI_NEW_N(s->arena, count + 1, &s->labels, err));
+    for (size_t i = 0; i < count; i++) {
+        snapshot_label_t label = { .row = &rows[i],
+                                   .policy = snapshot_policy(s, rows[i].profile_id),
+                                   .issuer = snapshot_issuer_no(s, (uint32_t) rows[i].issuer_no) };
+
+        if (rows[i].enabled && label.policy != NULL && label.issuer != NULL) {
+            s->labels[s->label_count++] = label;
+        }
+    }
+    return PKI_OK;
+}
+
+static int
+credential_cmp(const void *a, const void *b)
+{
+    const est_credential_row_t *x = a, *y = b;
+    int                         order = strcmp(x->label_name, y->label_name);
+
+    return order != 0 ? order : strcmp(x->user_name, y->user_name);
+}
+
+static pki_code_t
+snapshot_load(snapshot_t *s, const snapshot_cache_t *cache, pki_err_t *err)
+{
+    PKI_TRY(issuers_load(s, cache->db, cache->conf->edge.public_url, err));
+    PKI_TRY(policies_load(s, cache->db, err));
+    PKI_TRY(labels_load(s, cache->db, err));
+    PKI_TRY(est_credential_list(cache->db, s->arena, NULL, &s->credentials, &s->credential_count, err));
+    if (s->credential_count != 0) {
+        qsort(s->credentials, s->credential_count, sizeof(*s->credentials), credential_cmp);
+    }
+    return PKI_OK;
+}
+
+void
+snapshot_put(snapshot_t *s)
+{
+    if (s != NULL && atomic_fetch_sub(&s->users, 1) == 1) {
+        pki_arena_free(s->arena);
+        free(s);
+    }
+}
+
+/* Called with the lock held: one caller reads, the others wait for what it reads. */
+static pki_code_t
+cache_refresh(snapshot_cache_t *cache, uint64_t version, pki_err_t *err)
+{
+    snapshot_t *s = calloc(1, sizeof(*s));
+    pki_code_t  code;
+
+    if (s == NULL || (s->arena = pki_arena_new(0)) == NULL) {
+        free(s);
+        return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
+    }
+    atomic_init(&s->users, 1);
+    s->version = version;
+    code = snapshot_load(s, cache, err);
+    if (code != PKI_OK) {
+        snapshot_put(s);
+        return code;
+    }
+    snapshot_put(cache->present);
+    cache->present = s;
+    return PKI_OK;
+}
+
+pki_code_t
+snapshot_get(snapshot_cache_t *cache, snapshot_t **out, pki_err_t *err)
+{
+    pki_code_t code = PKI_OK;
+    uint64_t   version;
+
+    pthread_mutex_lock(&cache->lock);
+    version = edge_config_version(cache->edge);
+    if (cache->present == NULL || cache->present->version != version) {
+        code = cache_refresh(cache, version, err);
+    }
+    if (code == PKI_OK) {
+        atomic_fetch_add(&cache->present->users, 1);
+        *out = cache->present;
+    }
+    pthread_mutex_unlock(&cache->lock);
+    return code;
+}
+
+pki_code_t
+snapshot_cache_open(const conf_t *conf, db_t *db, edge_t *edge, snapshot_cache_t **out, pki_err_t *err)
+{
+    snapshot_cache_t *cache = calloc(1, sizeof(*cache));
+
+    if (cache == NULL) {
+        return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
+    }
+    cache->conf = conf;
+    cache->db = db;
+    cache->edge = edge;
+    pthread_mutex_init(&cache->lock, NULL);
+    *out = cache;
+    return PKI_OK;
+}
+
+void
+snapshot_cache_close(snapshot_cache_t *cache)
+{
+    if (cache != NULL) {
+        snapshot_put(cache->present);
+        pthread_mutex_destroy(&cache->lock);
+        free(cache);
+    }
+}
+
+/* Looking things up */
+
+const snapshot_issuer_t *
+snapshot_issuer(const snapshot_t *s, const char *id)
+{
+    for (size_t i = 0; i < s->issuer_count; i++) {
+        if (strcmp(s->issuers[i].ca.issuer_id, id) == 0) {
+            return &s->issuers[i];
+        }
+    }
+    return NULL;
+}
+
+const snapshot_issuer_t *
+snapshot_issuer_no(const snapshot_t *s, uint32_t no)
+{
+    for (size_t i = 0; i < s->issuer_count; i++) {
+        if (s->issuers[i].ca.issuer_no == no) {
+            return &s->issuers[i];
+        }
+    }
+    return NULL;
+}
+
+const policy_t *
+snapshot_policy(const snapshot_t *s, const char *profile_id)
+{
+    for (size_t i = 0; i < s->policy_count; i++) {
+        if (strcmp(s->policies[i].row->id, profile_id) == 0) {
+            return &s->policies[i];
+        }
+    }
+    return NULL;
+}
+
+const snapshot_label_t *
+snapshot_label(const snapshot_t *s, const char *name)
+{
+    for (size_t i = 0; i < s->label_count; i++) {
+        if (strcmp(s->labels[i].row->name, name) == 0) {
+            return &s->labels[i];
+        }
+    }
+    return NULL;
+}
+
+const est_credential_row_t *
+snapshot_credential(const snapshot_t *s, const char *label, const char *user)
+{
+    est_credential_row_t wanted = { .label_name = label, .user_name = user };
+
+    return s->credential_count == 0
+               ? NULL
+               : bsearch(&wanted, s->credentials, s->credential_count, sizeof(*s->credentials), credential_cmp);
+}
