@@ -319,7 +319,7 @@ crl_build(edge_t *e, uint32_t issuer_no)
         atomic_fetch_add(&e->crls_built, 1);
         log_info("crl.published", LOG_S("issuer", b.ca.issuer_id), LOG_I("number", b.row.number),
                  LOG_I("entries", b.row.entries), LOG_I("bytes", b.row.size), LOG_I("ms", b.row.duration_ms));
-    } else {
+    } else if (code != PKI_E_NOT_FOUND) {
         build_failed(&b, &err);
     }
     if (b.file.fd >= 0) {
@@ -406,16 +406,16 @@ crl_watch(edge_t *e, uint32_t issuer_no, bool have)
 void
 crl_wait(edge_t *e, uint32_t issuer_no, int64_t timeout_ms)
 {
-    int64_t  due_us = clock_mono_us() + timeout_ms * 1000;
-    uint64_t attempts;
+    int64_t         due_us = clock_mono_us() + timeout_ms * 1000;
+    edge_crl_job_t *job;
+    uint64_t        attempts;
 
     pthread_mutex_lock(&e->lock);
-    if (job_find(e, issuer_no) != NULL) {
-        attempts = job_find(e, issuer_no)->attempts;
-        while (!e->stopping && !job_find(e, issuer_no)->have && job_find(e, issuer_no)->attempts == attempts &&
-               clock_mono_us() < due_us) {
-            edge_wait_until(e, due_us);
-        }
+    job = job_find(e, issuer_no);
+    attempts = job != NULL ? job->attempts : 0;
+    while (!e->stopping && job != NULL && !job->have && job->attempts == attempts && clock_mono_us() < due_us) {
+        edge_wait_until(e, due_us);
+        job = job_find(e, issuer_no);
     }
     pthread_mutex_unlock(&e->lock);
 }
@@ -428,7 +428,9 @@ job_finish(edge_t *e, uint32_t issuer_no, uint64_t wanted, pki_code_t code)
     int64_t         now_us = clock_mono_us();
 
     job->attempts++;
-    if (code == PKI_OK) {
+    if (code == PKI_E_NOT_FOUND) {
+        *job = e->crl[--e->crl_count]; /* no such issuer, or it has no certificate: nobody to sign */
+    } else if (code == PKI_OK) {
         job->have = true;
         job->backoff_us = 0;
         job->due_us = now_us + (job->wanted != wanted ? CRL_GATHER_US : e->conf->crl.refresh_s * 1000000);

@@ -42,18 +42,20 @@ edge_wait_until(edge_t *e, int64_t due_us)
 
 /* Publishing */
 
-edge_status_t
-edge_status_of(const status_row_t *row)
+edge_change_t
+edge_change_of(const status_row_t *row)
 {
     bool revoked = row->state == 'r' || row->state == 'h';
 
-    return (edge_status_t){
-        .kind = row->state == 'r' ? EDGE_REVOKED : row->state == 'h' ? EDGE_HOLD : EDGE_GOOD,
-        .reason = revoked ? (int) row->reason : -1,
-        .revision = (uint32_t) row->revision,
-        .revoked_at = revoked ? row->revoked_at : 0,
-        .invalidity_at = revoked ? row->invalidity_at : 0,
-        .not_after = row->not_after,
+    return (edge_change_t){
+        .issuer_no = (uint32_t) row->issuer_no,
+        .serial = row->serial,
+        .status.kind = row->state == 'r' ? EDGE_REVOKED : row->state == 'h' ? EDGE_HOLD : EDGE_GOOD,
+        .status.reason = revoked ? (int) row->reason : -1,
+        .status.revision = (uint32_t) row->revision,
+        .status.revoked_at = revoked ? row->revoked_at : 0,
+        .status.invalidity_at = revoked ? row->invalidity_at : 0,
+        .status.not_after = row->not_after,
     };
 }
 

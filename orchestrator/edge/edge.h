@@ -12,7 +12,7 @@
 
 #include "orchestrator/conf.h"
 #include "orchestrator/signer/signer.h"
-#include "orchestrator/store/db.h"
+#include "orchestrator/store/revocation.h"
 #include "pkiproto/edge/record.h"
 
 typedef struct edge edge_t;
@@ -26,6 +26,7 @@ typedef struct {
     bytes_t       serial;
     edge_status_t status;
 } edge_change_t;
+edge_change_t edge_change_of(const status_row_t *row); /* as the database has it; the serial is borrowed */
 pki_code_t edge_publish(edge_t *e, const edge_change_t *changes, size_t count, pki_err_t *err);
 
 /* Re-read issuers, responders, labels and credentials from PostgreSQL, make what is missing (responder

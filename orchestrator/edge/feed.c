@@ -41,11 +41,10 @@ feed_write(env_t *env, MDB_txn *txn, void *arg, pki_err_t *err)
     env_state_t   state;
 
     for (size_t i = 0; i < w->count; i++) {
-        const status_row_t *row = &w->changes[i].status;
-        edge_status_t       status = edge_status_of(row);
+        edge_change_t c = edge_change_of(&w->changes[i].status);
 
         if (w->changes[i].kind == CHANGE_STATUS) {
-            PKI_TRY(env_status_put(env, txn, (uint32_t) row->issuer_no, row->serial, &status, &w->newer[i], err));
+            PKI_TRY(env_status_put(env, txn, c.issuer_no, c.serial, &c.status, &w->newer[i], err));
         }
     }
     PKI_TRY(env_state_get(env, txn, &state, err));

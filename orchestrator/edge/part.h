@@ -86,9 +86,6 @@ struct edge {
 void edge_wait_until(edge_t *e, int64_t due_us);
 bool edge_stopping(edge_t *e);
 
-/* A database row as the store has it. */
-edge_status_t edge_status_of(const status_row_t *row);
-
 /* feed.c, crl.c: the threads. */
 void *feed_thread(void *edge);
 void *crl_thread(void *edge);

@@ -69,7 +69,7 @@ static pki_code_t
 load_status(const status_row_t *row, void *arg, pki_err_t *err)
 {
     rebuild_t    *r = arg;
-    edge_status_t status = edge_status_of(row);
+    edge_change_t c = edge_change_of(row);
 
     if (r->pending == REBUILD_COMMIT) {
         PKI_TRY(load_commit(r, err));
@@ -80,7 +80,7 @@ load_status(const status_row_t *row, void *arg, pki_err_t *err)
     }
     r->pending++;
     r->count++;
-    return env_status_append(r->env, r->txn, (uint32_t) row->issuer_no, row->serial, &status, err);
+    return env_status_append(r->env, r->txn, c.issuer_no, c.serial, &c.status, err);
 }
 
 static pki_code_t

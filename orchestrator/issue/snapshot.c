@@ -249,6 +249,19 @@ snapshot_issuer_no(const snapshot_t *s, uint32_t no)
     return NULL;
 }
 
+const snapshot_issuer_t *
+snapshot_issuer_named(const snapshot_t *s, bytes_t subject, bytes_t key_id)
+{
+    for (size_t i = 0; i < s->issuer_count; i++) {
+        const cert_t *ca = &s->issuers[i].ca.cert;
+
+        if (bytes_eq(ca->subject, subject) && (key_id.p == NULL || bytes_eq(ca->skid, key_id))) {
+            return &s->issuers[i];
+        }
+    }
+    return NULL;
+}
+
 const policy_t *
 snapshot_policy(const snapshot_t *s, const char *profile_id)
 {

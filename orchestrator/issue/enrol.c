@@ -1,0 +1,404 @@
+/*
+ * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
+ *
+ * One enrolment (RFC 7030 4.2 as the module has normalised it): who asks, whether they may, and the answer.  A
+ * retry of the same transaction gets the same certificate.  The steps up to the decision reject; those after it
+ * fail, which tells the client to come again.
+ */
+#include <openssl/sha.h>
+
+#include "core/clock.h"
+#include "core/log.h"
+#include "orchestrator/issue/part.h"
+#include "pkiproto/base/text.h"
+
+typedef struct {
+    issue_t                *issue;
+    pki_arena_t            *arena;
+    const enrol_request_t  *in;
+    snapshot_t             *snapshot;
+    const snapshot_label_t *label;
+    bool                    renews;       /* simplereenroll */
+    bool                    presents;     /* a certificate */
+    cert_t                  presented;
+    uint8_t                 presented_fingerprint[SHA256_DIGEST_LENGTH];
+    uint32_t                presented_issuer_no; /* 0: not one of our issuers */
+    signing_t               signing;
+    cert_prior_t            prior;
+} enrol_t;
+
+/* Who asks */
+
+static pki_code_t
+authorise_basic(enrol_t *e, pki_err_t *err)
+{
+    const enrol_request_t      *in = e->in;
+    const est_credential_row_t *c = snapshot_credential(e->snapshot, e->label->row->name, in->identity);
+    bool                        chosen;
+    uint8_t                     digest[SHA256_DIGEST_LENGTH];
+
+    if (!e->label->row->auth_basic || e->renews) {
+        return pki_fail(err, PKI_E_FORBIDDEN, e->renews ? "RFC 7030 4.2.2" : "RFC 7030 3.2.3",
+                        "%s does not accept a user name and password here", e->label->row->name);
+    }
+    if (c == NULL || (c->expires_at != 0 && c->expires_at <= clock_now())) {
+        return pki_fail(err, PKI_E_UNAUTHENTICATED, "RFC 7030 3.2.3", "the user name or the password is wrong");
+    }
+    chosen = strcmp(c->kind, "scrypt") == 0;
+    if (chosen && in->password == NULL) {
+        return pki_fail(err, PKI_E_UNAUTHENTICATED, "RFC 7030 3.2.3", "the password is missing");
+    }
+    if (chosen) {
+        return password_check(e->issue->passwords, c, in->password, err);
+    }
+    /* A generated one: the module has compared it, unless its store was older than this snapshot. */
+    if (in->password != NULL && !bytes_eq_secret(bytes_of(SHA256((const uint8_t *) in->password, strlen(in->password), digest),
+                                                          sizeof(digest)),
+                                                 c->digest)) {
+        return pki_fail(err, PKI_E_UNAUTHENTICATED, "RFC 7030 3.2.3", "the user name or the password is wrong");
+    }
+    return PKI_OK;
+}
+
+/* The number of the issuer that the presented certificate names, 0 for a foreign one.  Its old keys' count as well. */
+static uint32_t
+presented_issuer(const enrol_t *e)
+{
+    const snapshot_issuer_t *issuer = e->label->issuer;
+
+    if (!bytes_eq(e->presented.issuer, issuer->ca.cert.subject)) {
+        issuer = snapshot_issuer_named(e->snapshot, e->presented.issuer, e->presented.akid);
+    }
+    return issuer != NULL ? issuer->ca.issuer_no : 0;
+}
+
+static pki_code_t
+authorise_certificate(enrol_t *e, pki_err_t *err)
+{
+    const enrol_request_t *in = e->in;
+    char                   digits[2 * SHA256_DIGEST_LENGTH + 1];
+
+    if (!e->label->row->auth_certificate && !e->renews) {
+        return pki_fail(err, PKI_E_FORBIDDEN, "RFC 7030 3.3.2", "%s does not accept client certificates",
+                        e->label->row->name);
+    }
+    if (in->certificate.len == 0) {
+        return pki_fail(err, PKI_E_INVALID, NULL, "the client certificate is missing");
+    }
+    PKI_TRY(cert_parse(e->arena, in->certificate, &e->presented, err));
+    SHA256(in->certificate.p, in->certificate.len, e->presented_fingerprint);
+    hex_encode(BYTES_ARR(e->presented_fingerprint), digits);
+    if (strcmp(digits, in->identity) != 0) {
+        return pki_fail(err, PKI_E_INVALID, NULL, "the identity is not the client certificate's");
+    }
+    e->presents = true;
+    e->presented_issuer_no = presented_issuer(e);
+    if (e->renews && e->presented_issuer_no != e->label->issuer->ca.issuer_no) {
+        return pki_fail(err, PKI_E_FORBIDDEN, "RFC 7030 4.2.2", "the presented certificate is of another CA");
+    }
+    return PKI_OK;
+}
+
+static pki_code_t
+enrol_authorise(enrol_t *e, pki_err_t *err)
+{
+    const enrol_request_t *in = e->in;
+
+    if (strcmp(in->protocol, "est") != 0) {
+        return pki_fail(err, PKI_E_UNSUPPORTED, NULL, "protocol %s", in->protocol);
+    }
+    e->renews = strcmp(in->operation, "simplereenroll") == 0;
+    if (!e->renews && strcmp(in->operation, "simpleenroll") != 0) {
+        return pki_fail(err, PKI_E_UNSUPPORTED, NULL, "operation %s", in->operation);
+    }
+    e->label = snapshot_label(e->snapshot, in->label);
+    if (e->label == NULL) {
+        return pki_fail(err, PKI_E_NOT_FOUND, "RFC 7030 3.2.2", "there is no label %.128s", in->label);
+    }
+    if (strcmp(in->identity_kind, "basic") == 0) {
+        return authorise_basic(e, err);
+    }
+    if (strcmp(in->identity_kind, "certificate") == 0) {
+        return authorise_certificate(e, err);
+    }
+    return pki_fail(err, PKI_E_UNSUPPORTED, NULL, "identity kind %s", in->identity_kind);
+}
+
+/* What they ask for */
+
+static pki_code_t
+same_names(const enrol_t *e, pki_err_t *err)
+{
+    if (!bytes_eq(e->signing.csr.subject, e->presented.subject)) {
+        return pki_fail(err, PKI_E_FORBIDDEN, "RFC 7030 4.2.2",
+                        "the subject is not that of the presented certificate, octet for octet");
+    }
+    if (!general_names_equal(&e->signing.csr.names, &e->presented.names)) {
+        return pki_fail(err, PKI_E_FORBIDDEN, "RFC 7030 4.2.2",
+                        "the subjectAltName is not that of the presented certificate");
+    }
+    return PKI_OK;
+}
+
+/* One managed certificate for each label and subject; without a subject its names stand for it. */
+static pki_code_t
+enrol_identity(enrol_t *e, pki_err_t *err)
+{
+    signing_t  *s = &e->signing;
+    bool        empty = s->order.subject.len == 2;
+    char       *id = pki_alloc(e->arena, CERT_MANAGED_ID_LEN + 1);
+    const char *cn;
+
+    if (id == NULL) {
+        return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
+    }
+    cert_managed_id(s->source, s->label_id, empty ? s->order.san : s->order.subject, id);
+    s->managed_id = id;
+    PKI_TRY(name_common_name(e->arena, s->order.subject, &cn, err));
+    s->name = cert_managed_name(e->arena, e->label->row->name, cn, id);
+    return s->name != NULL ? PKI_OK : pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
+}
+
+static pki_code_t
+enrol_decide(enrol_t *e, pki_err_t *err)
+{
+    signing_t *s = &e->signing;
+
+    PKI_TRY(csr_parse(e->arena, e->in->csr, &s->csr, err));
+    PKI_TRY(csr_check(&s->csr, err));
+    if (e->renews) {
+        PKI_TRY(same_names(e, err));
+    }
+    s->issuer = e->label->issuer;
+    s->policy = e->label->policy;
+    s->source = "EST";
+    s->label_id = e->label->row->id;
+    s->transaction_key = e->in->transaction_key;
+    PKI_TRY(sign_prepare(e->issue, e->arena, s, err));
+    return enrol_identity(e, err);
+}
+
+/* What the database says of the presented certificate (RE-04, and the same for a first enrolment with one of ours). */
+static pki_code_t
+presented_check(const enrol_t *e, pki_err_t *err)
+{
+    const cert_prior_t *p = &e->prior;
+    int64_t             now = clock_now();
+    bool                good;
+
+    if (!e->presents || e->presented_issuer_no == 0) {
+        return PKI_OK;
+    }
+    if (!p->presented_known || !bytes_eq(p->presented_fingerprint, BYTES_ARR(e->presented_fingerprint))) {
+        return pki_fail(err, PKI_E_FORBIDDEN, "RFC 7030 3.3.2", "the presented certificate was not issued here");
+    }
+    good = strcmp(p->presented_state, "good") == 0 || strcmp(p->presented_state, "released") == 0;
+    if (!good) {
+        return pki_fail(err, PKI_E_FORBIDDEN, "RFC 7030 3.3.2", "the presented certificate is %s",
+                        strcmp(p->presented_state, "hold") == 0 ? "on hold" : "revoked");
+    }
+    if (now > p->presented_not_after) {
+        return pki_fail(err, PKI_E_FORBIDDEN, "RFC 7030 3.3.2", "the presented certificate has expired");
+    }
+    return PKI_OK;
+}
+
+/* Only for what is not a retry: the retry of a renewal presents a certificate that it has itself superseded. */
+static pki_code_t
+renewal_check(const enrol_t *e, pki_err_t *err)
+{
+    const cert_prior_t *p = &e->prior;
+
+    if (!e->renews) {
+        return PKI_OK;
+    }
+    if (p->presented_id == NULL || strcmp(p->presented_id, e->signing.managed_id) != 0) {
+        return pki_fail(err, PKI_E_FORBIDDEN, "RFC 7030 4.2.2",
+                        "the presented certificate does not belong to label %s", e->label->row->name);
+    }
+    if (p->superseded_at != 0 && clock_now() > p->superseded_at + e->label->row->superseded_grace_s) {
+        return pki_fail(err, PKI_E_FORBIDDEN, "RFC 7030 3.3.2", "the presented certificate has been superseded");
+    }
+    return PKI_OK;
+}
+
+static pki_code_t
+enrol_prior(enrol_t *e, pki_err_t *err)
+{
+    cert_prior_ask_t ask = { .transaction_key = e->in->transaction_key,
+                             .window_s = e->issue->conf->retry_window_s,
+                             .managed_id = e->signing.managed_id };
+
+    if (e->presents && e->presented_issuer_no != 0) {
+        ask.presented_issuer_no = e->presented_issuer_no;
+        ask.presented_serial = e->presented.serial;
+    }
+    return cert_prior(e->issue->db, e->arena, &ask, &e->prior, err);
+}
+
+/* Answers */
+
+static pki_code_t
+answer_issued(bytes_t der, enrol_answer_t *out)
+{
+    *out = (enrol_answer_t){ .status = "issued", .certificate = der };
+    return PKI_OK;
+}
+
+static bool
+is_rejection(pki_code_t code)
+{
+    return pki_code_http(code) < 500 && !pki_code_retryable(code);
+}
+
+/* Refusals of known identities are evidence; wrong passwords would only fill the table, and are in the log. */
+static void
+audit_rejection(const enrol_t *e, pki_code_t code, const pki_err_t *err)
+{
+    audit_t audit = e->signing.audit;
+
+    audit.action = "certificate.reject";
+    audit.status = pki_code_http(code);
+    audit.details = NULL;
+    if (code != PKI_E_UNAUTHENTICATED && code != PKI_E_NOT_FOUND) {
+        (void) audit_add(e->issue->db, &audit, NULL);
+    }
+    log_failure(LOG_INFO, "enrol.rejected", err);
+}
+
+static pki_code_t
+answer_rejected(enrol_t *e, pki_code_t code, const pki_err_t *why, enrol_answer_t *out, pki_err_t *err)
+{
+    char *text = pki_strdup(e->arena, why->text);
+
+    if (text == NULL) {
+        return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
+    }
+    atomic_fetch_add(&e->issue->rejected, 1);
+    audit_rejection(e, code, why);
+    *out = (enrol_answer_t){ .status = "rejected", .code = pki_code_name(code), .clause = why->clause, .text = text };
+    return PKI_OK;
+}
+
+static pki_code_t
+answer_repeated(enrol_t *e, enrol_answer_t *out, pki_err_t *err)
+{
+    pki_err_t why = { 0 };
+    bool      good;
+
+    PKI_TRY(sign_republish(e->issue, e->arena, e->prior.issuer_no, e->prior.serial, &good, err));
+    if (!good) {
+        (void) pki_fail(&why, PKI_E_FORBIDDEN, NULL,
+                        "the certificate that was issued for this request is revoked: make a new request");
+        return answer_rejected(e, PKI_E_FORBIDDEN, &why, out, err);
+    }
+    atomic_fetch_add(&e->issue->repeated, 1);
+    return answer_issued(e->prior.der, out);
+}
+
+static void
+audit_fill(enrol_t *e)
+{
+    const enrol_request_t *in = e->in;
+    bool                   basic = strcmp(in->identity_kind, "basic") == 0;
+    const char            *actor = pki_printf(e->arena, "est:%s", in->identity);
+
+    e->signing.audit = (audit_t){
+        .actor = actor != NULL ? actor : "est",
+        .actor_type = basic ? "est_user" : "est_certificate",
+        .action = strcmp(in->operation, "simplereenroll") == 0 ? "certificate.renew" : "certificate.issue",
+        .resource_type = "certificate",
+        .status = 200,
+        .request_id = in->request_id,
+        .source = in->source,
+    };
+}
+
+static pki_code_t
+enrol_sign(enrol_t *e, enrol_answer_t *out, pki_err_t *err)
+{
+    signing_t      *s = &e->signing;
+    int64_t         started_us = clock_mono_us();
+    issuer_result_t cert;
+    bool            won;
+
+    s->audit.resource_id = s->managed_id;
+    s->audit.details = pki_printf(e->arena, "{\"label\": \"%s\", \"operation\": \"%s\"}", e->label->row->name,
+                                  e->in->operation);
+    PKI_TRY(sign_run(e->issue, e->arena, s, &cert, &won, err));
+    if (!won) {
+        PKI_TRY(enrol_prior(e, err));
+        return e->prior.repeated ? answer_repeated(e, out, err)
+                                 : pki_fail(err, PKI_E_UNAVAILABLE, NULL, "the same request is being served");
+    }
+    log_info("cert.issued", LOG_S("issuer", s->issuer->ca.issuer_id), LOG_X("serial", cert.serial),
+             LOG_S("certificate", s->managed_id), LOG_S("label", e->label->row->name),
+             LOG_I("us", clock_mono_us() - started_us));
+    return answer_issued(cert.der, out);
+}
+
+static pki_code_t
+enrol_run(enrol_t *e, enrol_answer_t *out, pki_err_t *err)
+{
+    pki_err_t  why = { 0 };
+    pki_code_t code = enrol_authorise(e, &why);
+
+    if (code == PKI_OK) {
+        code = enrol_decide(e, &why);
+    }
+    if (code != PKI_OK) {
+        return is_rejection(code) ? answer_rejected(e, code, &why, out, err) : pki_fail(err, code, why.clause, "%s", why.text);
+    }
+    PKI_TRY(enrol_prior(e, err));
+    code = presented_check(e, &why);
+    if (code == PKI_OK && e->prior.repeated) {
+        return answer_repeated(e, out, err);
+    }
+    if (code == PKI_OK) {
+        code = renewal_check(e, &why);
+    }
+    return code == PKI_OK ? enrol_sign(e, out, err) : answer_rejected(e, code, &why, out, err);
+}
+
+/* The key must be over this very request: a module that got it wrong would hand out another's certificate. */
+static pki_code_t
+key_check(const enrol_request_t *in, flight_t *flight, pki_err_t *err)
+{
+    if (!enrol_transaction_key(in, flight->key)) {
+        return pki_fail(err, PKI_E_CRYPTO, NULL, "transaction key");
+    }
+    return bytes_eq(in->transaction_key, BYTES_ARR(flight->key))
+               ? PKI_OK
+               : pki_fail(err, PKI_E_INVALID, NULL, "the transaction key is not this request's");
+}
+
+static pki_code_t
+enrol_serve(enrol_t *e, enrol_answer_t *out, pki_err_t *err)
+{
+    flight_t   flight;
+    pki_code_t code;
+
+    if (!atomic_load(&e->issue->reconciled)) {
+        return pki_fail(err, PKI_E_UNAVAILABLE, NULL, "the signer's journal is being compared with the database");
+    }
+    PKI_TRY(key_check(e->in, &flight, err));
+    PKI_TRY(snapshot_get(e->issue->cache, &e->snapshot, err));
+    PKI_TRY(flight_enter(e->issue, &flight, err));
+    audit_fill(e);
+    code = enrol_run(e, out, err);
+    flight_leave(e->issue, &flight);
+    return code;
+}
+
+pki_code_t
+issue_enrol(issue_t *i, pki_arena_t *a, const enrol_request_t *in, enrol_answer_t *out, pki_err_t *err)
+{
+    enrol_t    e = { .issue = i, .arena = a, .in = in };
+    pki_code_t code = enrol_serve(&e, out, err);
+
+    snapshot_put(e.snapshot);
+    if (code != PKI_OK) {
+        atomic_fetch_add(&i->failed, 1);
+    }
+    return code;
+}

@@ -1,0 +1,90 @@
+/*
+ * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
+ *
+ * What the files of this folder share.
+ *
+ *   issue.c      opening, closing, health
+ *   enrol.c      one enrolment from a protocol module: authorise, decide, answer
+ *   request.c    one order from the management API
+ *   sign.c       what both end in: signature, one transaction, edge store
+ *   revoke.c     revocation, hold, release
+ *   reconcile.c  the signer's journal against the database
+ *   policy.c     what a profile makes of a request (pure)
+ *   snapshot.c   configuration, cached
+ *   password.c   passwords that people chose
+ */
+#ifndef ORCHESTRATOR_ISSUE_PART_H
+#define ORCHESTRATOR_ISSUE_PART_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "orchestrator/issue/issue.h"
+#include "orchestrator/issue/password.h"
+#include "orchestrator/issue/snapshot.h"
+#include "orchestrator/store/cert.h"
+
+/* One at a time for each transaction key: the second caller finds what the first one recorded. */
+typedef struct flight {
+    uint8_t        key[32];
+    struct flight *next;
+} flight_t;
+
+struct issue {
+    const conf_t     *conf;
+    db_t             *db;
+    signer_t         *signer;
+    edge_t           *edge;
+    snapshot_cache_t *cache;
+    passwords_t      *passwords;
+
+    pthread_mutex_t  lock; /* flights, stopping, wanted */
+    pthread_cond_t   wake; /* monotonic clock */
+    flight_t        *flights;
+    bool             stopping, reconcile_wanted;
+    pthread_t        reconcile_thread;
+    pthread_rwlock_t signing; /* held for reading from a signature to its row */
+    int64_t          started_at;
+
+    atomic_bool   reconciled;
+    atomic_ullong issued, repeated, rejected, failed, revoked, orphans;
+};
+
+/* UNAVAILABLE when the other one takes too long. */
+pki_code_t flight_enter(issue_t *i, flight_t *f, pki_err_t *err);
+void       flight_leave(issue_t *i, flight_t *f);
+
+/* A certificate about to be. */
+typedef struct {
+    const snapshot_issuer_t *issuer;
+    const policy_t          *policy;
+    csr_t                    csr;
+    issuer_order_t           order;
+    const char              *source;                 /* "EST", "API" */
+    const char              *label_id, *owner;       /* NULL: none */
+    const char              *managed_id, *name;
+    bytes_t                  transaction_key;        /* absent: none */
+    audit_t                  audit;
+} signing_t;
+
+/* The decision: policy and what the order says of its issuer. */
+pki_code_t sign_prepare(issue_t *i, pki_arena_t *a, signing_t *s, pki_err_t *err);
+
+/*
+ * Sign, record, publish.  *won false: another process has used the transaction key meanwhile; what was signed
+ * here is recorded as an orphan.  Any error: nothing may be answered as issued, and the journal is looked at again.
+ */
+pki_code_t sign_run(issue_t *i, pki_arena_t *a, signing_t *s, issuer_result_t *out, bool *won, pki_err_t *err);
+
+/* Make sure that the edge store has a certificate that was recorded earlier; REVOKED states are published, too. */
+pki_code_t sign_republish(issue_t *i, pki_arena_t *a, uint32_t issuer_no, bytes_t serial, bool *good, pki_err_t *err);
+
+/* reconcile.c */
+void *reconcile_thread(void *issue);
+void  reconcile_want(issue_t *i);
+
+/* Record certificates that were signed but not recorded: revoked, published, reported. */
+pki_code_t orphan_record(issue_t *i, pki_arena_t *a, uint32_t issuer_no, bytes_t serial, bytes_t tbs, int64_t signed_at,
+                         pki_err_t *err);
+
+#endif

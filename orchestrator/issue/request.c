@@ -1,0 +1,132 @@
+/*
+ * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
+ *
+ * One order from the management API: the caller's rights are checked there, everything else here as for a device.
+ */
+#include <openssl/sha.h>
+
+#include "core/clock.h"
+#include "core/log.h"
+#include "orchestrator/issue/part.h"
+
+#define REQUEST_NAME_ID_MAX 100
+
+/* "mc-NAME" where the name can be part of an id, a hash of it otherwise. */
+static pki_code_t
+request_id(pki_arena_t *a, const char *name, const char **out, pki_err_t *err)
+{
+    static const char ok[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    size_t            len = strlen(name);
+    char             *id;
+
+    if (len != 0 && len <= REQUEST_NAME_ID_MAX && strspn(name, ok) == len) {
+        id = pki_printf(a, "mc-%s", name);
+    } else if ((id = pki_alloc(a, CERT_MANAGED_ID_LEN + 1)) != NULL) {
+        cert_managed_id("API", name, BYTES_NONE, id);
+    }
+    *out = id;
+    return id != NULL ? PKI_OK : pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
+}
+
+static pki_code_t
+request_prepare(issue_t *i, pki_arena_t *a, const snapshot_t *snapshot, const issue_order_t *in, signing_t *s,
+                pki_err_t *err)
+{
+    bytes_t der;
+
+    s->issuer = snapshot_issuer(snapshot, in->issuer_id);
+    if (s->issuer == NULL) {
+        return pki_fail(err, PKI_E_INVALID, NULL, "there is no issuer %.100s", in->issuer_id);
+    }
+    s->policy = snapshot_policy(snapshot, in->profile_id);
+    if (s->policy == NULL) {
+        return pki_fail(err, PKI_E_INVALID, NULL, "there is no profile %.100s", in->profile_id);
+    }
+    PKI_TRY(csr_decode(a, bytes_str(in->csr), &der, err));
+    PKI_TRY(csr_parse(a, der, &s->csr, err));
+    PKI_TRY(csr_check(&s->csr, err));
+    s->source = "API";
+    s->name = in->name;
+    s->owner = in->owner;
+    PKI_TRY(request_id(a, in->name, &s->managed_id, err));
+    s->audit = (audit_t){ .actor = in->actor,
+                          .actor_type = "api_key",
+                          .action = "certificate.issue",
+                          .resource_type = "certificate",
+                          .resource_id = s->managed_id,
+                          .status = 201,
+                          .request_id = in->request_id };
+    return sign_prepare(i, a, s, err);
+}
+
+static pki_code_t
+request_new(issue_t *i, pki_arena_t *a, const signing_t *s, pki_err_t *err)
+{
+    cert_prior_ask_t ask = { .managed_id = s->managed_id };
+    cert_prior_t     prior;
+
+    PKI_TRY(cert_prior(i->db, a, &ask, &prior, err));
+    if (prior.managed_status != NULL) {
+        return pki_fail(err, PKI_E_CONFLICT, NULL, "certificate %s exists already", s->managed_id);
+    }
+    return PKI_OK;
+}
+
+static pki_code_t
+request_result(pki_arena_t *a, const signing_t *s, const issuer_result_t *cert, issue_result_t *out, pki_err_t *err)
+{
+    out->managed_id = s->managed_id;
+    out->serial = cert->serial;
+    out->der = cert->der;
+    /* The snapshot goes before the answer is written. */
+    PKI_TRY(PKI_NEW_N(a, s->issuer->ca.chain.count, &out->chain.v, err));
+    for (size_t n = 0; n < s->issuer->ca.chain.count; n++) {
+        PKI_TRY(pki_bytes_dup(a, s->issuer->ca.chain.v[n], &out->chain.v[n], err));
+        out->chain.count++;
+    }
+    log_info("cert.issued", LOG_S("issuer", s->issuer->ca.issuer_id), LOG_X("serial", cert->serial),
+             LOG_S("certificate", s->managed_id));
+    return PKI_OK;
+}
+
+/* In this process one at a time for each certificate, so that two orders of one name cannot both be the first. */
+static pki_code_t
+request_run(issue_t *i, pki_arena_t *a, signing_t *s, issue_result_t *out, pki_err_t *err)
+{
+    flight_t        flight;
+    issuer_result_t cert;
+    pki_code_t      code;
+    bool            won;
+
+    SHA256((const uint8_t *) s->managed_id, strlen(s->managed_id), flight.key);
+    PKI_TRY(flight_enter(i, &flight, err));
+    code = request_new(i, a, s, err);
+    if (code == PKI_OK) {
+        code = sign_run(i, a, s, &cert, &won, err);
+    }
+    flight_leave(i, &flight);
+    return code == PKI_OK ? request_result(a, s, &cert, out, err) : code;
+}
+
+pki_code_t
+issue_request(issue_t *i, pki_arena_t *a, const issue_order_t *in, issue_result_t *out, pki_err_t *err)
+{
+    signing_t   s = { 0 };
+    snapshot_t *snapshot;
+    pki_code_t  code;
+
+    *out = (issue_result_t){ 0 };
+    if (!atomic_load(&i->reconciled)) {
+        return pki_fail(err, PKI_E_UNAVAILABLE, NULL, "the signer's journal is being compared with the database");
+    }
+    PKI_TRY(snapshot_get(i->cache, &snapshot, err));
+    code = request_prepare(i, a, snapshot, in, &s, err);
+    if (code == PKI_OK) {
+        code = request_run(i, a, &s, out, err);
+    }
+    snapshot_put(snapshot);
+    if (code != PKI_OK) {
+        atomic_fetch_add(pki_code_http(code) < 500 ? &i->rejected : &i->failed, 1);
+    }
+    return code;
+}
