@@ -1,7 +1,7 @@
 #!/bin/sh
 # Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
 #
-# How the vectors in csr, cert, certs_only, base64, json and basic were made: keys, requests and certificates with
+# How the vectors in csr, cert, certs_only, base64, json, basic and name were made: keys, requests and certificates with
 # the openssl command, and what it refuses to write (hostile requests) put together octet by octet and signed with
 # it.  The vectors are committed; running this again makes new ones of the same kinds.
 set -eu
@@ -210,3 +210,7 @@ printf 'Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==' >basic/rfc7617.txt
 printf 'basic Og==' >basic/empty.txt
 printf '/label/simpleenroll' >basic/labelled.txt
 printf '/%%6cabel/cacerts' >basic/percent.txt
+printf '{"protocol":"est","operation":"simpleenroll","label":"iot","identity_kind":"basic","identity":"d","password":"p","csr":"MAA=","transaction_key":"AAAA"}' >json/enrol.json
+printf '{"status":"pending","retry_after_s":60}' >json/answer.json
+printf 'CN=Issuing CA,O=Example\\, Inc,C=GB' >name/rfc4514.txt
+printf '2.5.4.3=#0C0161,DC=a;emailAddress=a@b , 1.2.3.4=\\ x\\C3\\A9' >name/odd.txt
