@@ -10,17 +10,26 @@
  */
 #include "ngx_module/ngx_http_pki_est.h"
 
-#include "pkiproto/base/text.h"
+#include <ngx_http_ssl_module.h>
+
 #include "pkiproto/cms/certs_only.h"
 #include "pkiproto/edge/enrol.h"
 
 #define NGX_HTTP_PKI_EST_ARENA_MAX (1 << 20)
 #define NGX_HTTP_PKI_EST_LINE      64 /* what libest wants */
 
+#define NGX_HTTP_PKI_EST_OPTIONAL_NO_CA 3 /* of ssl_verify_client */
+
 typedef struct {
     ngx_str_t enrol_uri;
 } ngx_http_pki_est_loc_conf_t;
 
+typedef struct {
+    ngx_flag_t used; /* a location of this server has pki_est */
+} ngx_http_pki_est_srv_conf_t;
+
+static ngx_int_t ngx_http_pki_est_postconfiguration(ngx_conf_t *cf);
+static void     *ngx_http_pki_est_create_srv_conf(ngx_conf_t *cf);
 static void     *ngx_http_pki_est_create_loc_conf(ngx_conf_t *cf);
 static char     *ngx_http_pki_est(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static ngx_int_t ngx_http_pki_est_handler(ngx_http_request_t *r);
@@ -40,17 +49,17 @@ static ngx_command_t ngx_http_pki_est_commands[] = {
 };
 
 static ngx_http_module_t ngx_http_pki_est_module_ctx = {
-    NULL,                             /* preconfiguration */
-    NULL,                             /* postconfiguration */
+    NULL,                               /* preconfiguration */
+    ngx_http_pki_est_postconfiguration, /* postconfiguration */
 
-    NULL,                             /* create main configuration */
-    NULL,                             /* init main configuration */
+    NULL,                               /* create main configuration */
+    NULL,                               /* init main configuration */
 
-    NULL,                             /* create server configuration */
-    NULL,                             /* merge server configuration */
+    ngx_http_pki_est_create_srv_conf,   /* create server configuration */
+    NULL,                               /* merge server configuration */
 
-    ngx_http_pki_est_create_loc_conf, /* create location configuration */
-    NULL                              /* merge location configuration */
+    ngx_http_pki_est_create_loc_conf,   /* create location configuration */
+    NULL                                /* merge location configuration */
 };
 
 ngx_module_t ngx_http_pki_est_module = {
@@ -297,7 +306,11 @@ ngx_http_pki_est_answer(ngx_http_pki_est_t *est, enrol_answer_t *answer, pki_err
         return pki_fail(err, PKI_E_UNAVAILABLE, NULL, "the orchestrator answered %d", (int) est->status);
     }
     PKI_TRY(json_parse(est->answer, &json, err));
-    return fields_decode(est->arena, enrol_answer_fields, json, answer, NULL, err);
+    PKI_TRY(fields_decode(est->arena, enrol_answer_fields, json, answer, NULL, err));
+    if (ngx_strcmp(answer->status, "issued") == 0 && answer->certificate.len == 0) {
+        return pki_fail(err, PKI_E_INVALID, NULL, "the orchestrator answered \"issued\" without a certificate");
+    }
+    return PKI_OK;
 }
 
 static ngx_int_t
@@ -484,6 +497,46 @@ ngx_http_pki_est_handler(ngx_http_request_t *r)
     return rc == NGX_DECLINED ? ngx_http_pki_body_read(r, EST_BODY_MAX, ngx_http_pki_est_body) : rc;
 }
 
+/* ---- configuration ---- */
+
+/*
+ * Stands for OpenSSL's own verification under "ssl_verify_client optional_no_ca".  Left alone, nginx ends a
+ * connection whose certificate has any fault but an unknown issuer (expired, of another use) with a page of its
+ * own.  Here every certificate comes through, marked as what it is at this point, not verified; the label's own
+ * trust decides (ngx_http_pki_est_auth.c), and a password may still help.
+ */
+static int
+ngx_http_pki_est_verify_later(X509_STORE_CTX *ctx, void *arg)
+{
+    X509_STORE_CTX_set_error(ctx, X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY);
+    return 1;
+}
+
+static ngx_int_t
+ngx_http_pki_est_postconfiguration(ngx_conf_t *cf)
+{
+    ngx_http_core_main_conf_t   *cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+    ngx_http_core_srv_conf_t   **servers = cmcf->servers.elts;
+    ngx_http_pki_est_srv_conf_t *escf;
+    ngx_http_ssl_srv_conf_t     *sscf;
+    ngx_uint_t                   i;
+
+    for (i = 0; i < cmcf->servers.nelts; i++) {
+        escf = servers[i]->ctx->srv_conf[ngx_http_pki_est_module.ctx_index];
+        sscf = servers[i]->ctx->srv_conf[ngx_http_ssl_module.ctx_index];
+        if (escf->used && sscf->ssl.ctx != NULL && sscf->verify == NGX_HTTP_PKI_EST_OPTIONAL_NO_CA) {
+            SSL_CTX_set_cert_verify_callback(sscf->ssl.ctx, ngx_http_pki_est_verify_later, NULL);
+        }
+    }
+    return NGX_OK;
+}
+
+static void *
+ngx_http_pki_est_create_srv_conf(ngx_conf_t *cf)
+{
+    return ngx_pcalloc(cf->pool, sizeof(ngx_http_pki_est_srv_conf_t));
+}
+
 static void *
 ngx_http_pki_est_create_loc_conf(ngx_conf_t *cf)
 {
@@ -494,6 +547,7 @@ static char *
 ngx_http_pki_est(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_pki_est_loc_conf_t *elcf = conf;
+    ngx_http_pki_est_srv_conf_t *escf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_pki_est_module);
     ngx_str_t                   *value = cf->args->elts;
 
     if (elcf->enrol_uri.data != NULL) {
@@ -503,5 +557,6 @@ ngx_http_pki_est(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return "takes the path of an internal location";
     }
     elcf->enrol_uri = value[1];
+    escf->used = 1;
     return ngx_http_pki_handler_set(cf, ngx_http_pki_est_handler);
 }

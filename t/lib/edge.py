@@ -63,13 +63,17 @@ class Pki:
 
     def request(self, name, subject, san=None, challenge=None):
         """DER of a certificate request with NAME.key."""
-        text = '[req]\ndistinguished_name=dn\nprompt=no\nstring_mask=utf8only\n'
-        text += 'attributes=a\n[a]\nchallengePassword=%s\n[dn]\n' % challenge if challenge else '[dn]\n'
         words = ['-addext', 'subjectAltName=' + san] if san else []
+        text = '[req]\ndistinguished_name=dn\nprompt=no\nstring_mask=utf8only\n'
+        if challenge:
+            # Attributes are taken from the file only together with the subject.
+            text += 'attributes=a\n[a]\nchallengePassword=%s\n[dn]\n%s\n' % (challenge, subject[1:].replace('/', '\n'))
+        else:
+            text += '[dn]\n'
+            words += ['-subj', subject]
         with open(self.path('req.cnf'), 'w') as file:
             file.write(text)
-        return openssl('req', '-new', '-config', self.path('req.cnf'), '-key', self.path(name + '.key'), '-subj', subject,
-                       '-outform', 'DER', *words).raw
+        return openssl('req', '-new', '-config', self.path('req.cnf'), '-key', self.path(name + '.key'), '-outform', 'DER', *words).raw
 
     def issue(self, name, subject, by, kind, san=None, serial=None, days=30, key=None):
         if key is None:
@@ -86,6 +90,21 @@ class Pki:
         openssl('x509', '-req', '-inform', 'DER', '-in', self.path(name + '.csr'), '-CA', self.path(by + '.pem'), '-CAkey',
                 self.path(by + '.key'), '-days', str(days), '-extfile', self.path('ext.cnf'), '-out', self.path(name + '.pem'),
                 *words)
+
+    def expire(self, name, by):
+        """A copy of NAME with the same names and key that ended long ago: NAME-expired."""
+        shutil.copy(self.path(name + '.key'), self.path(name + '-expired.key'))
+        with open(self.path('old.cnf'), 'w') as file:
+            file.write('[ca]\ndefault_ca=c\n[c]\ndatabase=%s\nnew_certs_dir=%s\nrand_serial=yes\ndefault_md=sha256\n'
+                       'policy=p\ncopy_extensions=copy\nx509_extensions=e\nunique_subject=no\n[p]\ncommonName=supplied\n[e]\n%s'
+                       'authorityKeyIdentifier=keyid\n' % (self.path('index.txt'), self.folder, EXTENSIONS['client']))
+        openssl('req', '-inform', 'DER', '-in', self.path(name + '.csr'), '-out', self.path('old.csr'))
+        openssl('ca', '-batch', '-notext', '-config', self.path('old.cnf'), '-in', self.path('old.csr'), '-cert',
+                self.path(by + '.pem'), '-keyfile', self.path(by + '.key'), '-startdate', '20200101000000Z', '-enddate',
+                '20210101000000Z', '-out', self.path(name + '-expired.pem'))
+
+    def serial(self, name):
+        return openssl('x509', '-in', self.path(name + '.pem'), '-noout', '-serial').out.strip().split('=')[1].lower()
 
     def join(self, name, *certificates):
         with open(self.path(name), 'w') as out:
