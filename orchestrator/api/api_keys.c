@@ -90,6 +90,7 @@ api_key_create(req_t *r, pki_err_t *err)
                                  .digest = BYTES_ARR(digest) };
     api_key_made_t       out = { .name = in->name, .permissions = in->permissions, .expires_at = in->expires_at };
 
+    check_name(r, in->name);
     row.id = out.id = id_choose(r, "key", in->id, in->name);
     if (in->expires_at != 0 && in->expires_at <= clock_now()) {
         check_problem(r, "expires_at", "is in the past");

@@ -12,6 +12,7 @@
 #include "orchestrator/api/server.h"
 #include "orchestrator/store/cert.h"
 #include "orchestrator/store/issuer.h"
+#include "orchestrator/store/profile.h"
 #include "pkiproto/base/text.h"
 #include "pkiproto/crl/crl.h"
 #include "pkiproto/x509/csr.h"
@@ -137,6 +138,25 @@ issued_answer(req_t *r, const certificate_new_t *in, const issue_result_t *issue
     return answer_struct(r, &out, err);
 }
 
+/* Everything that is wrong with the order at once; the issuance path decides about the request itself. */
+static pki_code_t
+certificate_check(req_t *r, const certificate_new_t *in, pki_err_t *err)
+{
+    db_t          *db = r->api->parts.db;
+    issuer_chain_t issuer;
+    profile_row_t  profile;
+    bytes_t        der;
+    pki_err_t      why = { 0 };
+
+    check_name(r, in->name);
+    PKI_TRY(check_found(r, "profile_id", profile_find(db, r->a, in->profile_id, &profile, err), err));
+    PKI_TRY(check_found(r, "issuer_id", issuer_row_find(db, r->a, in->issuer_id, &issuer, err), err));
+    if (csr_decode(r->a, bytes_str(in->csr_pem), &der, &why) != PKI_OK) {
+        check_problem(r, "csr_pem", "%s", why.text);
+    }
+    return check_done(r, err);
+}
+
 pki_code_t
 certificate_create(req_t *r, pki_err_t *err)
 {
@@ -146,6 +166,7 @@ certificate_create(req_t *r, pki_err_t *err)
                                        .request_id = r->id };
     issue_result_t           issued;
 
+    PKI_TRY(certificate_check(r, in, err));
     PKI_TRY(issue_request(r->api->parts.issue, r->a, &order, &issued, err));
     r->resource = issued.managed_id;
     return issued_answer(r, in, &issued, err);

@@ -20,6 +20,8 @@
 #define SCRYPT_P     1
 #define SCRYPT_MEM   (64u << 20)
 #define PASSWORD_MIN 8
+#define LABEL_CHARS  "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~-"
+#define LABEL_MAX    64
 
 typedef struct {
     const char *user_name, *password;
@@ -80,6 +82,24 @@ trust_check(req_t *r, const char *pem)
     }
 }
 
+/* A segment of the path below /.well-known/est, and not the name of an operation (RFC 7030 3.2.2). */
+static void
+label_name_check(req_t *r, const char *name)
+{
+    static const char *const operations[] = { "cacerts",     "simpleenroll", "simplereenroll", "fullcmc",
+                                              "serverkeygen", "csrattrs",     ".",              ".." };
+    size_t                   len = strspn(name, LABEL_CHARS);
+
+    if (len == 0 || len > LABEL_MAX || name[len] != '\0') {
+        check_problem(r, "name", "must have 1 to %d of A-Z, a-z, 0-9 and ._~-", LABEL_MAX);
+    }
+    for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++) {
+        if (strcmp(name, operations[i]) == 0) {
+            check_problem(r, "name", "is the name of an operation of EST");
+        }
+    }
+}
+
 /* What the field table cannot say: things that are named exist, somebody can authenticate. */
 static pki_code_t
 label_check(req_t *r, const est_label_row_t *row, pki_err_t *err)
@@ -88,6 +108,7 @@ label_check(req_t *r, const est_label_row_t *row, pki_err_t *err)
     issuer_chain_t issuer;
     profile_row_t  profile;
 
+    label_name_check(r, row->name);
     PKI_TRY(check_found(r, "issuer_id", issuer_row_find(db, r->a, row->issuer_id, &issuer, err), err));
     PKI_TRY(check_found(r, "profile_id", profile_find(db, r->a, row->profile_id, &profile, err), err));
     if (!row->auth_basic && !row->auth_certificate) {

@@ -22,6 +22,9 @@ pki_code_t row_answer(req_t *r, const char *id, pki_err_t *err);
 /* After a change of issuers, profiles, labels or credentials: this host's edge has it before the answer. */
 pki_code_t edge_follow(req_t *r, pki_err_t *err);
 
+/* Of things that people name: 1 to 200 octets, no control characters. */
+void check_name(req_t *r, const char *name);
+
 /* A replacement may repeat its id, and not change it. */
 pki_code_t check_same_id(req_t *r, const char *given, pki_err_t *err);
 

@@ -114,6 +114,7 @@ issuer_create(req_t *r, pki_err_t *err)
     if (ops == NULL) {
         check_problem(r, "type", "is not a known connector");
     }
+    check_name(r, in->name);
     row.issuer.id = id_choose(r, "iss", in->id, in->name);
     PKI_TRY(check_done(r, err));
     PKI_TRY(issuer_absent(r, row.issuer.id, err));

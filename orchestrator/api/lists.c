@@ -9,6 +9,7 @@
 #include "orchestrator/api/server.h"
 
 #define LIST_ANSWER_MAX (16u << 20)
+#define NAME_MAX_       200
 
 typedef struct {
     int64_t     limit;
@@ -132,6 +133,22 @@ edge_follow(req_t *r, pki_err_t *err)
     log_failure(LOG_ERROR, "api.edge", &why);
     return pki_fail(err, PKI_E_UNAVAILABLE, NULL,
                     "the change is stored, but the edge of this host could not take it over yet");
+}
+
+void
+check_name(req_t *r, const char *name)
+{
+    size_t len = strlen(name);
+
+    if (len == 0 || len > NAME_MAX_) {
+        check_problem(r, "name", "must have 1 to %d characters", NAME_MAX_);
+    }
+    for (; *name != '\0'; name++) {
+        if ((unsigned char) *name < 0x20 || *name == 0x7f) {
+            check_problem(r, "name", "must not contain control characters");
+            break;
+        }
+    }
 }
 
 pki_code_t
