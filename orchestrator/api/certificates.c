@@ -14,7 +14,6 @@
 #include "orchestrator/store/issuer.h"
 #include "orchestrator/store/profile.h"
 #include "pkiproto/base/text.h"
-#include "pkiproto/crl/crl.h"
 #include "pkiproto/x509/csr.h"
 
 #define REASON_REMOVE 8 /* removeFromCRL: release from hold */
@@ -48,7 +47,13 @@ typedef struct {
     int64_t     changed;
 } revoked_t;
 
-/* The names of RFC 5280 5.3.1 that a caller may give; removeFromCRL has a call of its own. */
+/* CRLReason by the names of RFC 5280 5.3.1; a caller may also write caCompromise and aaCompromise. */
+static const char *const reason_names[REASON_LAST + 1] = {
+    "unspecified",          "keyCompromise",   "cACompromise", "affiliationChanged", "superseded",
+    "cessationOfOperation", "certificateHold", NULL,           "removeFromCRL",      "privilegeWithdrawn",
+    "aACompromise",
+};
+/* What may be asked for: release from hold has a call of its own. */
 static const char *const reasons[] = { "unspecified", "keyCompromise", "cACompromise", "affiliationChanged", "superseded",
                                        "cessationOfOperation", "certificateHold", "privilegeWithdrawn", "aACompromise",
                                        "caCompromise", "aaCompromise", NULL };
@@ -256,16 +261,15 @@ certificate_download(req_t *r, pki_err_t *err)
 
 /* ---- revoke ---- */
 
-/* RFC 5280 spells cACompromise and aACompromise, others caCompromise and aaCompromise: both are known. */
 static int
 reason_parse(const char *name)
 {
-    for (int i = 0; i <= REASON_LAST; i++) {
-        if (crl_reason_name(i) != NULL && strcasecmp(crl_reason_name(i), name) == 0) {
-            return i;
-        }
+    int reason = REASON_LAST;
+
+    while (reason > 0 && (reason_names[reason] == NULL || strcasecmp(reason_names[reason], name) != 0)) {
+        reason--;
     }
-    return 0;
+    return reason;
 }
 
 static pki_code_t
@@ -291,10 +295,10 @@ serials_parse(req_t *r, const str_list_t *in, const bytes_t **out, pki_err_t *er
 }
 
 static pki_code_t
-revoke_serve(req_t *r, revoke_order_t *order, const char *reason, pki_err_t *err)
+revoke_serve(req_t *r, revoke_order_t *order, pki_err_t *err)
 {
     managed_row_t managed;
-    revoked_t     out = { .id = r->param[0], .reason = reason };
+    revoked_t     out = { .id = r->param[0], .reason = reason_names[order->reason] };
     size_t        changed = 0;
 
     PKI_TRY(check_done(r, err));
@@ -319,7 +323,7 @@ certificate_revoke(req_t *r, pki_err_t *err)
         check_problem(r, "invalidity_date", "must not be in the future");
     }
     PKI_TRY(serials_parse(r, &in->serials, &order.serials, err));
-    return revoke_serve(r, &order, crl_reason_name(order.reason), err);
+    return revoke_serve(r, &order, err);
 }
 
 pki_code_t
@@ -329,5 +333,5 @@ certificate_release(req_t *r, pki_err_t *err)
     revoke_order_t   order = { .serial_count = in->serials.count, .reason = REASON_REMOVE };
 
     PKI_TRY(serials_parse(r, &in->serials, &order.serials, err));
-    return revoke_serve(r, &order, crl_reason_name(order.reason), err);
+    return revoke_serve(r, &order, err);
 }

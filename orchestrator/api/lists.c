@@ -36,7 +36,7 @@ typedef union {
 
 static const field_type_t filter_types[] = {
     [LIST_TEXT] = FIELD_T_STR, [LIST_INT] = FIELD_T_INT, [LIST_BOOL] = FIELD_T_BOOL, [LIST_TIME] = FIELD_T_TIME,
-    [LIST_HEX] = FIELD_T_HEX,  [LIST_TEXTS] = FIELD_T_STR, [LIST_PEM] = FIELD_T_STR, [LIST_JSON] = FIELD_T_STR,
+    [LIST_HEX] = FIELD_T_STR,  [LIST_TEXTS] = FIELD_T_STR, [LIST_PEM] = FIELD_T_STR, [LIST_JSON] = FIELD_T_STR,
 };
 
 static void
@@ -47,6 +47,13 @@ filter_check(req_t *r, const list_filter_t *filter, const char *value)
     pki_err_t      why = { 0 };
     size_t         len = strlen(filter->name);
 
+    if (filter->type == LIST_HEX) {
+        /* Serials as people write them: the list knows their forms. */
+        if (*value == '\0' || strspn(value, "0123456789abcdefABCDEF:") != strlen(value)) {
+            check_problem(r, filter->name, "is not hexadecimal");
+        }
+        return;
+    }
     if (field_from_text(r->a, &f, value, &out, &why) != PKI_OK) {
         bool named = strncmp(why.text, filter->name, len) == 0 && why.text[len] == ':';
 
@@ -83,6 +90,23 @@ list_check(req_t *r, const list_resource_t *resource, const list_input_t *in, pk
     return check_done(r, err);
 }
 
+/* A list below a thing that is not there is not an empty list. */
+static pki_code_t
+parent_check(req_t *r, const list_resource_t *resource, pki_err_t *err)
+{
+    static const struct {
+        const list_resource_t *list, *parent;
+    } parents[] = { { &list_versions, &list_certificates }, { &list_est_credentials, &list_est_labels } };
+    const char *json;
+
+    for (size_t i = 0; i < sizeof(parents) / sizeof(parents[0]); i++) {
+        if (parents[i].list == resource) {
+            return list_one(r->api->parts.db, r->a, parents[i].parent, NULL, r->param[0], &json, err);
+        }
+    }
+    return pki_fail(err, PKI_E_INTERNAL, NULL, "%s have no known parent", resource->name);
+}
+
 pki_code_t
 list_serve(req_t *r, pki_err_t *err)
 {
@@ -95,6 +119,7 @@ list_serve(req_t *r, pki_err_t *err)
 
     PKI_TRY(list_check(r, resource, in, err));
     if (resource->parent != NULL) {
+        PKI_TRY(parent_check(r, resource, err));
         query.parent = r->param[0];
     }
     PKI_TRY(list_page(r->api->parts.db, r->a, resource, &query, &page, err));

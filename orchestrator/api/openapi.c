@@ -60,7 +60,7 @@ list_schema(const char *row)
                      "data", "total", "next_cursor");
 }
 
-/* "est_labels" -> "EstLabelsRow" */
+/* "EST labels" -> "ESTLabelsRow" */
 static char *
 row_name(const list_resource_t *r)
 {
@@ -68,7 +68,7 @@ row_name(const list_resource_t *r)
     bool   up = true;
 
     for (const char *p = r->name; out != NULL && *p != '\0'; p++) {
-        if (*p == '_' || *p == '-' || *p == '/') {
+        if (*p == '_' || *p == '-' || *p == ' ') {
             up = true;
         } else {
             *at++ = up && *p >= 'a' && *p <= 'z' ? (char) (*p - 'a' + 'A') : *p;

@@ -221,54 +221,57 @@ const list_resource_t list_est_credentials = {
     .columns = est_credential_columns, .filters = est_credential_filters, .sorts = est_credential_sorts,
 };
 
+/* Revoked keys stay in the list: the audit names them. */
 static const list_column_t api_key_columns[] = {
     { "id",           "k.id",           LIST_TEXT,  "identifier" },
-    { "name",         "k.name",         LIST_TEXT,  "name, for people" },
-    { "permissions",  "k.permissions",  LIST_TEXTS, "what it may do; * is all" },
+    { "name",         "k.name",         LIST_TEXT,  "who or what uses it" },
+    { "permissions",  "k.permissions",  LIST_TEXTS, "what it may do; *: all" },
     { "created_at",   "k.created_at",   LIST_TIME,  "when it was made" },
     { "expires_at",   "k.expires_at",   LIST_TIME,  "when it ends" },
+    { "revoked_at",   "k.revoked_at",   LIST_TIME,  "when it was revoked" },
     { "last_used_at", "k.last_used_at", LIST_TIME,  "last use, to the minute" },
     END
 };
 static const list_filter_t api_key_filters[] = {
-    { "name", "k.name = %s", LIST_TEXT, NULL, "exact name" },
+    { "name",    "k.name = %s",                     LIST_TEXT, NULL, "exact name" },
+    { "revoked", "(k.revoked_at IS NOT NULL) = %s", LIST_BOOL, NULL, "true or false" },
     END
 };
 static const list_sort_t api_key_sorts[] = {
-    { "created_at", "k.created_at", "timestamptz" },
     { "name", "k.name", "text" },
+    { "created_at", "k.created_at", "timestamptz" },
     END
 };
 const list_resource_t list_api_keys = {
-    .name = "API keys",
-    .from = "(SELECT * FROM api_key WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())) k",
-    .id = "k.id", .key = "k.id", .key_cast = "text",
+    .name = "API keys", .from = "api_key k", .id = "k.id", .key = "k.id", .key_cast = "text",
     .columns = api_key_columns, .filters = api_key_filters, .sorts = api_key_sorts,
 };
 
 static const list_column_t audit_columns[] = {
-    { "id",            "e.id",            LIST_INT,  "number, growing" },
-    { "at",            "e.at",            LIST_TIME, "when" },
-    { "actor",         "e.actor",         LIST_TEXT, "who" },
-    { "actor_type",    "e.actor_type",    LIST_TEXT, "kind of actor" },
+    { "id",            "e.id",            LIST_INT,  "number of the event" },
+    { "at",            "e.at",            LIST_TIME, "when it was recorded" },
+    { "actor",         "e.actor",         LIST_TEXT, "who did it" },
+    { "actor_type",    "e.actor_type",    LIST_TEXT, "what kind of caller that is" },
     { "action",        "e.action",        LIST_TEXT, "noun and verb" },
     { "resource_type", "e.resource_type", LIST_TEXT, "kind of thing it was done to" },
-    { "resource_id",   "e.resource_id",   LIST_TEXT, "which one" },
+    { "resource_id",   "e.resource_id",   LIST_TEXT, "the thing" },
     { "status",        "e.status",        LIST_INT,  "HTTP status of the call" },
-    { "request_id",    "e.request_id",    LIST_TEXT, "request that log lines carry, too" },
-    { "source",        "e.source",        LIST_TEXT, "address of the peer" },
-    { "latency_us",    "e.latency_us",    LIST_INT,  "microseconds that it took" },
+    { "request_id",    "e.request_id",    LIST_TEXT, "id of the request, as in the log" },
+    { "source",        "e.source",        LIST_TEXT, "address of the caller" },
+    { "latency_us",    "e.latency_us",    LIST_INT,  "microseconds it took" },
     { "details",       "e.details",       LIST_JSON, "more, without secrets" },
     END
 };
 static const list_filter_t audit_filters[] = {
-    { "actor",         "e.actor = %s",         LIST_TEXT, NULL, "exact actor" },
-    { "action",        "e.action = %s",        LIST_TEXT, NULL, "exact action" },
+    { "actor",         "e.actor = %s",         LIST_TEXT, NULL, "who did it" },
+    { "actor_type",    "e.actor_type = %s",    LIST_TEXT, NULL, "kind of caller" },
+    { "action",        "e.action = %s",        LIST_TEXT, NULL, "noun and verb" },
     { "resource_type", "e.resource_type = %s", LIST_TEXT, NULL, "kind of thing" },
-    { "resource_id",   "e.resource_id = %s",   LIST_TEXT, NULL, "one thing" },
-    { "request_id",    "e.request_id = %s",    LIST_TEXT, NULL, "one request" },
-    { "since",         "e.at >= %s",           LIST_TIME, NULL, "from this time" },
-    { "until",         "e.at < %s",            LIST_TIME, NULL, "before this time" },
+    { "resource_id",   "e.resource_id = %s",   LIST_TEXT, NULL, "the thing" },
+    { "status",        "e.status = %s",        LIST_INT,  NULL, "HTTP status of the call" },
+    { "request_id",    "e.request_id = %s",    LIST_TEXT, NULL, "id of the request" },
+    { "from",          "e.at >= %s",           LIST_TIME, NULL, "not before this time" },
+    { "to",            "e.at < %s",            LIST_TIME, NULL, "before this time" },
     END
 };
 static const list_sort_t audit_sorts[] = {
@@ -277,6 +280,7 @@ static const list_sort_t audit_sorts[] = {
 };
 const list_resource_t list_audit = {
     .name = "audit events", .from = "audit_event e", .id = "e.id::text", .key = "e.id", .key_cast = "bigint",
-    .newest_first = true, .columns = audit_columns, .filters = audit_filters, .sorts = audit_sorts,
+    .newest_first = true,
+    .columns = audit_columns, .filters = audit_filters, .sorts = audit_sorts,
 };
 /* clang-format on */
