@@ -70,12 +70,11 @@ version_get(req_t *r, pki_err_t *err)
 
 /* ---- readiness ---- */
 
+/* Everybody may ask: nothing of the inside is told. */
 static void
-check_code(check_t *out, const char *name, pki_code_t code, const pki_err_t *err, pki_arena_t *a)
+check_code(check_t *out, const char *name, pki_code_t code)
 {
-    out->name = name;
-    out->ok = code == PKI_OK;
-    out->text = out->ok ? NULL : pki_strdup(a, pki_code_http(code) == 500 ? pki_code_text(code) : err->text);
+    *out = (check_t){ .name = name, .ok = code == PKI_OK, .text = code == PKI_OK ? NULL : pki_code_text(code) };
 }
 
 static void
@@ -91,7 +90,7 @@ checks_database(req_t *r, check_t *database, check_t *schema)
     pki_err_t  err = { 0 };
     pki_code_t code = db_schema_check(r->api->parts.db, &err);
 
-    check_code(database, "database", code == PKI_E_CONFIG ? PKI_OK : code, &err, r->a);
+    check_code(database, "database", code == PKI_E_CONFIG ? PKI_OK : code);
     check_fact(schema, "schema", code == PKI_OK,
                code == PKI_E_CONFIG ? "the schema is not the one this version needs: migrate" : "not known");
 }
@@ -109,7 +108,7 @@ ready_get(req_t *r, pki_err_t *err)
 
     checks_database(r, &check[0], &check[1]);
     code = signer_journal_info(r->api->parts.signer, &journal, &why);
-    check_code(&check[2], "signer", code, &why, r->a);
+    check_code(&check[2], "signer", code);
     edge_health(r->api->parts.edge, &edge);
     check_fact(&check[3], "edge", edge.ready, "the edge store is not in step with the database");
     issue_health(r->api->parts.issue, &issue);
