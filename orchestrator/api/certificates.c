@@ -168,12 +168,13 @@ certificate_create(req_t *r, pki_err_t *err)
     const certificate_new_t *in = r->in;
     const issue_order_t      order = { .name = in->name, .profile_id = in->profile_id, .issuer_id = in->issuer_id,
                                        .owner = in->owner, .csr = in->csr_pem, .actor = r->identity.actor,
-                                       .request_id = r->id };
+                                       .request_id = r->id, .source = r->source };
     issue_result_t           issued;
 
     PKI_TRY(certificate_check(r, in, err));
     PKI_TRY(issue_request(r->api->parts.issue, r->a, &order, &issued, err));
     r->resource = issued.managed_id;
+    r->audited_status = 201; /* in the transaction of the certificate */
     return issued_answer(r, in, &issued, err);
 }
 
@@ -305,7 +306,9 @@ revoke_serve(req_t *r, revoke_order_t *order, pki_err_t *err)
     order->managed_id = r->param[0];
     order->actor = r->identity.actor;
     order->request_id = r->id;
+    order->source = r->source;
     PKI_TRY(issue_revoke(r->api->parts.issue, order, &changed, err));
+    r->audited_status = 200; /* in the transaction of the revocation */
     PKI_TRY(cert_find(r->api->parts.db, r->a, r->param[0], &managed, err));
     out.status = managed.status;
     out.changed = (int64_t) changed;

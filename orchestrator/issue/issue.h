@@ -29,7 +29,7 @@ pki_code_t issue_enrol(issue_t *i, pki_arena_t *a, const enrol_request_t *in, en
 typedef struct {
     const char *name, *profile_id, *issuer_id, *owner; /* name: unique; owner may be NULL */
     const char *csr;                                   /* PEM */
-    const char *actor, *request_id;
+    const char *actor, *request_id, *source;           /* for the audit; source may be NULL */
 } issue_order_t;
 typedef struct {
     const char *managed_id;
@@ -50,7 +50,7 @@ typedef struct {
     size_t         serial_count;
     int            reason;
     int64_t        invalidity_at; /* 0: none */
-    const char    *actor, *request_id;
+    const char    *actor, *request_id, *source;
 } revoke_order_t;
 pki_code_t issue_revoke(issue_t *i, const revoke_order_t *in, size_t *changed, pki_err_t *err);
 

@@ -55,7 +55,8 @@ request_prepare(issue_t *i, pki_arena_t *a, const snapshot_t *snapshot, const is
                           .resource_type = "certificate",
                           .resource_id = s->managed_id,
                           .status = 201,
-                          .request_id = in->request_id };
+                          .request_id = in->request_id,
+                          .source = in->source };
     return sign_prepare(i, a, s, err);
 }
 

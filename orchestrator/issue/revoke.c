@@ -58,6 +58,7 @@ revoke_run(issue_t *i, pki_arena_t *a, const revoke_order_t *in, size_t *changed
                                  .resource_id = in->managed_id,
                                  .status = 200,
                                  .request_id = in->request_id,
+                                 .source = in->source,
                                  .details = pki_printf(a, "{\"reason\": %d}", in->reason) };
     revocation_order_t order = { .managed_id = in->managed_id,
                                  .serials = in->serials,
