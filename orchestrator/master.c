@@ -235,6 +235,18 @@ master_loop(master_t *m, const sigset_t *set)
     }
 }
 
+/* Out of the way of MASTER_CHILD_FD, which a child puts its socket on. */
+static int
+descriptor_high(int fd)
+{
+    int high = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, MASTER_CHILD_FD + 1);
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return high;
+}
+
 /* Room in both directions, so that a burst does not block its senders while a child is replaced. */
 static bool
 socket_pair(int fds[2])
@@ -245,6 +257,10 @@ socket_pair(int fds[2])
         return false;
     }
     for (int i = 0; i < 2; i++) {
+        fds[i] = descriptor_high(fds[i]);
+        if (fds[i] < 0) {
+            return false;
+        }
         if (setsockopt(fds[i], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) != 0) {
             setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
         }
@@ -258,7 +274,7 @@ master_run(const conf_t *conf, const char *conf_path)
     const char *signer_user = conf->signer.user[0] != '\0' ? conf->signer.user : conf->user;
     sigset_t    set;
     int         fds[2];
-    master_t    m = { .program = open("/proc/self/exe", O_PATH | O_CLOEXEC), .conf_path = conf_path };
+    master_t    m = { .program = descriptor_high(open("/proc/self/exe", O_PATH | O_CLOEXEC)), .conf_path = conf_path };
 
     if (m.program < 0 || !socket_pair(fds)) {
         log_error("process.start_failed", LOG_I("errno", errno));
