@@ -27,7 +27,8 @@ class Demo:
 
     def make(self, state):
         api = self.api
-        issuer = {'id': ISSUER, 'name': 'local', 'type': 'local'}
+        issuer = {'id': ISSUER, 'name': 'local', 'type': 'local',
+                  'config': {'subject': 'CN=Demonstration CA,O=Chancery'}}
         if api.ensure('making the demonstration CA', '/api/v1/issuers', issuer):
             line('made the demonstration CA, a root and an issuing CA (%s)' % ISSUER)
         for profile in PROFILES:
