@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -459,13 +460,19 @@ process_start(process_t *p, const conf_t *conf, pki_err_t *err)
 int
 signer_process_run(const conf_t *conf, int fd)
 {
-    process_t *p = calloc(1, sizeof(*p));
-    pki_err_t  err;
-    bool       ok;
+    process_t  *p = calloc(1, sizeof(*p));
+    log_level_t level = LOG_INFO;
+    pki_err_t   err;
+    bool        ok;
 
     if (p == NULL) {
         return 1;
     }
+    if (conf->log_level != NULL) {
+        log_level_parse(conf->log_level, &level);
+    }
+    log_configure(level, "signer");
+    prctl(PR_SET_NAME, "chancery-signer");
     p->fd = fd;
     signals_start(p);
     ok = process_start(p, conf, &err) == PKI_OK;
