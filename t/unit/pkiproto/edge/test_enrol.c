@@ -112,7 +112,7 @@ Test(enrol, every_part_changes_the_transaction_key_and_the_password_does_not)
 Test(enrol, codes_are_found_by_their_names)
 {
     for (int code = PKI_OK + 1; code < PKI_E_COUNT_; code++) {
-        cr_expect_eq(enrol_code_parse(pki_code_name((pki_code_t) code)), code);
+        cr_expect_eq(enrol_code_parse(pki_code_name((pki_code_t) code)), (pki_code_t) code);
     }
     cr_expect_eq(enrol_code_parse("OK"), PKI_E_INTERNAL);
     cr_expect_eq(enrol_code_parse("parse"), PKI_E_INTERNAL);
