@@ -111,19 +111,17 @@ der_take_uint(bytes_t *in, const char *what, uint64_t max, uint64_t *out, pki_er
 {
     bytes_t  v;
     uint64_t n = 0;
+    bool     wraps = false;
 
     PKI_TRY(der_take_integer(in, what, &v, err));
     if (v.p[0] >= 0x80) {
         return pki_fail(err, PKI_E_PARSE, NULL, "%s is negative", what);
     }
     for (size_t i = 0; i < v.len; i++) {
-        if (n >> 56 != 0) {
-            n = UINT64_MAX;
-            break;
-        }
+        wraps |= n >> 56 != 0;
         n = n << 8 | v.p[i];
     }
-    if (n > max || v.len > 9) {
+    if (wraps || n > max) {
         return pki_fail(err, PKI_E_PARSE, NULL, "%s is larger than %llu", what, (unsigned long long) max);
     }
     *out = n;
