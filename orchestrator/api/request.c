@@ -23,7 +23,7 @@
 
 #define REQUEST_ARENA_MAX (32u << 20)
 #define RESOURCE_MAX      200
-#define QUEUE_WAIT_US     800000     /* a request that waited longer for a worker gets 503 */
+#define QUEUE_WAIT_US     450000     /* a request that waited longer for a worker gets 503 */
 
 bool
 request_id_valid(const char *id)

@@ -7,6 +7,7 @@
 #ifndef ORCHESTRATOR_API_ROUTE_H
 #define ORCHESTRATOR_API_ROUTE_H
 
+#include "orchestrator/api/uri.h"
 #include "orchestrator/store/list.h"
 
 typedef struct req req_t;
@@ -75,19 +76,6 @@ typedef struct {
 const route_t *route_at(size_t i); /* walks the table; NULL at its end */
 size_t         route_count(void);
 size_t         route_index(const route_t *route);
-
-/* A path cut into decoded segments. */
-#define PATH_SEGMENTS_MAX 12
-typedef struct {
-    const char *segment[PATH_SEGMENTS_MAX];
-    size_t      count;
-} path_t;
-
-/* Cut and decode.  INVALID for a bad escape, an escaped or plain control character, or an empty segment. */
-pki_code_t path_parse(pki_arena_t *a, bytes_t text, path_t *out, pki_err_t *err);
-
-/* Decode %XX ('+' too where plus says so); NUL-terminated in the arena. */
-pki_code_t uri_decode(pki_arena_t *a, bytes_t in, bool plus, const char **out, pki_err_t *err);
 
 typedef struct {
     const route_t *route;                   /* NULL: none */

@@ -438,10 +438,31 @@ def many(s):
     is_(wrong[:3], [], 'many at once, each with its own answer')
 
 
+def database_away(s):
+    """While PostgreSQL is killed: 503 with Retry-After, quickly; never a hang, never another 5xx; /health stays."""
+    old, statuses, slowest, wrong, health = s.kill('postgres'), [], 0, [], set()
+    back = 0
+    while back < 20 and len(statuses) < 3000:
+        began = time.monotonic()
+        answer = call(s, 'GET', V1 + '/profiles/prof-device')
+        slowest = max(slowest, time.monotonic() - began)
+        statuses.append(answer.status)
+        back = back + 1 if answer.status == 200 else 0
+        if answer.status not in (200, 503) or (answer.status == 503 and not answer.headers.get('Retry-After')):
+            wrong.append(repr(answer))
+        health.add(s.http('GET', '/health', tls=True).status)
+    ok(old and 503 in statuses, 'PostgreSQL is killed: calls get 503', statuses[:20])
+    is_(wrong[:3], [], 'with Retry-After, and nothing else than that')
+    ok(slowest < 2, 'within two seconds', slowest)
+    is_(health, {200}, 'while /health is 200')
+    is_(statuses[-1], 200, 'and afterwards all is well')
+    ok(wait_for('ready', lambda: s.http('GET', '/ready', tls=True).status == 200, 20), '/ready again')
+
+
 if __name__ == '__main__':
     with Stack() as s:
         is_(s.http('GET', '/health', tls=True).status, 200, '/health')
         is_(s.http('GET', '/ready', tls=True).json['status'], 'ready', '/ready')
-        for part in (identity, routing, bodies, profiles, issuers, labels, certificates, pages, many, audit, metrics):
+        for part in (identity, routing, bodies, profiles, issuers, labels, certificates, pages, many, audit, metrics, database_away):
             part(s)
     done()
