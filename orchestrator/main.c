@@ -7,6 +7,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 
 #include "core/log.h"
 #include "orchestrator/api/api.h"
@@ -54,6 +55,11 @@ run_orchestrator(options_t *o)
 static int
 run_signer(options_t *o)
 {
+    log_level_t level = LOG_INFO;
+
+    log_level_parse(o->conf.log_level, &level);
+    log_configure(level, "signer");
+    prctl(PR_SET_NAME, "chancery-signer");
     return signer_process_run(&o->conf, MASTER_CHILD_FD);
 }
 
