@@ -6,8 +6,9 @@ import os
 import re
 import shutil
 import signal
+import time
 
-from .process import Child, run, until
+from .process import Child, run, stat_of, until
 from .say import Failure, line
 
 FIXED = {
@@ -32,7 +33,8 @@ class Postgres:
         argv = [self.bin + '/postgres', '-D', self.data]
         for name, value in {**FIXED, 'unix_socket_directories': self.sockets}.items():
             argv += ['-c', '%s=%s' % (name, value)]
-        self.child = Child(places, 'postgres', argv, user=places.user, stop=(signal.SIGINT, 30), death=signal.SIGINT)
+        self.child = Child(places, 'postgres', argv, user=places.user, stop=(signal.SIGINT, 30), death=signal.SIGINT,
+                           before=self._clear_locks)
 
     def url(self):
         return "host='%s' dbname=chancery user=chancery" % self.sockets.replace("'", "\\'")
@@ -58,6 +60,36 @@ class Postgres:
             self._psql('postgres', "SELECT 'CREATE ROLE chancery LOGIN' WHERE NOT EXISTS "
                                    "(SELECT FROM pg_roles WHERE rolname = 'chancery') \\gexec")
             self._psql('postgres', 'CREATE DATABASE chancery OWNER chancery')
+
+    def _clear_locks(self):
+        """
+        Lock files of a server that was killed.  PostgreSQL takes a process that is dead but was not waited for
+        (an init that is slow, or none, as in some containers) for one that runs.  Nothing is removed while any
+        process works in the data folder.
+        """
+        limit = time.monotonic() + 15
+        while self._users() and time.monotonic() < limit:
+            time.sleep(0.05)
+        for path in (self.data + '/postmaster.pid', self.sockets + '/.s.PGSQL.5432.lock'):
+            try:
+                with open(path) as file:
+                    pid = int(file.readline())
+            except (OSError, ValueError):
+                continue
+            if not self._users() and stat_of(pid) is None:
+                os.unlink(path)
+
+    def _users(self):
+        """Processes whose working folder is the cluster: the server and every process of it."""
+        found = []
+        for entry in os.listdir('/proc'):
+            if entry.isdigit():
+                try:
+                    if os.readlink('/proc/%s/cwd' % entry) == self.data:
+                        found.append(int(entry))
+                except OSError:
+                    continue
+        return found
 
     def _make(self):
         """Made aside and moved into place whole, so that an interrupted start leaves nothing half made."""

@@ -67,11 +67,13 @@ def end(pids, number, grace_s, alive):
 
 
 class Child:
-    def __init__(self, places, name, argv, user=None, stop=(signal.SIGTERM, 15), death=signal.SIGTERM, env=None):
+    def __init__(self, places, name, argv, user=None, stop=(signal.SIGTERM, 15), death=signal.SIGTERM, env=None,
+                 before=None):
         self.places, self.name, self.argv, self.user = places, name, argv, user
         self.stop_signal, self.grace_s = stop
         self.death = death
         self.extra_env = env or {}
+        self.before = before
         self.log = places.log(name)
         self.process, self.record = None, None
         self.started, self.again_at, self.pause = 0.0, None, 0.0
@@ -83,6 +85,8 @@ class Child:
         if self.user and self.places.as_root:
             entry = pwd.getpwnam(self.user)
             identity = {'user': entry.pw_uid, 'group': entry.pw_gid, 'extra_groups': []}
+        if self.before:
+            self.before()
         parent = os.getpid()
 
         def tie():
