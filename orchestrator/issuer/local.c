@@ -55,7 +55,7 @@ local_issue(signer_t *signer, pki_arena_t *a, const issuer_ca_t *ca, const issue
     cert_template_t t = {
         .issuer = ca->cert.subject,
         .subject = order->subject,
-        .not_before = order->not_before,
+        .not_before = order->not_before > ca->cert.not_before ? order->not_before : ca->cert.not_before,
         .not_after = order->not_after < ca->cert.not_after ? order->not_after : ca->cert.not_after,
         .spki = order->spki,
         .sigalg = pki_key_sigalg(ca->cert.key.kind),
@@ -206,6 +206,10 @@ chain_check(pki_arena_t *a, const cert_list_t *chain, cert_t *certs, pki_err_t *
         }
         if (now < certs[i].not_before || now > certs[i].not_after) {
             return pki_fail(err, PKI_E_INVALID, "RFC 5280 4.1.2.5", "CA certificate %zu is not valid now", i + 1);
+        }
+        if (certs[i].has_unknown_critical) {
+            return pki_fail(err, PKI_E_UNSUPPORTED, "RFC 5280 4.2",
+                            "CA certificate %zu has a critical extension that is not supported", i + 1);
         }
         if (certs[i].path_len >= 0 && (size_t) certs[i].path_len < i) {
             return pki_fail(err, PKI_E_INVALID, "RFC 5280 4.2.1.9", "CA certificate %zu allows no chain of this length", i + 1);
