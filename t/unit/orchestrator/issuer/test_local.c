@@ -470,7 +470,7 @@ static const take_case_t takes[] = {
     { "of another key", { "Sub", CA_YES, CA_USAGE, NULL, -60, YEAR }, { "Root", CA_YES, CA_USAGE, NULL, -60, YEAR },
       true, false, false, PKI_E_INVALID, "is not the one" },
     { "of another root", { "Sub", CA_YES, CA_USAGE, NULL, -60, YEAR }, { "Root", CA_YES, CA_USAGE, NULL, -60, YEAR },
-      false, true, false, PKI_E_SIGNATURE, "not issued by" },
+      false, true, false, PKI_E_INVALID, "not issued by" },
     { "without its root", { "Sub", CA_YES, CA_USAGE, NULL, -60, YEAR }, { "Root", CA_YES, CA_USAGE, NULL, -60, YEAR },
       false, false, true, PKI_E_INVALID, "does not end in a root" },
     { "under a root of pathLen 0", { "Sub", CA_YES, CA_USAGE, NULL, -60, YEAR },
