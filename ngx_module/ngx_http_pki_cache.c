@@ -4,11 +4,15 @@
  * A hash table with chains and a queue by last use, in a slab zone.  An entry of a P-256 responder takes one
  * slab of 512 octets.  The critical sections are a look-up and two copies; nothing in them can fail half-way
  * but the allocation, so a worker that dies inside leaves a table that nginx's forced unlock makes usable.
+ *
+ * The queue is kept only roughly: moving an entry touches three others that are in no processor's cache, which
+ * would cost as much as all the rest of a hit.
  */
 #include "ngx_module/ngx_http_pki_cache.h"
 
 #define NGX_HTTP_PKI_CACHE_ENTRY_SIZE 512 /* what one entry is expected to take, for the table's size */
 #define NGX_HTTP_PKI_CACHE_EVICT_MAX  8   /* entries that make room for one */
+#define NGX_HTTP_PKI_CACHE_TOUCH_S    30  /* an entry moves to the front of the queue at most this often */
 
 typedef struct ngx_http_pki_cache_entry_s ngx_http_pki_cache_entry_t;
 
@@ -18,12 +22,12 @@ struct ngx_http_pki_cache_entry_s {
     uint32_t                    hash;
     uint32_t                    issuer_no, responder_generation;
     uint16_t                    cert_id_len, status_len, tbs_len, signature_len;
-    int64_t                     reuse_until;
+    int64_t                     reuse_until, moved_at;
     uint8_t                     data[]; /* CertID, status record, tbs, signature */
 };
 
 typedef struct {
-    ngx_queue_t                 queue; /* most recently used first */
+    ngx_queue_t                 queue; /* recently used first */
     uint32_t                    mask;
     ngx_http_pki_cache_entry_t *bucket[];
 } ngx_http_pki_cache_table_t;
@@ -139,8 +143,11 @@ ngx_http_pki_cache_find(ngx_shm_zone_t *zone, const ngx_http_pki_cache_key_t *ke
         out->signature_len = e->signature_len;
         ngx_memcpy(out->tbs, p, e->tbs_len);
         ngx_memcpy(out->signature, p + e->tbs_len, e->signature_len);
-        ngx_queue_remove(&e->queue);
-        ngx_queue_insert_head(&cache->table->queue, &e->queue);
+        if (now - e->moved_at >= NGX_HTTP_PKI_CACHE_TOUCH_S) {
+            e->moved_at = now;
+            ngx_queue_remove(&e->queue);
+            ngx_queue_insert_head(&cache->table->queue, &e->queue);
+        }
         rc = NGX_OK;
     }
 
@@ -217,6 +224,7 @@ ngx_http_pki_cache_insert(ngx_shm_zone_t *zone, const ngx_http_pki_cache_key_t *
                                             + answer->signature_len);
     if (e != NULL) {
         e->hash = hash;
+        e->moved_at = ngx_time();
         ngx_http_pki_cache_fill(e, key, answer);
         e->next = *bucket;
         *bucket = e;

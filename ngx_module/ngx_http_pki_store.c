@@ -6,6 +6,7 @@
 #include "ngx_module/ngx_http_pki_store.h"
 
 #define NGX_HTTP_PKI_BOOT_ID "/proc/sys/kernel/random/boot_id"
+#define NGX_HTTP_PKI_KEEP_MS 100 /* how long a transaction that nobody uses holds the writer's free pages */
 
 static const char *const ngx_http_pki_db_names[EDGE_DB_COUNT] = {
     [NGX_HTTP_PKI_DB_META] = EDGE_DB_META,           [NGX_HTTP_PKI_DB_ISSUER] = EDGE_DB_ISSUER,
@@ -66,9 +67,25 @@ ngx_http_pki_boot_id(uint8_t out[16])
 }
 
 static void
+ngx_http_pki_txn_reset(ngx_http_pki_store_t *s)
+{
+    if (s->is_reading) {
+        s->is_reading = 0;
+        mdb_txn_reset(s->txn);
+    }
+}
+
+static void
+ngx_http_pki_store_idle(ngx_event_t *ev)
+{
+    ngx_http_pki_txn_reset(ev->data);
+}
+
+static void
 ngx_http_pki_env_close(ngx_http_pki_store_t *s)
 {
     if (s->env != NULL) {
+        s->is_reading = 0;
         mdb_txn_abort(s->txn);
         mdb_env_close(s->env);
         s->env = NULL;
@@ -129,6 +146,7 @@ ngx_http_pki_env_open(ngx_http_pki_store_t *s, ngx_file_uniq_t inode)
     s->env = env;
     s->txn = txn;
     s->inode = inode;
+    s->seen = 0;
     ngx_memcpy(s->dbi, dbi, sizeof(dbi));
 
     /* Generations of two environments say nothing about each other. */
@@ -171,6 +189,10 @@ ngx_int_t
 ngx_http_pki_store_init(ngx_http_pki_store_t *s, ngx_log_t *log)
 {
     ngx_http_pki_boot_id(s->boot_id);
+    s->idle.handler = ngx_http_pki_store_idle;
+    s->idle.data = s;
+    s->idle.log = log;
+    s->idle.cancelable = 1;
     (void) ngx_http_pki_store_follow(s, log);
     return NGX_OK;
 }
@@ -178,6 +200,9 @@ ngx_http_pki_store_init(ngx_http_pki_store_t *s, ngx_log_t *log)
 void
 ngx_http_pki_store_close(ngx_http_pki_store_t *s)
 {
+    if (s->idle.timer_set) {
+        ngx_del_timer(&s->idle);
+    }
     ngx_http_pki_env_close(s);
     if (s->snapshot != NULL) {
         ngx_http_pki_snapshot_release(s->snapshot);
@@ -185,36 +210,70 @@ ngx_http_pki_store_close(ngx_http_pki_store_t *s)
     }
 }
 
-/* Renew the transaction and read the state. */
-static ngx_int_t
-ngx_http_pki_store_renew(ngx_http_pki_store_t *s, ngx_log_t *log)
+/*
+ * A transaction that shows the last commit.  The one of the request before is used again when nothing has been
+ * committed since: renewing it would make LMDB look up its databases again.
+ */
+static int
+ngx_http_pki_txn_begin(ngx_http_pki_store_t *s)
 {
-    static const uint8_t never[16];
-    pki_err_t            err;
-    bytes_t              value;
-    int                  rc, dead;
+    MDB_envinfo info;
+    int         rc, dead;
 
+    if (s->is_reading) {
+        if (mdb_env_info(s->env, &info) == MDB_SUCCESS && info.me_last_txnid == mdb_txn_id(s->txn)) {
+            return MDB_SUCCESS;
+        }
+        ngx_http_pki_txn_reset(s);
+    }
     rc = mdb_txn_renew(s->txn);
     if (rc == MDB_READERS_FULL && mdb_reader_check(s->env, &dead) == MDB_SUCCESS) {
         rc = mdb_txn_renew(s->txn);
     }
+    s->is_reading = rc == MDB_SUCCESS;
+    return rc;
+}
+
+/* The state record; written in this boot, or synced to disk by its writer. */
+static ngx_int_t
+ngx_http_pki_state_read(ngx_http_pki_store_t *s, ngx_log_t *log)
+{
+    static const uint8_t synced[16];
+    pki_err_t            err;
+    bytes_t              value;
+
+    if (ngx_http_pki_store_get(s, NGX_HTTP_PKI_DB_META, BYTES_LIT(EDGE_STATE_KEY), &value, log) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+    if (edge_state_decode(value, &s->state, &err) != PKI_OK) {
+        ngx_log_error(NGX_LOG_ERR, log, 0, "pki: edge store: %s", err.text);
+        return NGX_DECLINED;
+    }
+    if (!bytes_eq(s->state.boot_id, BYTES_ARR(s->boot_id)) && !bytes_eq(s->state.boot_id, BYTES_ARR(synced))) {
+        /* The orchestrator replaces it when it starts. */
+        return NGX_DECLINED;
+    }
+    s->seen = mdb_txn_id(s->txn);
+    return NGX_OK;
+}
+
+static ngx_int_t
+ngx_http_pki_store_renew(ngx_http_pki_store_t *s, ngx_log_t *log)
+{
+    int rc = ngx_http_pki_txn_begin(s);
+
     if (rc != MDB_SUCCESS) {
         ngx_log_error(NGX_LOG_ERR, log, 0, "pki: edge store: %s", mdb_strerror(rc));
         ngx_http_pki_env_close(s);
         return NGX_DECLINED;
     }
-    if (ngx_http_pki_store_get(s, NGX_HTTP_PKI_DB_META, BYTES_LIT(EDGE_STATE_KEY), &value, log) != NGX_OK) {
-        mdb_txn_reset(s->txn);
-        return NGX_DECLINED;
+    if (s->seen == mdb_txn_id(s->txn)) {
+        /* Nothing has been committed since the state was last read. */
+        return NGX_OK;
     }
-    if (edge_state_decode(value, &s->state, &err) != PKI_OK) {
-        ngx_log_error(NGX_LOG_ERR, log, 0, "pki: edge store: %s", err.text);
-        mdb_txn_reset(s->txn);
-        return NGX_DECLINED;
-    }
-    if (!bytes_eq(s->state.boot_id, BYTES_ARR(s->boot_id)) && !bytes_eq(s->state.boot_id, BYTES_ARR(never))) {
-        /* The orchestrator replaces it when it starts. */
-        mdb_txn_reset(s->txn);
+    s->seen = 0;
+    if (ngx_http_pki_state_read(s, log) != NGX_OK) {
+        ngx_http_pki_txn_reset(s);
         return NGX_DECLINED;
     }
     return NGX_OK;
@@ -233,7 +292,7 @@ ngx_http_pki_store_begin(ngx_http_pki_store_t *s, ngx_log_t *log)
     }
     if (s->state.retired) {
         /* Replaced: what is committed from now on is only in the new one, so do not wait for the second. */
-        mdb_txn_reset(s->txn);
+        ngx_http_pki_txn_reset(s);
         (void) ngx_http_pki_store_follow(s, log);
         if (ngx_http_pki_store_renew(s, log) != NGX_OK) {
             return NGX_DECLINED;
@@ -242,7 +301,7 @@ ngx_http_pki_store_begin(ngx_http_pki_store_t *s, ngx_log_t *log)
     if (s->snapshot == NULL || s->snapshot->generation != s->state.generation) {
         snap = ngx_http_pki_snapshot_new(s, s->snapshot, log);
         if (snap == NULL) {
-            mdb_txn_reset(s->txn);
+            ngx_http_pki_txn_reset(s);
             return NGX_DECLINED;
         }
         if (s->snapshot != NULL) {
@@ -256,7 +315,9 @@ ngx_http_pki_store_begin(ngx_http_pki_store_t *s, ngx_log_t *log)
 void
 ngx_http_pki_store_end(ngx_http_pki_store_t *s)
 {
-    mdb_txn_reset(s->txn);
+    if (!s->idle.timer_set) {
+        ngx_add_timer(&s->idle, NGX_HTTP_PKI_KEEP_MS);
+    }
 }
 
 ngx_int_t

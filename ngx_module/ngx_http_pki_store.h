@@ -1,8 +1,8 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * A worker's view of the edge store: LMDB, read only, one transaction that is renewed for every request,
- * and a decoded snapshot of the small records (issuers, responders, CRLs, EST labels).
+ * A worker's view of the edge store: LMDB, read only, one transaction that is renewed when something has been
+ * committed, and a decoded snapshot of the small records (issuers, responders, CRLs, EST labels).
  *
  * A missing store is not an error: it is looked for once a second, and answers are "try later" until then.
  */
@@ -47,11 +47,14 @@ typedef struct {
     ngx_str_t                dir; /* the edge folder; NUL-terminated as the two below */
     ngx_str_t                env_dir, data_file;
     MDB_env                 *env; /* NULL: no store */
-    MDB_txn                 *txn; /* reset between requests */
+    MDB_txn                 *txn;
+    ngx_event_t              idle; /* ends reading some time after it began */
+    ngx_uint_t               is_reading; /* txn holds pages, and shows the commit that it was renewed at */
     MDB_dbi                  dbi[EDGE_DB_COUNT];
     ngx_file_uniq_t          inode;
     time_t                   looked_at; /* when the folder was last looked at */
-    edge_state_t             state;     /* as of this request's transaction */
+    edge_state_t             state;     /* as of this request's transaction; its boot id is not kept */
+    size_t                   seen;      /* id of the transaction that state was read in; 0: none */
     ngx_http_pki_snapshot_t *snapshot;
     uint8_t                  boot_id[16];
     ngx_int_t                reported; /* what was last logged about a store that cannot be used */
@@ -73,8 +76,8 @@ ngx_int_t             ngx_http_pki_store_init(ngx_http_pki_store_t *s, ngx_log_t
 void                  ngx_http_pki_store_close(ngx_http_pki_store_t *s);
 
 /*
- * Begin reading.  NGX_OK: state and snapshot are those of one transaction, which lasts until
- * ngx_http_pki_store_end(); records are valid only in between, and nginx's event loop must not be entered.
+ * Begin reading what has been committed until now.  NGX_OK: state and snapshot are those of one transaction, which
+ * lasts until ngx_http_pki_store_end(); records are valid only in between, and nginx's event loop must not be entered.
  * NGX_DECLINED: there is no store to be read.
  */
 ngx_int_t ngx_http_pki_store_begin(ngx_http_pki_store_t *s, ngx_log_t *log);
