@@ -74,7 +74,9 @@ local_issue(signer_t *signer, pki_arena_t *a, const issuer_ca_t *ca, const issue
         return pki_fail(err, PKI_E_POLICY, "RFC 5280 4.1.2.5", "the issuing CA %s has ended", ca->issuer_id);
     }
     PKI_TRY(pki_key_parse(order->spki, &key, err));
-    pki_key_id(&key, skid);
+    if (!pki_key_id(&key, skid)) {
+        return pki_fail(err, PKI_E_CRYPTO, NULL, "key identifier");
+    }
     t.skid = BYTES_ARR(skid);
     PKI_TRY(local_sign(signer, a, ca->key_ref, ca->issuer_no, &t, &out->der, err));
     out->serial = t.serial;
@@ -120,8 +122,7 @@ local_key(signer_t *signer, pki_arena_t *a, const char *given, const char *made,
     if (given == NULL && (out->key.kind != wanted || out->key.bits != bits)) {
         return pki_fail(err, PKI_E_CONFLICT, NULL, "the signer's key %s is not %s", made, kind);
     }
-    pki_key_id(&out->key, out->id);
-    return PKI_OK;
+    return pki_key_id(&out->key, out->id) ? PKI_OK : pki_fail(err, PKI_E_CRYPTO, NULL, "key identifier");
 }
 
 /* "CN=X,O=Y" becomes "CN=X Root,O=Y". */

@@ -201,7 +201,7 @@ csr_parse(pki_arena_t *a, bytes_t der, csr_t *out, pki_err_t *err)
 }
 
 pki_code_t
-csr_check(const csr_t *csr, pki_err_t *err)
+csr_check_wish(const csr_t *csr, pki_err_t *err)
 {
     static const bytes_t empty_name = OID_OCTETS("\x30\x00");
 
@@ -211,6 +211,13 @@ csr_check(const csr_t *csr, pki_err_t *err)
     if (bytes_eq(csr->subject, empty_name) && csr->names.count == 0) {
         return pki_fail(err, PKI_E_CSR, "RFC 5280 4.1.2.6", "neither a subject nor a subjectAltName");
     }
+    return PKI_OK;
+}
+
+pki_code_t
+csr_check(const csr_t *csr, pki_err_t *err)
+{
+    PKI_TRY(csr_check_wish(csr, err));
     return pki_signature_check(&csr->key, csr->algorithm, csr->tbs, csr->signature, err);
 }
 
