@@ -105,7 +105,7 @@ id_valid(const char *prefix, const char *id)
 static const char *
 id_derive(pki_arena_t *a, const char *prefix, const char *name)
 {
-    char   part[ID_MAX + 1];
+    char   part[ID_MAX + 1] = "";
     size_t len = 0;
 
     for (const char *p = name; *p != '\0' && len < ID_MAX; p++) {

@@ -76,7 +76,7 @@ row_name(const list_resource_t *r)
         }
     }
     if (out != NULL) {
-        strcpy(at, "Row");
+        memcpy(at, "Row", sizeof("Row"));
     }
     return out;
 }
