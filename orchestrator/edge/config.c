@@ -35,7 +35,9 @@ set_add(config_set_t *s, env_db_t db, bytes_t key, const pki_buf_t *value, pki_e
     PKI_TRY(pki_buf_check(value, "edge record", err));
     if (s->count == s->cap) {
         PKI_TRY(PKI_NEW_N(s->arena, s->cap == 0 ? 64 : 2 * s->cap, &grown, err));
-        memcpy(grown, s->v, s->count * sizeof(*grown));
+        if (s->count > 0) {
+            memcpy(grown, s->v, s->count * sizeof(*grown));
+        }
         s->cap = s->cap == 0 ? 64 : 2 * s->cap;
         s->v = grown;
     }
