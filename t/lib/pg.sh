@@ -9,9 +9,11 @@
 # a line: kill (SIGKILL to the whole server), start, pause, resume (SIGSTOP and SIGCONT).  At the end of the input the
 # server is stopped and its folder removed.  PostgreSQL refuses root: as root it runs as the user postgres.
 
+# shellcheck disable=SC2046,SC2086  # lists of process ids are meant to be split
+
 set -eu
 
-bin=$(ls -d /usr/lib/postgresql/*/bin | sort -V | tail -1)
+bin=$(find /usr/lib/postgresql -mindepth 2 -maxdepth 2 -name bin | sort -V | tail -1)
 dir=$(mktemp -d "${TMPDIR:-/tmp}/chancery-pg.XXXXXX")
 as=
 
