@@ -22,9 +22,9 @@
 #include "pkiproto/der/write.h"
 
 #define RECONCILE_BATCH    200
-#define RECONCILE_SETTLE_S 30
+#define RECONCILE_SETTLE_S 10
 #define RECONCILE_RETRY_S  1
-#define RECONCILE_AGAIN_S  10
+#define RECONCILE_AGAIN_S  3
 #define RECONCILE_IDLE_S   60
 
 /* Orphans */
