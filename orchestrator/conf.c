@@ -25,7 +25,7 @@ static const field_t listen_fields[] = {
               "unix socket of the management API, which nginx proxies to"),
     FIELD_STR(conf_listen_t, edge_socket, F_RESTART, "/run/chancery/edge.sock",
               "unix socket that nginx's protocol modules send enrolments to"),
-    FIELD_INT(conf_listen_t, workers, F_RESTART, "8", 1, 256, "threads that run requests"),
+    FIELD_INT(conf_listen_t, workers, F_RESTART, "32", 1, 256, "threads that run requests"),
     FIELD_INT(conf_listen_t, queue, F_RESTART, "256", 1, 65536,
               "requests that may wait for a thread; more are told to try again"),
     FIELD_END,

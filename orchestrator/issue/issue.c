@@ -32,8 +32,10 @@ flight_enter(issue_t *i, flight_t *f, pki_err_t *err)
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += FLIGHT_WAIT_S;
     pthread_mutex_lock(&i->lock);
-    while ((taken = flight_is_taken(i, f->key)) && pthread_cond_timedwait(&i->wake, &i->lock, &until) == 0) {
+    i->flights_waiting++;
+    while ((taken = flight_is_taken(i, f->key)) && pthread_cond_timedwait(&i->landed, &i->lock, &until) == 0) {
     }
+    i->flights_waiting--;
     if (!taken) {
         f->next = i->flights;
         i->flights = f;
@@ -52,7 +54,9 @@ flight_leave(issue_t *i, flight_t *f)
         at = &(*at)->next;
     }
     *at = f->next;
-    pthread_cond_broadcast(&i->wake);
+    if (i->flights_waiting != 0) {
+        pthread_cond_broadcast(&i->landed);
+    }
     pthread_mutex_unlock(&i->lock);
 }
 
@@ -77,6 +81,7 @@ issue_free(issue_t *i)
     passwords_close(i->passwords);
     pthread_mutex_destroy(&i->lock);
     pthread_cond_destroy(&i->wake);
+    pthread_cond_destroy(&i->landed);
     pthread_rwlock_destroy(&i->signing);
     free(i);
 }
@@ -91,6 +96,7 @@ locks_init(issue_t *i)
     pthread_condattr_init(&cond);
     pthread_condattr_setclock(&cond, CLOCK_MONOTONIC);
     pthread_cond_init(&i->wake, &cond);
+    pthread_cond_init(&i->landed, &cond);
     pthread_condattr_destroy(&cond);
     /* Reconciliation must get its turn under a steady stream of enrolments. */
     pthread_rwlockattr_init(&rwlock);

@@ -39,8 +39,10 @@ struct issue {
     passwords_t      *passwords;
 
     pthread_mutex_t  lock; /* flights, stopping, wanted */
-    pthread_cond_t   wake; /* monotonic clock */
+    pthread_cond_t   wake; /* of the reconciliation thread; monotonic clock, as the next one */
+    pthread_cond_t   landed; /* a flight has left */
     flight_t        *flights;
+    unsigned         flights_waiting;
     bool             stopping, reconcile_wanted;
     pthread_t        reconcile_thread;
     pthread_rwlock_t signing; /* held for reading from a signature to its row */
