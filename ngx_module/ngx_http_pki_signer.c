@@ -57,7 +57,7 @@ ngx_http_pki_signer_prepare(ngx_http_pki_signer_t *s, const pki_sigalg_t *alg, p
 pki_code_t
 ngx_http_pki_signer_new(const char *file, const cert_t *certificate, ngx_http_pki_signer_t **out, pki_err_t *err)
 {
-    ngx_http_pki_signer_t *s = ngx_calloc(sizeof(*s), ngx_cycle->log);
+    ngx_http_pki_signer_t *s = calloc(1, sizeof(*s));
     pki_code_t             rc;
 
     if (s == NULL) {
@@ -93,7 +93,7 @@ ngx_http_pki_signer_release(void *p)
         EVP_PKEY_free(s->key);
         EVP_MD_free(s->md);
         EVP_MD_CTX_free(s->md_ctx);
-        ngx_free(s);
+        free(s);
     }
 }
 

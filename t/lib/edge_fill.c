@@ -234,8 +234,10 @@ fill_label(fill_t *f, char *value)
     label.wrap = (uint32_t) strtoul(wrap, NULL, 10);
     label.auth_basic = strcmp(modes, "certificate") != 0;
     label.auth_certificate = strcmp(modes, "basic") != 0;
-    memcpy(label.trust, f->trust.v, f->trust.count * sizeof(label.trust[0]));
-    label.trust_len = f->trust.count;
+    while (label.trust_len < f->trust.count) {
+        label.trust[label.trust_len] = f->trust.v[label.trust_len];
+        label.trust_len++;
+    }
     pki_buf_init(&out, f->arena, 1 << 20);
     must(edge_est_label_encode(&label, &out, &err), value, &err);
     put(f, EDGE_DB_PROFILE, bytes_str(pki_printf(f->arena, "est/%s", value)), pki_buf_bytes(&out), 0);
