@@ -1,12 +1,12 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * Rows of an issuer to an issuer_ca_t (see ca.h).
+ * Rows of an issuer to an issuer_ca_t (see edge.h).
  */
-#include "orchestrator/edge/ca.h"
+#include "orchestrator/edge/edge.h"
 
 pki_code_t
-ca_of_chain(pki_arena_t *a, const issuer_chain_t *in, issuer_ca_t *out, pki_err_t *err)
+edge_ca_of(pki_arena_t *a, const issuer_chain_t *in, issuer_ca_t *out, pki_err_t *err)
 {
     if (in->chain_len == 0) {
         return pki_fail(err, PKI_E_NOT_FOUND, NULL, "issuer %s has no certificate", in->issuer.id);

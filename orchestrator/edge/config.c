@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "core/log.h"
-#include "orchestrator/edge/ca.h"
 #include "orchestrator/edge/part.h"
 #include "pkiproto/base/ossl.h"
 
@@ -78,7 +77,7 @@ add_issuer(edge_t *e, config_set_t *s, const issuer_chain_t *row, pki_err_t *err
     bytes_t       key;
     pki_buf_t     value;
 
-    PKI_TRY(ca_of_chain(s->arena, row, &ca, err));
+    PKI_TRY(edge_ca_of(s->arena, row, &ca, err));
     PKI_TRY(edge_issuer_hashes(s->arena, &ca.cert, &record, err));
     if (ca.chain.count > EDGE_CHAIN_MAX) {
         return pki_fail(err, PKI_E_INVALID, NULL, "issuer %s: a chain of %zu certificates", row->issuer.id,

@@ -16,7 +16,6 @@
 #include "core/clock.h"
 #include "core/file.h"
 #include "core/log.h"
-#include "orchestrator/edge/ca.h"
 #include "orchestrator/edge/part.h"
 #include "pkiproto/base/ossl.h"
 #include "pkiproto/crl/crl.h"
@@ -122,7 +121,7 @@ build_list(crl_build_t *b, bytes_t *signature, pki_err_t *err)
     crl_template_t t;
 
     PKI_TRY(issuer_row_find_no(e->db, b->arena, (uint32_t) b->row.issuer_no, &b->issuer, err));
-    PKI_TRY(ca_of_chain(b->arena, &b->issuer, &b->ca, err));
+    PKI_TRY(edge_ca_of(b->arena, &b->issuer, &b->ca, err));
     PKI_TRY(crl_number_next(e->db, b->ca.issuer_no, CRL_SCOPE_FULL, &b->row.number, err));
 
     b->row.this_update = clock_now();

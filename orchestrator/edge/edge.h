@@ -11,7 +11,8 @@
 #define ORCHESTRATOR_EDGE_EDGE_H
 
 #include "orchestrator/conf.h"
-#include "orchestrator/signer/signer.h"
+#include "orchestrator/issuer/issuer.h"
+#include "orchestrator/store/issuer.h"
 #include "orchestrator/store/revocation.h"
 #include "pkiproto/edge/record.h"
 
@@ -32,6 +33,12 @@ pki_code_t edge_publish(edge_t *e, const edge_change_t *changes, size_t count, p
 /* Re-read issuers, responders, labels and credentials from PostgreSQL, make what is missing (responder
  * certificates, a first CRL), publish; returns when done. */
 pki_code_t edge_reconfigure(edge_t *e, pki_err_t *err);
+
+/*
+ * A CA as issuer connectors take it, from its rows: the active generation, its certificate parsed.  The store's
+ * structs and the connectors' must not know each other.  Slices point into the rows.
+ */
+pki_code_t edge_ca_of(pki_arena_t *a, const issuer_chain_t *in, issuer_ca_t *out, pki_err_t *err);
 
 /* Grows with every change of configuration that this process made or heard of: what is cached from before is old. */
 uint64_t edge_config_version(edge_t *e);

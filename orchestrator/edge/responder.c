@@ -13,7 +13,6 @@
 #include "core/clock.h"
 #include "core/file.h"
 #include "core/log.h"
-#include "orchestrator/edge/ca.h"
 #include "orchestrator/edge/part.h"
 #include "pkiproto/base/ossl.h"
 #include "pkiproto/base/text.h"
@@ -204,7 +203,7 @@ responder_ensure(edge_t *e, pki_arena_t *a, const issuer_chain_t *issuer, respon
     const char *why;
     pki_code_t  code;
 
-    PKI_TRY(ca_of_chain(a, issuer, &ca, err));
+    PKI_TRY(edge_ca_of(a, issuer, &ca, err));
     code = responder_find(e->db, a, ca.issuer_no, row, err);
     if (code == PKI_E_NOT_FOUND) {
         return responder_make(e, a, issuer, &ca, row, err);

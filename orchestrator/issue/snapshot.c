@@ -11,7 +11,6 @@
 #include <stdlib.h>
 
 #include "core/log.h"
-#include "orchestrator/edge/ca.h"
 
 struct snapshot {
     atomic_uint           users;
@@ -58,7 +57,7 @@ issuer_load(pki_arena_t *a, const char *public_url, const issuer_chain_t *row, s
     if (out->ops == NULL) {
         return pki_fail(err, PKI_E_CONFIG, NULL, "issuer %s: type %s is unknown", row->issuer.id, row->issuer.type);
     }
-    PKI_TRY(ca_of_chain(a, row, &out->ca, err));
+    PKI_TRY(edge_ca_of(a, row, &out->ca, err));
     return issuer_urls(a, public_url, out, err);
 }
 
