@@ -220,8 +220,9 @@ chain_check(pki_arena_t *a, const cert_list_t *chain, cert_t *certs, pki_err_t *
         const cert_t *issuer = i + 1 < chain->count ? &certs[i + 1] : &certs[i];
 
         if (cert_check_issued_by(&certs[i], issuer, err) != PKI_OK) {
-            return err != NULL ? pki_err_context(err, "CA certificate %zu is not issued by %s", i + 1,
-                                                 issuer == &certs[i] ? "itself: the chain does not end in a root" : "the next one")
+            const char *by = issuer == &certs[i] ? "itself: the chain does not end in a root" : "the next one";
+
+            return err != NULL ? pki_err_context(err, "CA certificate %zu is not issued by %s", i + 1, by)
                                : PKI_E_INVALID;
         }
     }
