@@ -145,7 +145,9 @@ $(BUILD)/t/%: $(BUILD)/obj/t/%.o $(ALL_LIBS)
 
 JOBS        ?= 2
 E2E         := $(sort $(wildcard t/e2e/*.t t/scenario/*.t))
-TESTS       ?= $(UNIT_BIN) $(E2E)
+ifeq ($(strip $(TESTS)),)
+override TESTS := $(E2E) $(UNIT_BIN)
+endif
 T           ?= 60
 # Criterion writes TAP on standard output; its chatter stays on standard error of a failing run only.
 PROVE        = BUILD='$(BUILD)' CRITERION_OUTPUTS=tap:- CRITERION_JOBS=1 prove -j$(JOBS) $(PROVE_FLAGS)

@@ -25,7 +25,7 @@ class Daemon:
         sections = [
             ('', [('user', self.places.user if self.places.as_root else ''),
                   ('group', self.places.user if self.places.as_root else ''),
-                  ('edge_group', self.places.edge_group if self.places.as_root else ''),
+                  ('edge_group', self.places.edge_group),
                   ('drain_s', DRAIN_S)]),
             ('database', [('url', self.database_url)]),
             ('listen', [('api_socket', at('run/api.sock')), ('edge_socket', at('run/edge.sock'))]),
