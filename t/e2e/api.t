@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -111,6 +112,47 @@ def routing(s):
         is_(answer.headers.get(name), value, '%s: %s' % (name, value))
     like(answer.headers.get('Content-Security-Policy', ''), "default-src 'none'", 'a content security policy')
     ok('Access-Control-Allow-Origin' not in answer.headers, 'and no CORS')
+
+
+def raw(s, octets, close=False):
+    """Octets straight to the socket that nginx uses; what comes back."""
+    with socket.socket(socket.AF_UNIX) as c:
+        c.settimeout(20)
+        c.connect(s.path('run/api.sock'))
+        c.sendall(octets)
+        if close:
+            return b''
+        out = b''
+        try:
+            while b'\r\n\r\n' not in out:
+                more = c.recv(65536)
+                if not more:
+                    break
+                out += more
+        except ConnectionError:
+            pass
+        return out
+
+
+def wire(s):
+    """What nginx would not let through: the daemon stands it, too."""
+    head = 'Host: x\r\nAuthorization: Bearer %s\r\n' % s.env['CHANCERY_API_KEY']
+    get = ('GET /api/v1/profiles HTTP/1.1\r\n' + head + '\r\n').encode()
+    like(raw(s, get), '^HTTP/1.1 200', 'the socket itself answers')
+    like(raw(s, b'GET /health HTTP/1.1\r\nHost: x\r\nX-Request-ID: mine-1\r\n\r\n'), 'X-Request-ID: mine-1', 'an id is taken over')
+    unlike(raw(s, b'GET /health HTTP/1.1\r\nHost: x\r\nX-Request-ID: a b\r\n\r\n'), 'X-Request-ID: a b', 'an odd one is not')
+    like(raw(s, b'GET /health HTTP/1.1\r\nHost: x\r\nX: ' + b'a' * 70000 + b'\r\n\r\n'), '^HTTP/1.1 431', 'oversized headers: 431')
+    like(raw(s, b'GET /' + b'a' * 70000 + b' HTTP/1.1\r\nHost: x\r\n\r\n'), '^HTTP/1.1 4', 'an oversized path: 4xx')
+    body = b'{"name": "%s"}' % (b'n' * 300000)
+    chunked = b'Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n' % (len(body), body)
+    post = ('POST /api/v1/profiles HTTP/1.1\r\n' + head).encode()
+    like(raw(s, post + chunked), '^HTTP/1.1 400', 'a body without a length is read')
+    huge = b'Content-Type: application/json\r\nContent-Length: 3000000\r\n\r\n' + b' ' * 3000000
+    like(raw(s, post + huge), '^HTTP/1.1 413', 'three megabytes are read away and refused: 413')
+    for octets in (get[:30], get, post + b'Content-Length: 100\r\n\r\n{"na', os.urandom(2000), b''):
+        for _ in range(30):
+            raw(s, octets, close=True)
+    like(raw(s, get), '^HTTP/1.1 200', 'after callers that went away in the middle all is well')
 
 
 def bodies(s):
@@ -463,6 +505,6 @@ if __name__ == '__main__':
     with Stack() as s:
         is_(s.http('GET', '/health', tls=True).status, 200, '/health')
         is_(s.http('GET', '/ready', tls=True).json['status'], 'ready', '/ready')
-        for part in (identity, routing, bodies, profiles, issuers, labels, certificates, pages, many, audit, metrics, database_away):
+        for part in (identity, routing, wire, bodies, profiles, issuers, labels, certificates, pages, many, audit, metrics, database_away):
             part(s)
     done()
