@@ -114,6 +114,9 @@ issuer_create(req_t *r, pki_err_t *err)
     if (ops == NULL) {
         check_problem(r, "type", "is not a known connector");
     }
+    if (conf != NULL && conf->certificates == NULL && conf->subject == NULL) {
+        check_problem(r, "config.subject", "is missing: a CA that is made needs a name");
+    }
     check_name(r, in->name);
     row.issuer.id = id_choose(r, "iss", in->id, in->name);
     PKI_TRY(check_done(r, err));

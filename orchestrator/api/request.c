@@ -443,7 +443,7 @@ request_audit(req_t *r)
         return;
     }
     event = audit_of(r, r->answer.status);
-    trail_put(r->api->trail, &event);
+    trail_put(r->api->trail, &event, r->working);
 }
 
 static void
@@ -479,7 +479,8 @@ request_run(req_t *r)
     pki_err_t  err = { 0 };
     pki_code_t code;
 
-    if (r->queued_us != 0 && clock_mono_us() - r->queued_us > QUEUE_WAIT_US) {
+    r->working = r->queued_us != 0;
+    if (r->working && clock_mono_us() - r->queued_us > QUEUE_WAIT_US) {
         request_refuse(r, PKI_E_UNAVAILABLE, "too many requests are waiting");
         return;
     }

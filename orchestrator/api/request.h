@@ -38,7 +38,7 @@ struct req {
     pki_arena_t    *a;
     void           *connection; /* libmicrohttpd's */
     bool            edge;       /* came in by the edge socket */
-    bool            started, done;
+    bool            started, working, done; /* working: on a worker's thread, which may wait */
     int64_t         began_us, queued_us; /* queued_us 0: never waited for a worker */
     char            id[REQUEST_ID_MAX + 1];
 

@@ -14,6 +14,7 @@
 
 #define TRAIL_MAX     8192 /* events that wait */
 #define TRAIL_BATCH   512
+#define ROOM_WAIT_MS  500
 #define CLOSE_WAIT_US 2000000
 
 typedef struct event {
@@ -29,7 +30,7 @@ struct trail {
     event_t        *first, **last;
     uint64_t        put, done, lost; /* done counts lost ones, too */
     int64_t         lost_said_us, give_up_us; /* give_up_us 0: never */
-    bool            closing;
+    bool            closing, stuck; /* stuck: the last attempt failed */
 };
 
 /* The strings of an audit_t, for copying. */
@@ -114,12 +115,28 @@ trail_lose(trail_t *t, uint64_t count)
     }
 }
 
+/* With the lock held. */
+static void
+room_await(trail_t *t)
+{
+    struct timespec until;
+    int             rc = 0;
+
+    deadline_of(ROOM_WAIT_MS, &until);
+    while (t->put - t->done >= TRAIL_MAX && !t->stuck && rc == 0) {
+        rc = pthread_cond_timedwait(&t->changed, &t->lock, &until);
+    }
+}
+
 void
-trail_put(trail_t *t, const audit_t *event)
+trail_put(trail_t *t, const audit_t *event, bool may_wait)
 {
     event_t *e = event_copy(event);
 
     pthread_mutex_lock(&t->lock);
+    if (may_wait) {
+        room_await(t);
+    }
     t->put++;
     if (e == NULL || t->put - t->done > TRAIL_MAX) {
         free(e);
@@ -197,6 +214,7 @@ trail_settle(trail_t *t, pki_code_t code, uint64_t written, uint64_t lost)
 
     pthread_mutex_lock(&t->lock);
     t->done += written;
+    t->stuck = code != PKI_OK;
     if (lost > 0) {
         trail_lose(t, lost);
     }

@@ -14,8 +14,11 @@ typedef struct trail trail_t;
 pki_code_t trail_open(db_t *db, trail_t **out, pki_err_t *err);
 void       trail_close(trail_t *t); /* writes what waits, for two seconds at most */
 
-/* Copies; a full queue loses the event (counted, and logged once a second): the call's log line remains. */
-void trail_put(trail_t *t, const audit_t *event);
+/*
+ * Copies.  When the list is full a caller that may wait does so while the database takes rows; otherwise the event
+ * is lost (counted, and logged once a second): the call's log line remains.
+ */
+void trail_put(trail_t *t, const audit_t *event, bool may_wait);
 
 /* Wait until all that was put before is written, wait_ms at most. */
 void trail_flush(trail_t *t, int64_t wait_ms);

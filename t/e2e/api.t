@@ -222,9 +222,10 @@ def issuers(s):
     refused(call(s, 'POST', path, {'id': here, 'name': 'again'}), 409, 'conflict', 'an issuer of that id: 409')
     refused(call(s, 'POST', path, {'name': 'x', 'type': 'nonesuch'}), 400, 'invalid', 'an unknown connector: 400', ['type'])
     before = total(s, path)
+    refused(call(s, 'POST', path, {'name': 'nameless'}), 400, 'invalid', 'a CA without a subject: 400', ['config.subject'])
     refused(call(s, 'POST', path, {'type': 'local', 'config': {'key': 5, 'colour': 'red'}, 'size': 1}), 400, 'invalid',
             'wrong members of an issuer and of its config at once', ['name', 'size', 'config.key', 'config.colour'])
-    is_(call(s, 'POST', path, {'name': 'weak', 'config': {'key': 'rsa-1024'}}).status, 400, 'a weak CA key: 400')
+    is_(call(s, 'POST', path, {'name': 'weak', 'config': {'subject': 'CN=weak', 'key': 'rsa-1024'}}).status, 400, 'a weak CA key: 400')
     is_(total(s, path), before, 'none of that made an issuer')
     made = call(s, 'POST', path, {'name': 'Second CA', 'config': {'subject': 'CN=Second CA,O=Example', 'key': 'p-384'}})
     is_((made.status, made.json.get('id'), made.json.get('key_kind')), (201, 'iss-second-ca', 'p-384'), 'a second CA')
