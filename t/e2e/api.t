@@ -219,7 +219,7 @@ def issuers(s):
     is_((der.headers['Content-Type'], openssl('x509', '-inform', 'DER', '-noout', '-serial', input=der.body).out.split('=')[1]
          .strip().lower()), ('application/pkix-cert', one['serial']), 'in DER the issuing CA')
     refused(call(s, 'GET', '%s/%s/chain?format=p7b' % (path, here)), 400, 'invalid', 'an unknown format: 400', ['format'])
-    refused(call(s, 'POST', path, {'id': here, 'name': 'again'}), 409, 'conflict', 'an issuer of that id: 409')
+    refused(call(s, 'POST', path, {'id': here, 'name': 'again', 'config': {'subject': 'CN=again'}}), 409, 'conflict', 'an issuer of that id: 409')
     refused(call(s, 'POST', path, {'name': 'x', 'type': 'nonesuch'}), 400, 'invalid', 'an unknown connector: 400', ['type'])
     before = total(s, path)
     refused(call(s, 'POST', path, {'name': 'nameless'}), 400, 'invalid', 'a CA without a subject: 400', ['config.subject'])
