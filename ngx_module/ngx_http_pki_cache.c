@@ -5,8 +5,8 @@
  * slab of 512 octets.  The critical sections are a look-up and two copies; nothing in them can fail half-way
  * but the allocation, so a worker that dies inside leaves a table that nginx's forced unlock makes usable.
  *
- * The queue is kept only roughly: moving an entry touches three others that are in no processor's cache, which
- * would cost as much as all the rest of a hit.
+ * The queue is kept only roughly: moving an entry touches three others that are in no processor's cache,
+ * which would cost as much as all the rest of a hit.
  */
 #include "ngx_module/ngx_http_pki_cache.h"
 
@@ -55,7 +55,8 @@ ngx_http_pki_cache_init(ngx_shm_zone_t *zone, void *data)
     while (count < zone->shm.size / NGX_HTTP_PKI_CACHE_ENTRY_SIZE) {
         count *= 2;
     }
-    cache->table = ngx_slab_calloc(cache->pool, sizeof(*cache->table) + count * sizeof(cache->table->bucket[0]));
+    cache->table =
+        ngx_slab_calloc(cache->pool, sizeof(*cache->table) + count * sizeof(cache->table->bucket[0]));
     if (cache->table == NULL) {
         return NGX_ERROR;
     }
@@ -111,11 +112,12 @@ ngx_http_pki_cache_hash(const ngx_http_pki_cache_key_t *key)
 }
 
 static ngx_int_t
-ngx_http_pki_cache_match(const ngx_http_pki_cache_entry_t *e, const ngx_http_pki_cache_key_t *key, uint32_t hash)
+ngx_http_pki_cache_match(const ngx_http_pki_cache_entry_t *e, const ngx_http_pki_cache_key_t *key,
+                         uint32_t hash)
 {
-    return e->hash == hash && e->issuer_no == key->issuer_no && e->responder_generation == key->responder_generation
-           && e->cert_id_len == key->cert_id.len && e->status_len == key->status.len
-           && ngx_memcmp(e->data, key->cert_id.p, e->cert_id_len) == 0
+    return e->hash == hash && e->issuer_no == key->issuer_no
+           && e->responder_generation == key->responder_generation && e->cert_id_len == key->cert_id.len
+           && e->status_len == key->status.len && ngx_memcmp(e->data, key->cert_id.p, e->cert_id_len) == 0
            && ngx_memcmp(e->data + e->cert_id_len, key->status.p, e->status_len) == 0;
 }
 
@@ -176,7 +178,8 @@ ngx_http_pki_cache_alloc(ngx_http_pki_cache_t *cache, size_t size)
     ngx_uint_t                  i;
 
     e = ngx_slab_alloc_locked(cache->pool, size);
-    for (i = 0; e == NULL && i < NGX_HTTP_PKI_CACHE_EVICT_MAX && !ngx_queue_empty(&cache->table->queue); i++) {
+    for (i = 0; e == NULL && i < NGX_HTTP_PKI_CACHE_EVICT_MAX && !ngx_queue_empty(&cache->table->queue);
+         i++) {
         last = ngx_queue_last(&cache->table->queue);
         ngx_http_pki_cache_remove(cache, ngx_queue_data(last, ngx_http_pki_cache_entry_t, queue));
         e = ngx_slab_alloc_locked(cache->pool, size);

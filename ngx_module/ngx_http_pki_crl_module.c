@@ -71,7 +71,8 @@ ngx_module_t ngx_http_pki_crl_module = {
  * transaction open; else the answer has been sent, and *answer is what the handler returns.
  */
 static ngx_int_t
-ngx_http_pki_crl_issuer(ngx_http_request_t *r, bytes_t suffix, ngx_http_pki_issuer_t **issuer, ngx_int_t *answer)
+ngx_http_pki_crl_issuer(ngx_http_request_t *r, bytes_t suffix, ngx_http_pki_issuer_t **issuer,
+                        ngx_int_t *answer)
 {
     ngx_http_pki_store_t *store = ngx_http_pki_store(r);
     bytes_t               id;
@@ -130,7 +131,8 @@ ngx_http_pki_crl_open(ngx_http_request_t *r, const edge_crl_t *crl, ngx_str_t *p
 
     if (ngx_open_cached_file(clcf->open_file_cache, path, of, r->pool) != NGX_OK || !of->is_file
         || (uint64_t) of->size != crl->size) {
-        ngx_log_error(NGX_LOG_ERR, r->connection->log, of->err, "pki: CRL file \"%V\" cannot be served", path);
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, of->err, "pki: CRL file \"%V\" cannot be served",
+                      path);
         return NGX_DECLINED;
     }
     return NGX_OK;
@@ -158,7 +160,8 @@ ngx_http_pki_crl_headers(ngx_http_request_t *r, const edge_crl_t *crl)
         return NGX_ERROR;
     }
     /* The last one pushed: nginx's conditional filter looks for it here. */
-    r->headers_out.etag = (ngx_table_elt_t *) r->headers_out.headers.last->elts + r->headers_out.headers.last->nelts - 1;
+    r->headers_out.etag =
+        (ngx_table_elt_t *) r->headers_out.headers.last->elts + r->headers_out.headers.last->nelts - 1;
     r->headers_out.last_modified_time = crl->this_update;
     return ngx_http_pki_header(r, "Cache-Control", control);
 }

@@ -2,8 +2,8 @@
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
  * Who asks for a certificate over EST: HTTP Basic credentials of the label (RFC 7030 3.2.3), or a client
- * certificate that the label trusts (3.3.2).  Trust is per label: its own issuing CA and its trust bundle, nothing
- * else.  Certificates come from the TLS connection only, never from a header.
+ * certificate that the label trusts (3.3.2).  Trust is per label: its own issuing CA and its trust bundle,
+ * nothing else.  Certificates come from the TLS connection only, never from a header.
  */
 #include "ngx_module/ngx_http_pki_est.h"
 
@@ -18,7 +18,8 @@
 
 /* The account of a user, in the store; NGX_DECLINED when there is none. */
 static ngx_int_t
-ngx_http_pki_est_account(ngx_http_request_t *r, const ngx_http_pki_est_t *est, bytes_t user, edge_account_t *account)
+ngx_http_pki_est_account(ngx_http_request_t *r, const ngx_http_pki_est_t *est, bytes_t user,
+                         edge_account_t *account)
 {
     ngx_log_t *log = r->connection->log;
     uint8_t    key[NGX_HTTP_PKI_EST_ACCOUNT_KEY_MAX];
@@ -35,7 +36,8 @@ ngx_http_pki_est_account(ngx_http_request_t *r, const ngx_http_pki_est_t *est, b
     if (b.failed) {
         return NGX_DECLINED;
     }
-    rc = ngx_http_pki_store_get(ngx_http_pki_store(r), NGX_HTTP_PKI_DB_ACCOUNT, pki_buf_bytes(&b), &value, log);
+    rc = ngx_http_pki_store_get(ngx_http_pki_store(r), NGX_HTTP_PKI_DB_ACCOUNT, pki_buf_bytes(&b), &value,
+                                log);
     if (rc == NGX_OK && edge_account_decode(value, account, &err) != PKI_OK) {
         ngx_log_error(NGX_LOG_ERR, log, 0, "pki: %s", err.text);
         return NGX_ERROR;
@@ -65,7 +67,8 @@ ngx_http_pki_est_basic(ngx_http_request_t *r, ngx_http_pki_est_t *est, pki_err_t
     if (account.kind == EDGE_CREDENTIAL_SHA256
         && !(bytes_eq_secret(BYTES_ARR(digest), found == NGX_OK ? account.digest : BYTES_ARR(nobody))
              && found == NGX_OK)) {
-        return pki_fail(err, PKI_E_UNAUTHENTICATED, "RFC 7030 3.2.3", "the user name or the password is wrong");
+        return pki_fail(err, PKI_E_UNAUTHENTICATED, "RFC 7030 3.2.3",
+                        "the user name or the password is wrong");
     }
     est->identity_kind = "basic";
     est->identity = pki_strndup(est->arena, user.p, user.len);
@@ -88,8 +91,8 @@ ngx_http_pki_est_trust_add(X509_STORE *store, bytes_t der, pki_err_t *err)
 }
 
 /*
- * The label's anchors, made once for each snapshot.  Anchors need not be self-signed: of the label's own chain
- * only the issuing CA is one, so that its siblings under the same root are not trusted.
+ * The label's anchors, made once for each snapshot.  Anchors need not be self-signed: of the label's own
+ * chain only the issuing CA is one, so that its siblings under the same root are not trusted.
  */
 static pki_code_t
 ngx_http_pki_est_trust(ngx_http_pki_est_t *est, X509_STORE **out, pki_err_t *err)
@@ -135,7 +138,8 @@ ngx_http_pki_est_der(pki_arena_t *a, X509 *x, bytes_t *out, pki_err_t *err)
 
 /* Chain, time and use of the certificate; issuer is the one that signed it, in the arena. */
 static pki_code_t
-ngx_http_pki_est_verify(ngx_http_request_t *r, ngx_http_pki_est_t *est, X509 *x, bytes_t *issuer, pki_err_t *err)
+ngx_http_pki_est_verify(ngx_http_request_t *r, ngx_http_pki_est_t *est, X509 *x, bytes_t *issuer,
+                        pki_err_t *err)
 {
     PKI_AUTO(X509_STORE_CTX) ctx = X509_STORE_CTX_new();
     X509_STORE *trust = NULL;
@@ -154,12 +158,14 @@ ngx_http_pki_est_verify(ngx_http_request_t *r, ngx_http_pki_est_t *est, X509 *x,
     }
     eku = X509_get_extended_key_usage(x);
     if (eku != UINT32_MAX && !(eku & (XKU_SSL_CLIENT | XKU_ANYEKU))) {
-        return pki_fail(err, PKI_E_FORBIDDEN, "RFC 5280 4.2.1.12", "the client certificate is not for clientAuth");
+        return pki_fail(err, PKI_E_FORBIDDEN, "RFC 5280 4.2.1.12",
+                        "the client certificate is not for clientAuth");
     }
     return ngx_http_pki_est_der(est->arena, sk_X509_value(X509_STORE_CTX_get0_chain(ctx), 1), issuer, err);
 }
 
-/* A certificate that one of this edge's issuers made must be in good standing (E-03: also on a resumed session). */
+/* A certificate that one of this edge's issuers made must be in good standing (E-03: also on a resumed
+ * session). */
 static pki_code_t
 ngx_http_pki_est_standing(ngx_http_request_t *r, ngx_http_pki_est_t *est, bytes_t issuer, pki_err_t *err)
 {
@@ -184,7 +190,8 @@ ngx_http_pki_est_standing(ngx_http_request_t *r, ngx_http_pki_est_t *est, bytes_
         return pki_fail(err, PKI_E_UNAVAILABLE, NULL, "the edge store cannot be read");
     }
     if (rc != NGX_OK) {
-        return pki_fail(err, PKI_E_FORBIDDEN, "RFC 7030 3.3.2", "the client certificate is not one on record");
+        return pki_fail(err, PKI_E_FORBIDDEN, "RFC 7030 3.3.2",
+                        "the client certificate is not one on record");
     }
     PKI_TRY(edge_status_decode(value, &status, err));
     if (status.kind != EDGE_GOOD) {
@@ -282,7 +289,8 @@ ngx_http_pki_est_same_names(const ngx_http_pki_est_t *est, pki_err_t *err)
 
 /* ---- channel binding ---- */
 
-/* tls-unique (RFC 5929 3.1): the first Finished message, which is the server's when the session was resumed. */
+/* tls-unique (RFC 5929 3.1): the first Finished message, which is the server's when the session was resumed.
+ */
 static size_t
 ngx_http_pki_est_tls_unique(SSL *ssl, uint8_t *out, size_t cap)
 {
@@ -311,15 +319,18 @@ ngx_http_pki_est_linked(ngx_http_request_t *r, const csr_t *csr, pki_err_t *err)
         return PKI_OK;
     }
     if (is_12 && SSL_get_extms_support(ssl) != 1) {
-        return pki_fail(err, PKI_E_CSR, "RFC 9266 4.2",
-                        "challengePassword cannot bind to a TLS 1.2 connection without extended master secret");
+        return pki_fail(
+            err, PKI_E_CSR, "RFC 9266 4.2",
+            "challengePassword cannot bind to a TLS 1.2 connection without extended master secret");
     }
-    ok = SSL_export_keying_material(ssl, exporter, sizeof(exporter), label, sizeof(label) - 1, (uint8_t *) "", 0, 1) == 1
+    ok = SSL_export_keying_material(ssl, exporter, sizeof(exporter), label, sizeof(label) - 1, (uint8_t *) "",
+                                    0, 1) == 1
          && ngx_http_pki_est_binding_is(csr->challenge_password, exporter, sizeof(exporter));
     if (!ok && is_12) {
         len = ngx_http_pki_est_tls_unique(ssl, unique, sizeof(unique));
         ok = ngx_http_pki_est_binding_is(csr->challenge_password, unique, len);
     }
     return ok ? PKI_OK
-              : pki_fail(err, PKI_E_CSR, "RFC 7030 3.5", "challengePassword does not match this TLS connection");
+              : pki_fail(err, PKI_E_CSR, "RFC 7030 3.5",
+                         "challengePassword does not match this TLS connection");
 }

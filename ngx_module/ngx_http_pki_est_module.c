@@ -118,7 +118,8 @@ ngx_http_pki_est_is_libest(ngx_http_request_t *r)
 {
     ngx_table_elt_t *agent = r->headers_in.user_agent;
 
-    return agent != NULL && agent->value.len >= 6 && ngx_strncasecmp(agent->value.data, (u_char *) "libest", 6) == 0;
+    return agent != NULL && agent->value.len >= 6
+           && ngx_strncasecmp(agent->value.data, (u_char *) "libest", 6) == 0;
 }
 
 /* Certificates as EST sends them: certs-only, base64 in lines of wrap characters (0: one line). */
@@ -158,9 +159,9 @@ ngx_http_pki_est_cacerts(ngx_http_request_t *r, ngx_http_pki_est_t *est)
     if (ngx_http_discard_request_body(r) != NGX_OK) {
         r->keepalive = 0;
     }
-    if (body->p == NULL
-        && ngx_http_pki_est_encode(est->snapshot->arena, &chain,
-                                   lines ? NGX_HTTP_PKI_EST_LINE : est->label->record.wrap, body, &err) != PKI_OK) {
+    if (body->p == NULL && ngx_http_pki_est_encode(est->snapshot->arena, &chain,
+                                                   lines ? NGX_HTTP_PKI_EST_LINE : est->label->record.wrap,
+                                                   body, &err) != PKI_OK) {
         *body = BYTES_NONE;
         return ngx_http_pki_est_error(r, est, &err);
     }
@@ -266,7 +267,8 @@ ngx_http_pki_est_send(ngx_http_request_t *r, ngx_http_pki_est_t *est)
     ngx_http_request_t          *sr;
     ngx_str_t                    json;
 
-    if (ps == NULL || rb == NULL || cl == NULL || b == NULL || ngx_http_pki_est_request(r, est, &json) != NGX_OK) {
+    if (ps == NULL || rb == NULL || cl == NULL || b == NULL
+        || ngx_http_pki_est_request(r, est, &json) != NGX_OK) {
         return NGX_ERROR;
     }
     ps->handler = ngx_http_pki_est_answered;
@@ -308,7 +310,8 @@ ngx_http_pki_est_answer(ngx_http_pki_est_t *est, enrol_answer_t *answer, pki_err
     PKI_TRY(json_parse(est->answer, &json, err));
     PKI_TRY(fields_decode(est->arena, enrol_answer_fields, json, answer, NULL, err));
     if (ngx_strcmp(answer->status, "issued") == 0 && answer->certificate.len == 0) {
-        return pki_fail(err, PKI_E_INVALID, NULL, "the orchestrator answered \"issued\" without a certificate");
+        return pki_fail(err, PKI_E_INVALID, NULL,
+                        "the orchestrator answered \"issued\" without a certificate");
     }
     return PKI_OK;
 }
@@ -340,7 +343,8 @@ ngx_http_pki_est_pending(ngx_http_request_t *r, enrol_answer_t *answer)
     if (ngx_http_pki_header(r, "Retry-After", value) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
-    return ngx_http_pki_send_text(r, NGX_HTTP_ACCEPTED, "the request is being processed: send it again later");
+    return ngx_http_pki_send_text(r, NGX_HTTP_ACCEPTED,
+                                  "the request is being processed: send it again later");
 }
 
 static ngx_int_t
@@ -486,7 +490,8 @@ ngx_http_pki_est_handler(ngx_http_request_t *r)
     ngx_http_set_ctx(r, est, ngx_http_pki_est_module);
 
     if (ngx_http_pki_path(r, &path) != NGX_OK || est_path_parse(path, label, &est->op, NULL) != PKI_OK) {
-        return ngx_http_pki_send_text(r, NGX_HTTP_NOT_FOUND, "there is no such EST operation (RFC 7030 3.2.2)");
+        return ngx_http_pki_send_text(r, NGX_HTTP_NOT_FOUND,
+                                      "there is no such EST operation (RFC 7030 3.2.2)");
     }
     if (ngx_http_pki_store_begin(store, r->connection->log) != NGX_OK) {
         return ngx_http_pki_est_unavailable(r);
@@ -501,9 +506,9 @@ ngx_http_pki_est_handler(ngx_http_request_t *r)
 
 /*
  * Stands for OpenSSL's own verification under "ssl_verify_client optional_no_ca".  Left alone, nginx ends a
- * connection whose certificate has any fault but an unknown issuer (expired, of another use) with a page of its
- * own.  Here every certificate comes through, marked as what it is at this point, not verified; the label's own
- * trust decides (ngx_http_pki_est_auth.c), and a password may still help.
+ * connection whose certificate has any fault but an unknown issuer (expired, of another use) with a page of
+ * its own.  Here every certificate comes through, marked as what it is at this point, not verified; the
+ * label's own trust decides (ngx_http_pki_est_auth.c), and a password may still help.
  */
 static int
 ngx_http_pki_est_verify_later(X509_STORE_CTX *ctx, void *arg)

@@ -43,8 +43,8 @@ ngx_int_t ngx_http_pki_method(ngx_http_request_t *r, ngx_uint_t mask);
 
 /*
  * Read a body of at most max octets into one piece of memory.  The handler gets NGX_OK, or the HTTP status
- * that says what was wrong with the body, and finalizes the request.  Returned to nginx from a content handler.
- * Nothing is written to a file: what is over max is refused as soon as it is known.
+ * that says what was wrong with the body, and finalizes the request.  Returned to nginx from a content
+ * handler. Nothing is written to a file: what is over max is refused as soon as it is known.
  */
 typedef void (*ngx_http_pki_body_pt)(ngx_http_request_t *r, ngx_int_t rc, bytes_t body);
 ngx_int_t ngx_http_pki_body_read(ngx_http_request_t *r, size_t max, ngx_http_pki_body_pt handler);

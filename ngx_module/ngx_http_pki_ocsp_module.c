@@ -91,7 +91,8 @@ ngx_http_pki_ocsp_matches(const ocsp_cert_id_t *id, const edge_issuer_t *issuer)
            && bytes_eq(id->name_hash, issuer->name_hash[id->hash]);
 }
 
-/* Find the status of every CertID.  None may be missing: an answer covers all or nothing (RFC 6960 4.2.2.3). */
+/* Find the status of every CertID.  None may be missing: an answer covers all or nothing (RFC 6960 4.2.2.3).
+ */
 static ocsp_response_status_t
 ngx_http_pki_ocsp_lookup(ngx_http_pki_ocsp_t *o)
 {
@@ -103,7 +104,8 @@ ngx_http_pki_ocsp_lookup(ngx_http_pki_ocsp_t *o)
         if (!ngx_http_pki_ocsp_matches(&o->request.id[i], &o->issuer->record)) {
             return OCSP_UNAUTHORIZED;
         }
-        rc = ngx_http_pki_store_status(o->store, o->issuer->record.no, o->request.id[i].serial, &o->status[i], log);
+        rc = ngx_http_pki_store_status(o->store, o->issuer->record.no, o->request.id[i].serial, &o->status[i],
+                                       log);
         if (rc != NGX_OK) {
             return rc == NGX_DECLINED ? OCSP_UNAUTHORIZED : OCSP_INTERNAL_ERROR;
         }
@@ -158,8 +160,8 @@ ngx_http_pki_ocsp_finish(ngx_http_pki_ocsp_t *o, bytes_t tbs, bytes_t signature,
 {
     pki_buf_t out;
 
-    ngx_http_pki_ocsp_memory(o, &out,
-                             o->issuer->ocsp.certificate.len + tbs.len + signature.len + NGX_HTTP_PKI_OCSP_FRAME_MAX);
+    ngx_http_pki_ocsp_memory(
+        o, &out, o->issuer->ocsp.certificate.len + tbs.len + signature.len + NGX_HTTP_PKI_OCSP_FRAME_MAX);
     PKI_TRY(ocsp_response_build(&o->issuer->ocsp, tbs, signature, &out, err));
     o->answer = pki_buf_bytes(&out);
     return PKI_OK;
@@ -176,14 +178,16 @@ ngx_http_pki_ocsp_sign(ngx_http_pki_ocsp_t *o, bytes_t *tbs, uint8_t *sig, size_
     for (i = 0; i < o->request.count; i++) {
         PKI_TRY(ngx_http_pki_ocsp_single(o, i, &singles[i], err));
     }
-    ngx_http_pki_ocsp_memory(o, &b, o->request.count * NGX_HTTP_PKI_OCSP_SINGLE_MAX + NGX_HTTP_PKI_OCSP_FRAME_MAX);
+    ngx_http_pki_ocsp_memory(o, &b,
+                             o->request.count * NGX_HTTP_PKI_OCSP_SINGLE_MAX + NGX_HTTP_PKI_OCSP_FRAME_MAX);
     PKI_TRY(ocsp_tbs_build(&o->issuer->ocsp, singles, o->request.count, o->now, o->request.nonce, &b, err));
     *tbs = pki_buf_bytes(&b);
     PKI_TRY(ngx_http_pki_signer_sign(o->issuer->signer, *tbs, sig, sig_len, err));
     return ngx_http_pki_ocsp_finish(o, *tbs, bytes_of(sig, *sig_len), err);
 }
 
-/* Reuse ends at half of the answer's life, earlier by up to an eighth: answers made together do not end together. */
+/* Reuse ends at half of the answer's life, earlier by up to an eighth: answers made together do not end
+ * together. */
 static int64_t
 ngx_http_pki_ocsp_reuse(const ngx_http_pki_ocsp_t *o)
 {
@@ -255,7 +259,8 @@ ngx_http_pki_ocsp_answer(ngx_http_pki_ocsp_t *o)
     return OCSP_SUCCESSFUL;
 }
 
-/* All of an OCSP request but its transport.  Errors, too, are answered 200: some clients drop other ones (H-07). */
+/* All of an OCSP request but its transport.  Errors, too, are answered 200: some clients drop other ones
+ * (H-07). */
 static ngx_int_t
 ngx_http_pki_ocsp_respond(ngx_http_request_t *r, bytes_t id, bytes_t der)
 {

@@ -12,7 +12,8 @@
 #include "pkiproto/base/ossl.h"
 
 static pki_code_t
-ngx_http_pki_signer_load(ngx_http_pki_signer_t *s, const char *file, const cert_t *certificate, pki_err_t *err)
+ngx_http_pki_signer_load(ngx_http_pki_signer_t *s, const char *file, const cert_t *certificate,
+                         pki_err_t *err)
 {
     PKI_AUTO(EVP_PKEY) wanted = NULL;
     PKI_AUTO(BIO) in = BIO_new_file(file, "r");
@@ -55,7 +56,8 @@ ngx_http_pki_signer_prepare(ngx_http_pki_signer_t *s, const pki_sigalg_t *alg, p
 }
 
 pki_code_t
-ngx_http_pki_signer_new(const char *file, const cert_t *certificate, ngx_http_pki_signer_t **out, pki_err_t *err)
+ngx_http_pki_signer_new(const char *file, const cert_t *certificate, ngx_http_pki_signer_t **out,
+                        pki_err_t *err)
 {
     ngx_http_pki_signer_t *s = calloc(1, sizeof(*s));
     pki_code_t             rc;

@@ -19,7 +19,8 @@ typedef struct {
     uint8_t       certificate[32]; /* SHA-256 of it: which responder this is */
 } ngx_http_pki_signer_t;
 
-/* From a PEM file, which must hold the certificate's key.  Errors say what is wrong with the file, never more. */
+/* From a PEM file, which must hold the certificate's key.  Errors say what is wrong with the file, never
+ * more. */
 pki_code_t ngx_http_pki_signer_new(const char *file, const cert_t *certificate, ngx_http_pki_signer_t **out,
                                    pki_err_t *err);
 

@@ -128,13 +128,15 @@ ngx_http_pki_label_visit(ngx_http_pki_snapshot_t *snap, bytes_t key, bytes_t val
             return PKI_OK;
         }
     }
-    return pki_fail(err, PKI_E_NOT_FOUND, NULL, "EST label \"%.*s\" has an unknown issuer", (int) key.len, key.p);
+    return pki_fail(err, PKI_E_NOT_FOUND, NULL, "EST label \"%.*s\" has an unknown issuer", (int) key.len,
+                    key.p);
 }
 
-/* The key and the encoded parts of an issuer's responder; the key of the old snapshot when it is the same one. */
+/* The key and the encoded parts of an issuer's responder; the key of the old snapshot when it is the same
+ * one. */
 static pki_code_t
-ngx_http_pki_responder_prepare(ngx_http_pki_store_t *s, ngx_http_pki_snapshot_t *snap, ngx_http_pki_issuer_t *issuer,
-                               ngx_http_pki_snapshot_t *old, pki_err_t *err)
+ngx_http_pki_responder_prepare(ngx_http_pki_store_t *s, ngx_http_pki_snapshot_t *snap,
+                               ngx_http_pki_issuer_t *issuer, ngx_http_pki_snapshot_t *old, pki_err_t *err)
 {
     ngx_http_pki_issuer_t *before = old != NULL ? ngx_http_pki_issuer_find(old, issuer->record.id) : NULL;
     ngx_http_pki_signer_t *signer;
@@ -168,7 +170,8 @@ ngx_http_pki_responder_prepare(ngx_http_pki_store_t *s, ngx_http_pki_snapshot_t 
 static int ngx_libc_cdecl
 ngx_http_pki_issuer_cmp(const void *a, const void *b)
 {
-    return bytes_cmp(((const ngx_http_pki_issuer_t *) a)->record.id, ((const ngx_http_pki_issuer_t *) b)->record.id);
+    return bytes_cmp(((const ngx_http_pki_issuer_t *) a)->record.id,
+                     ((const ngx_http_pki_issuer_t *) b)->record.id);
 }
 
 static int ngx_libc_cdecl
@@ -178,19 +181,22 @@ ngx_http_pki_label_cmp(const void *a, const void *b)
 }
 
 static pki_code_t
-ngx_http_pki_snapshot_read(ngx_http_pki_store_t *s, ngx_http_pki_snapshot_t *snap, ngx_http_pki_snapshot_t *old,
-                           ngx_log_t *log)
+ngx_http_pki_snapshot_read(ngx_http_pki_store_t *s, ngx_http_pki_snapshot_t *snap,
+                           ngx_http_pki_snapshot_t *old, ngx_log_t *log)
 {
     pki_err_t err;
     size_t    i;
 
-    PKI_TRY(PKI_NEW_N(snap->arena, ngx_http_pki_snapshot_count(s, NGX_HTTP_PKI_DB_ISSUER) + 1, &snap->issuers, &err));
-    PKI_TRY(PKI_NEW_N(snap->arena, ngx_http_pki_snapshot_count(s, NGX_HTTP_PKI_DB_PROFILE) + 1, &snap->labels, &err));
+    PKI_TRY(PKI_NEW_N(snap->arena, ngx_http_pki_snapshot_count(s, NGX_HTTP_PKI_DB_ISSUER) + 1, &snap->issuers,
+                      &err));
+    PKI_TRY(PKI_NEW_N(snap->arena, ngx_http_pki_snapshot_count(s, NGX_HTTP_PKI_DB_PROFILE) + 1, &snap->labels,
+                      &err));
 
     PKI_TRY(ngx_http_pki_snapshot_visit(s, snap, NGX_HTTP_PKI_DB_ISSUER, ngx_http_pki_issuer_visit, log));
     ngx_qsort(snap->issuers, snap->issuer_count, sizeof(*snap->issuers), ngx_http_pki_issuer_cmp);
 
-    PKI_TRY(ngx_http_pki_snapshot_visit(s, snap, NGX_HTTP_PKI_DB_RESPONDER, ngx_http_pki_responder_visit, log));
+    PKI_TRY(
+        ngx_http_pki_snapshot_visit(s, snap, NGX_HTTP_PKI_DB_RESPONDER, ngx_http_pki_responder_visit, log));
     PKI_TRY(ngx_http_pki_snapshot_visit(s, snap, NGX_HTTP_PKI_DB_CRL, ngx_http_pki_crl_visit, log));
     PKI_TRY(ngx_http_pki_snapshot_visit(s, snap, NGX_HTTP_PKI_DB_PROFILE, ngx_http_pki_label_visit, log));
     ngx_qsort(snap->labels, snap->label_count, sizeof(*snap->labels), ngx_http_pki_label_cmp);

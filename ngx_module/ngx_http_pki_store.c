@@ -211,8 +211,8 @@ ngx_http_pki_store_close(ngx_http_pki_store_t *s)
 }
 
 /*
- * A transaction that shows the last commit.  The one of the request before is used again when nothing has been
- * committed since: renewing it would make LMDB look up its databases again.
+ * A transaction that shows the last commit.  The one of the request before is used again when nothing has
+ * been committed since: renewing it would make LMDB look up its databases again.
  */
 static int
 ngx_http_pki_txn_begin(ngx_http_pki_store_t *s)
@@ -234,13 +234,12 @@ ngx_http_pki_txn_begin(ngx_http_pki_store_t *s)
     return rc;
 }
 
-/* The state record; written in this boot, or synced to disk by its writer. */
+/* The state record; one that an earlier boot wrote, without syncing, is not to be believed. */
 static ngx_int_t
 ngx_http_pki_state_read(ngx_http_pki_store_t *s, ngx_log_t *log)
 {
-    static const uint8_t synced[16];
-    pki_err_t            err;
-    bytes_t              value;
+    pki_err_t err;
+    bytes_t   value;
 
     if (ngx_http_pki_store_get(s, NGX_HTTP_PKI_DB_META, BYTES_LIT(EDGE_STATE_KEY), &value, log) != NGX_OK) {
         return NGX_DECLINED;
@@ -249,7 +248,7 @@ ngx_http_pki_state_read(ngx_http_pki_store_t *s, ngx_log_t *log)
         ngx_log_error(NGX_LOG_ERR, log, 0, "pki: edge store: %s", err.text);
         return NGX_DECLINED;
     }
-    if (!bytes_eq(s->state.boot_id, BYTES_ARR(s->boot_id)) && !bytes_eq(s->state.boot_id, BYTES_ARR(synced))) {
+    if (!bytes_eq(s->state.boot_id, BYTES_ARR(s->boot_id))) {
         /* The orchestrator replaces it when it starts. */
         return NGX_DECLINED;
     }
@@ -321,7 +320,8 @@ ngx_http_pki_store_end(ngx_http_pki_store_t *s)
 }
 
 ngx_int_t
-ngx_http_pki_store_get(ngx_http_pki_store_t *s, ngx_http_pki_db_t db, bytes_t key, bytes_t *value, ngx_log_t *log)
+ngx_http_pki_store_get(ngx_http_pki_store_t *s, ngx_http_pki_db_t db, bytes_t key, bytes_t *value,
+                       ngx_log_t *log)
 {
     MDB_val k = { key.len, (void *) key.p }, v;
     int     rc;
@@ -334,7 +334,8 @@ ngx_http_pki_store_get(ngx_http_pki_store_t *s, ngx_http_pki_db_t db, bytes_t ke
     if (rc == MDB_NOTFOUND || rc == MDB_BAD_VALSIZE) {
         return NGX_DECLINED;
     }
-    ngx_log_error(NGX_LOG_ERR, log, 0, "pki: edge store, %s: %s", ngx_http_pki_db_names[db], mdb_strerror(rc));
+    ngx_log_error(NGX_LOG_ERR, log, 0, "pki: edge store, %s: %s", ngx_http_pki_db_names[db],
+                  mdb_strerror(rc));
     return NGX_ERROR;
 }
 

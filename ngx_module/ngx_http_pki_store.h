@@ -29,7 +29,7 @@ typedef struct {
     edge_est_label_t             record;
     const ngx_http_pki_issuer_t *issuer;
     X509_STORE                  *trust; /* made on first use */
-    bytes_t                      cacerts[2]; /* finished bodies, made on first use: as the label says, in lines */
+    bytes_t cacerts[2];                 /* finished bodies, made on first use: as the label says, in lines */
 } ngx_http_pki_label_t;
 
 /* Immutable but for what is made on first use; freed when the last request that looks at it ends. */
@@ -76,9 +76,9 @@ ngx_int_t             ngx_http_pki_store_init(ngx_http_pki_store_t *s, ngx_log_t
 void                  ngx_http_pki_store_close(ngx_http_pki_store_t *s);
 
 /*
- * Begin reading what has been committed until now.  NGX_OK: state and snapshot are those of one transaction, which
- * lasts until ngx_http_pki_store_end(); records are valid only in between, and nginx's event loop must not be entered.
- * NGX_DECLINED: there is no store to be read.
+ * Begin reading what has been committed until now.  NGX_OK: state and snapshot are those of one transaction,
+ * which lasts until ngx_http_pki_store_end(); records are valid only in between, and nginx's event loop must
+ * not be entered. NGX_DECLINED: there is no store to be read.
  */
 ngx_int_t ngx_http_pki_store_begin(ngx_http_pki_store_t *s, ngx_log_t *log);
 void      ngx_http_pki_store_end(ngx_http_pki_store_t *s);
@@ -88,8 +88,8 @@ ngx_int_t ngx_http_pki_store_get(ngx_http_pki_store_t *s, ngx_http_pki_db_t db, 
                                  ngx_log_t *log);
 
 /* The status record of a serial, as it is in the store. */
-ngx_int_t ngx_http_pki_store_status(ngx_http_pki_store_t *s, uint32_t issuer_no, bytes_t serial, bytes_t *value,
-                                    ngx_log_t *log);
+ngx_int_t ngx_http_pki_store_status(ngx_http_pki_store_t *s, uint32_t issuer_no, bytes_t serial,
+                                    bytes_t *value, ngx_log_t *log);
 
 /* NULL when there is none. */
 ngx_http_pki_issuer_t *ngx_http_pki_issuer_find(ngx_http_pki_snapshot_t *snap, bytes_t id);
