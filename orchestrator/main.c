@@ -116,6 +116,12 @@ run_journal_verify(options_t *o)
 }
 
 static int
+run_journal_list(options_t *o)
+{
+    return signer_journal_list(&o->conf);
+}
+
+static int
 run_manual(options_t *o)
 {
     pki_err_t err = { 0 };
@@ -136,6 +142,7 @@ static const command_t commands[] = {
     { "migrate",           NULL,     true,  run_migrate,        "bring the database to the newest schema, or with --to to another" },
     { "bootstrap-key",     NULL,     true,  run_bootstrap_key,  "make the first API key and print it once (--name)" },
     { "signer-journal",    "verify", true,  run_journal_verify, "walk the signer's journal and check its hash chain" },
+    { "signer-journal",    "list",   true,  run_journal_list,   "print a line for each certificate and CRL that was signed" },
     { "openapi",           NULL,     false, run_openapi,        "print the management API as OpenAPI 3.1" },
     { "manual",            NULL,     false, run_manual,         "print a commented configuration with every key and its default" },
     { MASTER_SIGNER,       NULL,     true,  run_signer,         NULL },

@@ -496,7 +496,8 @@ summary_count(journal_summary_t *out, const journal_record_t *r)
 
 /* One segment of the chain; what is unfinished may only be at the end of the last. */
 static pki_code_t
-segment_check(const segment_view_t *v, bool is_first, bool is_last, journal_summary_t *out, pki_err_t *err)
+segment_check(const segment_view_t *v, bool is_first, bool is_last, journal_each_pt each, void *arg,
+              journal_summary_t *out, pki_err_t *err)
 {
     uint8_t          start[JOURNAL_HASH_LEN];
     journal_record_t r;
@@ -526,6 +527,9 @@ segment_check(const segment_view_t *v, bool is_first, bool is_last, journal_summ
                                : PKI_E_PARSE;
         }
         summary_count(out, &r);
+        if (each != NULL) {
+            each(&r, arg);
+        }
     }
     out->end += v->records.len - left.len;
     out->unfinished = left.len;
@@ -534,7 +538,7 @@ segment_check(const segment_view_t *v, bool is_first, bool is_last, journal_summ
 }
 
 pki_code_t
-journal_check(const char *dir, journal_summary_t *out, pki_err_t *err)
+journal_walk(const char *dir, journal_each_pt each, void *arg, journal_summary_t *out, pki_err_t *err)
 {
     segments_t s;
     pki_code_t rc;
@@ -550,10 +554,16 @@ journal_check(const char *dir, journal_summary_t *out, pki_err_t *err)
 
         rc = segment_map(dir, s.start[i], &v, err);
         if (rc == PKI_OK) {
-            rc = segment_check(&v, i == 0, i + 1 == s.count, out, err);
+            rc = segment_check(&v, i == 0, i + 1 == s.count, each, arg, out, err);
             segment_unmap(&v);
         }
     }
     free(s.start);
     return rc;
+}
+
+pki_code_t
+journal_check(const char *dir, journal_summary_t *out, pki_err_t *err)
+{
+    return journal_walk(dir, NULL, NULL, out, err);
 }

@@ -59,4 +59,8 @@ typedef struct {
 } journal_summary_t;
 pki_code_t journal_check(const char *dir, journal_summary_t *out, pki_err_t *err);
 
+/* The same, and every record whose hash is right is shown on the way. */
+typedef void (*journal_each_pt)(const journal_record_t *r, void *arg);
+pki_code_t journal_walk(const char *dir, journal_each_pt each, void *arg, journal_summary_t *out, pki_err_t *err);
+
 #endif

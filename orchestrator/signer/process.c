@@ -520,3 +520,30 @@ signer_journal_verify(const conf_t *conf)
     printf("verified\n");
     return 0;
 }
+
+static void
+record_print(const journal_record_t *r, void *arg)
+{
+    char at[RFC3339_LEN + 1], name[2 * (UINT8_MAX + 1) + 1];
+
+    (void) arg;
+    rfc3339_print(r->at, at);
+    hex_encode(bytes_of(r->name.p, r->name.len <= UINT8_MAX ? r->name.len : UINT8_MAX), name);
+    printf("%s %s %" PRIu32 " %s %.*s\n", r->is_cert ? "certificate" : "crl", at, r->issuer_no, name, (int) r->ref.len,
+           (const char *) r->ref.p);
+}
+
+int
+signer_journal_list(const conf_t *conf)
+{
+    journal_summary_t s;
+    pki_err_t         err;
+    char              dir[4096];
+
+    snprintf(dir, sizeof(dir), "%s/journal", conf->signer.dir);
+    if (journal_walk(dir, record_print, NULL, &s, &err) != PKI_OK) {
+        fprintf(stderr, "journal %s: FAULT: %s\n", dir, err.text);
+        return 1;
+    }
+    return fflush(stdout) == 0 ? 0 : 1;
+}

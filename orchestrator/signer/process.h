@@ -14,4 +14,10 @@ int signer_process_run(const conf_t *conf, int fd);
 /* `chanceryd signer-journal verify`: walk the hash chain, print a summary or the first fault; exit status. */
 int signer_journal_verify(const conf_t *conf);
 
+/*
+ * `chanceryd signer-journal list`: one line for each record, up to the first fault: kind, time, issuer number, serial or
+ * CRL number in hexadecimal, key reference; exit status.
+ */
+int signer_journal_list(const conf_t *conf);
+
 #endif
