@@ -396,6 +396,30 @@ class Stack:
         pid = random.choice(found)
         return pid if self._kill(pid, number) else None
 
+    def hold(self, name):
+        """Kill a child of tools/run (postgres, chanceryd, nginx) and keep it down until free()."""
+        with open(self.path('pids', name + '.hold'), 'w'):
+            pass
+        pid = wait_for('a %s to kill' % name, lambda: self.kill({'chanceryd': 'master'}.get(name, name)))
+        wait_for('the end of ' + name, lambda: pid not in processes())
+
+    def free(self, name):
+        os.unlink(self.path('pids', name + '.hold'))
+
+    def freeze(self, role):
+        """SIGSTOP to a process and all below it: it is there, and does nothing.  thaw() with what this returns."""
+        frozen = []
+        while True:
+            top = self.pids(role)
+            more = [pid for pid in top + [each for pid in top for each in descendants(pid)] if pid not in frozen]
+            if not more:
+                return frozen
+            frozen += [pid for pid in more if self._kill(pid, signal.SIGSTOP)]
+
+    def thaw(self, frozen):
+        for pid in frozen:
+            self._kill(pid, signal.SIGCONT)
+
     def wait_again(self, role, old, seconds=15):
         """A process of that role that is not the old one."""
         return wait_for('a new ' + role, lambda: [pid for pid in self.pids(role) if pid != old], seconds)

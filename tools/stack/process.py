@@ -131,7 +131,7 @@ class Child:
     def tend(self):
         """Called again and again: a process that died is started again, at once the first time."""
         now = time.monotonic()
-        if not self.ended():
+        if not self.ended() or os.path.exists(self.hold_path()):
             return
         if self.again_at is None:
             self.pause = 0.0 if now - self.started > 5 else min(2.0, max(0.2, self.pause * 2))
@@ -146,16 +146,21 @@ class Child:
     def pid_path(self):
         return self.places.path('pids', self.name)
 
+    def hold_path(self):
+        """While this file exists a process that died stays down: for maintenance, and for tests."""
+        return self.places.path('pids', self.name + '.hold')
+
     def _write_pid(self):
         with open(self.pid_path() + '.new', 'w') as file:
             file.write('%d %d %s\n' % (*self.record, boot_id()))
         os.rename(self.pid_path() + '.new', self.pid_path())
 
     def _forget(self):
-        try:
-            os.unlink(self.pid_path())
-        except FileNotFoundError:
-            pass
+        for path in (self.pid_path(), self.hold_path()):
+            try:
+                os.unlink(path)
+            except FileNotFoundError:
+                pass
 
     def end_leftover(self):
         """What an earlier run left behind when it was killed; a process that only has the same id stays."""
@@ -163,7 +168,7 @@ class Child:
             with open(self.pid_path()) as file:
                 pid, start, boot = file.read().split()
         except (OSError, ValueError):
-            return
+            return self._forget()
         if boot == boot_id():
             pid, start = int(pid), int(start)
 
