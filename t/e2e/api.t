@@ -502,10 +502,34 @@ def database_away(s):
     ok(wait_for('ready', lambda: s.http('GET', '/ready', tls=True).status == 200, 20), '/ready again')
 
 
+def overload(s):
+    """One worker, one place in the queue: who comes too much is told so at once."""
+    answers = []
+
+    def ask(each):
+        body = {'user_name': 'user-%d' % each, 'password': 'correct horse'}  # scrypt keeps the worker busy
+        answers.append(call(s, 'POST', V1 + '/est/labels/est-devices/credentials', body))
+    threads = [threading.Thread(target=ask, args=(each,)) for each in range(24)]
+    for each in threads:
+        each.start()
+    health = s.http('GET', '/health', tls=True).status
+    for each in threads:
+        each.join()
+    statuses = sorted({each.status for each in answers})
+    is_(statuses, [201, 503], 'some are served, the others get 503')
+    ok(all(each.headers.get('Retry-After') and each.json['error']['code'] == 'unavailable'
+           for each in answers if each.status == 503), 'with Retry-After')
+    is_(health, 200, '/health needs no worker')
+    made = sum(each.status == 201 for each in answers)
+    is_(total(s, V1 + '/est/labels/est-devices/credentials'), made + 1, 'and who got 503 changed nothing')
+
+
 if __name__ == '__main__':
     with Stack() as s:
         is_(s.http('GET', '/health', tls=True).status, 200, '/health')
         is_(s.http('GET', '/ready', tls=True).json['status'], 'ready', '/ready')
         for part in (identity, routing, wire, bodies, profiles, issuers, labels, certificates, pages, many, audit, metrics, database_away):
             part(s)
+    with Stack(env={'CHANCERY_LISTEN_WORKERS': '1', 'CHANCERY_LISTEN_QUEUE': '1'}) as s:
+        overload(s)
     done()
