@@ -263,7 +263,7 @@ Test(db, repeats_a_transaction_that_lost_a_deadlock)
         pthread_join(t[i], NULL);
         cr_expect_eq(d[i].rc, PKI_OK);
     }
-    cr_expect_eq(d[0].runs + d[1].runs, 3);
+    cr_expect_geq(d[0].runs + d[1].runs, 3); /* on a busy machine the victim may be first again, and lose again */
 }
 
 static pki_code_t
