@@ -39,9 +39,10 @@ def hash_for(key):
 
 
 class Authority:
-    """A self-signed CA, or one below a parent.  usage: without them, what makes it a CA is left out."""
+    """A self-signed CA, or one below a parent.  Without ca, cert_sign or crl_sign what makes it one is left out."""
 
-    def __init__(self, subject, key=None, parent=None, ca=True, cert_sign=True, crl_sign=True, days=3650, start=-1):
+    def __init__(self, subject, key=None, parent=None, ca=True, cert_sign=True, crl_sign=True, days=3650, start=-1,
+                 path_length=0):
         self.subject = subject if isinstance(subject, x509.Name) else subject_of(subject)
         self.key, self.parent = key or new_key(), parent
         now = datetime.datetime.utcnow()
@@ -54,7 +55,7 @@ class Authority:
             .subject_name(self.subject).issuer_name((parent or self).subject).public_key(public)
             .serial_number(x509.random_serial_number())
             .not_valid_before(now + start * DAY).not_valid_after(now + days * DAY)
-            .add_extension(x509.BasicConstraints(ca=ca, path_length=0 if ca and parent else None), critical=True)
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=path_length if ca and parent else None), critical=True)
             .add_extension(usage, critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
