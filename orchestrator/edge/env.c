@@ -6,6 +6,10 @@
  * The file "mark" beside data.mdb names the boot that writes it, or says that it was synced and closed.  A
  * folder is usable when it is of this boot (the page cache survives any death of a process) or clean; anything
  * else may be damaged in any way and is not even mapped.
+ *
+ * LMDB trusts its file: a page that is not what it should be may end the process.  So before anything is read from a
+ * folder its mark is taken away, and put back only when every record has been walked: who died in between finds
+ * a folder that is not usable, and rebuilds it instead of dying again.
  */
 #include "orchestrator/edge/env.h"
 
@@ -24,6 +28,7 @@
 #define ENV_KEY_SCHEMA "schema"
 #define ENV_MARK       "mark"
 #define ENV_MARK_CLEAN "clean"
+#define ENV_MARK_DOUBT "doubt" /* being looked at, or found damaged */
 #define ENV_BLOAT_MIN  ((size_t) 64 << 20) /* smaller files are left alone */
 #define ENV_BLOAT_RATE 3
 
@@ -341,15 +346,23 @@ write_adopted(env_t *e, MDB_txn *txn, pki_err_t *err)
 /* The mark */
 
 static pki_code_t
-mark_write(const char *dir, bool clean, pki_err_t *err)
+mark_write(const char *dir, bytes_t text, pki_err_t *err)
 {
-    char    path[4096], text[2 * 16 + 1];
-    uint8_t boot[16];
+    char path[4096];
 
     PKI_TRY(env_path(dir, ENV_MARK, path, err));
+    return file_replace(path, text, 0640, err);
+}
+
+static pki_code_t
+mark_boot(const char *dir, pki_err_t *err)
+{
+    char    text[2 * 16 + 1];
+    uint8_t boot[16];
+
     PKI_TRY(env_boot_id(boot, err));
     hex_encode(BYTES_ARR(boot), text);
-    return file_replace(path, clean ? BYTES_LIT(ENV_MARK_CLEAN) : bytes_str(text), 0640, err);
+    return mark_write(dir, bytes_str(text), err);
 }
 
 static pki_code_t
@@ -368,11 +381,13 @@ mark_check(const char *dir, pki_err_t *err)
         fclose(f);
     }
     if (strcmp(text, want) != 0 && strcmp(text, ENV_MARK_CLEAN) != 0) {
-        return pki_fail(err, PKI_E_INVALID, NULL, "edge store %s: an earlier boot did not close it", dir);
+        return pki_fail(err, PKI_E_INVALID, NULL, "edge store %s: an earlier boot did not close it, or it is damaged",
+                        dir);
     }
     return PKI_OK;
 }
 
+/* Whether there is one that may be read; from here on it is in doubt. */
 static pki_code_t
 env_there(const char *dir, pki_err_t *err)
 {
@@ -382,7 +397,51 @@ env_there(const char *dir, pki_err_t *err)
     if (access(path, F_OK) != 0) {
         return pki_fail(err, PKI_E_NOT_FOUND, NULL, "no edge store in %s", dir);
     }
-    return mark_check(dir, err);
+    PKI_TRY(mark_check(dir, err));
+    return mark_write(dir, BYTES_LIT(ENV_MARK_DOUBT), err);
+}
+
+/* Every record of one database in its place, as many as it says of itself. */
+static int
+walk_db(MDB_txn *txn, MDB_dbi dbi, bool status)
+{
+    MDB_cursor   *cursor;
+    MDB_stat      stat;
+    MDB_val       k, v, last = { 0, NULL };
+    edge_status_t decoded;
+    size_t        count = 0;
+    int           rc = mdb_stat(txn, dbi, &stat);
+
+    if (rc != 0 || (rc = mdb_cursor_open(txn, dbi, &cursor)) != 0) {
+        return rc;
+    }
+    while ((rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT)) == 0) {
+        if ((last.mv_data != NULL && mdb_cmp(txn, dbi, &last, &k) >= 0) ||
+            (status && edge_status_decode(bytes_of(v.mv_data, v.mv_size), &decoded, NULL) != PKI_OK)) {
+            rc = MDB_CORRUPTED;
+            break;
+        }
+        last = k;
+        count++;
+    }
+    mdb_cursor_close(cursor);
+    return rc != MDB_NOTFOUND ? rc : count == stat.ms_entries ? 0 : MDB_CORRUPTED;
+}
+
+static pki_code_t
+env_walk(env_t *e, const char *dir, pki_err_t *err)
+{
+    MDB_txn *txn;
+    int      rc = mdb_txn_begin(e->env, NULL, MDB_RDONLY, &txn);
+
+    if (rc == 0) {
+        rc = walk_db(txn, 0, false); /* the free list */
+        for (size_t i = 0; i < EDGE_DB_COUNT && rc == 0; i++) {
+            rc = walk_db(txn, e->dbi[i], i == ENV_STATUS);
+        }
+        mdb_txn_abort(txn);
+    }
+    return rc == 0 ? PKI_OK : pki_fail(err, PKI_E_INVALID, NULL, "edge store %s: %s", dir, mdb_strerror(rc));
 }
 
 /* Own a freshly attached environment, or close it again. */
@@ -395,7 +454,7 @@ env_take(env_t *e, const char *dir, env_write_pt first, env_t **out, pki_err_t *
         code = env_modes(e, dir, err);
     }
     if (code == PKI_OK) {
-        code = mark_write(dir, false, err);
+        code = mark_boot(dir, err);
     }
     if (code != PKI_OK) {
         mdb_env_close(e->env);
@@ -414,6 +473,11 @@ env_open(const char *dir, env_t **out, pki_err_t *err)
 
     PKI_TRY(env_there(dir, err));
     PKI_TRY(env_attach(dir, false, &e, err));
+    if (env_walk(e, dir, err) != PKI_OK) {
+        mdb_env_close(e->env);
+        free(e);
+        return PKI_E_INVALID;
+    }
     if (env_take(e, dir, write_adopted, out, err) != PKI_OK) {
         return err == NULL ? PKI_E_INVALID : (err->code = PKI_E_INVALID);
     }
@@ -439,7 +503,7 @@ env_close(env_t *e, bool clean)
     }
     /* Data first: the mark must not reach the disk before what it vouches for. */
     if (clean && mdb_env_sync(e->env, 1) == 0) {
-        (void) mark_write(e->dir, true, NULL);
+        (void) mark_write(e->dir, BYTES_LIT(ENV_MARK_CLEAN), NULL);
     }
     mdb_env_close(e->env);
     free(e);
