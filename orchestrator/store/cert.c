@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "orchestrator/store/batch.h"
 #include "orchestrator/store/verb.h"
 #include "pkiproto/base/ossl.h"
 #include "pkiproto/base/text.h"
@@ -16,66 +17,183 @@
 #define COUNT_WAIT_MS 30000
 #define NAME_CN_MAX   64
 
-static void
-prior_read(const db_rows_t *r, cert_prior_t *out)
+/* A value of a batch's result, which belongs to the batch, for the caller that asked. */
+static pki_code_t
+bytes_keep(pki_arena_t *a, bytes_t in, bytes_t *out, pki_err_t *err)
+{
+    *out = BYTES_NONE;
+    return in.p != NULL ? pki_bytes_dup(a, in, out, err) : PKI_OK;
+}
+
+static pki_code_t
+text_keep(pki_arena_t *a, const char *in, const char **out, pki_err_t *err)
+{
+    *out = in != NULL ? pki_strdup(a, in) : NULL;
+    return in == NULL || *out != NULL ? PKI_OK : pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
+}
+
+static pki_code_t
+prior_read(const db_rows_t *r, size_t row, pki_arena_t *a, cert_prior_t *out, pki_err_t *err)
 {
     *out = (cert_prior_t){
-        .repeated = !db_null(r, 0, "der"),
-        .issuer_no = (uint32_t) db_int(r, 0, "issuer_no"),
-        .serial = db_bytes(r, 0, "serial"),
-        .der = db_bytes(r, 0, "der"),
-        .repeated_id = db_text(r, 0, "repeated_id"),
-        .managed_status = db_text(r, 0, "managed_status"),
-        .managed_name = db_text(r, 0, "managed_name"),
-        .presented_known = !db_null(r, 0, "presented_not_after"),
-        .presented_id = db_text(r, 0, "presented_id"),
-        .presented_fingerprint = db_bytes(r, 0, "presented_fingerprint"),
-        .presented_state = db_text(r, 0, "presented_state"),
-        .presented_not_after = db_time(r, 0, "presented_not_after"),
-        .superseded_at = db_time(r, 0, "superseded_at"),
+        .repeated = !db_null(r, row, "der"),
+        .issuer_no = (uint32_t) db_int(r, row, "issuer_no"),
+        .presented_known = !db_null(r, row, "presented_not_after"),
+        .presented_not_after = db_time(r, row, "presented_not_after"),
+        .superseded_at = db_time(r, row, "superseded_at"),
     };
+    PKI_TRY(bytes_keep(a, db_bytes(r, row, "serial"), &out->serial, err));
+    PKI_TRY(bytes_keep(a, db_bytes(r, row, "der"), &out->der, err));
+    PKI_TRY(bytes_keep(a, db_bytes(r, row, "presented_fingerprint"), &out->presented_fingerprint, err));
+    PKI_TRY(text_keep(a, db_text(r, row, "repeated_id"), &out->repeated_id, err));
+    PKI_TRY(text_keep(a, db_text(r, row, "managed_status"), &out->managed_status, err));
+    PKI_TRY(text_keep(a, db_text(r, row, "managed_name"), &out->managed_name, err));
+    PKI_TRY(text_keep(a, db_text(r, row, "presented_id"), &out->presented_id, err));
+    return text_keep(a, db_text(r, row, "presented_state"), &out->presented_state, err);
+}
+
+/* Columns of a batch as parameters; each has a row of `width` values for each item. */
+static void
+columns_fill(const db_param_t *values, const db_type_t *types, size_t width, size_t count, db_param_t *out)
+{
+    for (size_t i = 0; i < width; i++) {
+        out[i] = (db_param_t){ .type = DB_ARRAY, .items = &values[i], .stride = width, .elem = types[i],
+                               .num = (int64_t) count };
+    }
+}
+
+#define PRIOR_WIDTH 5
+
+static pki_code_t
+prior_ask(db_conn_t *c, pki_arena_t *a, batch_item_t **items, size_t count, pki_err_t *err)
+{
+    static const db_type_t types[PRIOR_WIDTH] = { DB_BYTES, DB_INT, DB_TEXT, DB_INT, DB_BYTES };
+    db_param_t             value[BATCH_MAX][PRIOR_WIDTH], column[PRIOR_WIDTH];
+    db_rows_t             *rows;
+
+    for (size_t i = 0; i < count; i++) {
+        const cert_prior_ask_t *in = items[i]->in;
+        const db_param_t        row[PRIOR_WIDTH] = { DB_B(in->transaction_key), DB_I(in->window_s),
+                                                     DB_T(in->managed_id), DB_I(in->presented_issuer_no),
+                                                     DB_B(in->presented_serial) };
+
+        memcpy(value[i], row, sizeof(row));
+    }
+    columns_fill(value[0], types, PRIOR_WIDTH, count, column);
+    PKI_TRY(db_query(c, a, Q_cert_prior, column, PRIOR_WIDTH, &rows, err));
+    for (size_t i = 0; i < db_row_count(rows); i++) {
+        batch_item_t *item = items[db_int(rows, i, "place") - 1];
+
+        PKI_TRY(prior_read(rows, i, item->a, item->out, err));
+    }
+    return PKI_OK;
+}
+
+static pki_code_t
+prior_run(db_conn_t *c, batch_item_t **items, size_t count, pki_err_t *err)
+{
+    pki_arena_t *a = pki_arena_new(0);
+    pki_code_t   rc;
+
+    if (a == NULL) {
+        return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
+    }
+    rc = prior_ask(c, a, items, count, err);
+    pki_arena_free(a);
+    return rc;
+}
+
+static bool
+prior_fits(const batch_item_t *const *taken, size_t count, const batch_item_t *item)
+{
+    (void) taken;
+    (void) count;
+    (void) item;
+    return true;
 }
 
 pki_code_t
 cert_prior(db_t *db, pki_arena_t *a, const cert_prior_ask_t *in, cert_prior_t *out, pki_err_t *err)
 {
-    db_rows_t *rows;
+    static const batch_ops_t ops = { prior_fits, prior_run };
 
-    PKI_TRY(verb_read(db, a, Q_cert_prior,
-                      DB_PARAMS(DB_B(in->transaction_key), DB_I(in->window_s), DB_T(in->managed_id),
-                                DB_I(in->presented_issuer_no), DB_B(in->presented_serial)),
-                      &rows, err));
-    prior_read(rows, out);
-    return PKI_OK;
+    return batch_call(db, BATCH_PRIOR, &ops, in, out, a, err);
 }
 
-typedef struct {
-    const cert_record_t *in;
-    bool                 won;
-} record_t;
+#define RECORD_WIDTH 28
+#define RECORD_TYPES                                                                                            \
+    { DB_BYTES, DB_INT, DB_BYTES, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT,       \
+      DB_BYTES, DB_TEXT, DB_TIME, DB_BYTES, DB_BYTES, DB_BYTES, DB_TIME, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT,    \
+      DB_TEXT, DB_INT, DB_TEXT, DB_TEXT, DB_INT, DB_TEXT }
 
+/* Names as one text: they hold no control characters. */
 static pki_code_t
-record_send(db_conn_t *c, pki_arena_t *a, const cert_record_t *in, db_rows_t **rows, pki_err_t *err)
+sans_join(pki_arena_t *a, const str_list_t *sans, const char **out, pki_err_t *err)
+{
+    pki_buf_t b;
+
+    pki_buf_init(&b, a, (size_t) 4 << 20);
+    for (size_t i = 0; i < sans->count; i++) {
+        pki_buf_put(&b, bytes_str(i > 0 ? "\x1f" : ""));
+        pki_buf_put(&b, bytes_str(sans->v[i]));
+    }
+    pki_buf_put_u8(&b, '\0');
+    *out = (const char *) b.p;
+    return pki_buf_check(&b, "alternative names", err);
+}
+
+/* The columns of `input` in cert_record. */
+static pki_code_t
+record_row(pki_arena_t *a, const cert_record_t *in, db_param_t *out, pki_err_t *err)
 {
     const managed_row_t *m = &in->managed;
     const audit_t       *e = &in->audit;
-    const db_param_t     params[] = {
-        DB_B(in->transaction_key), DB_I(m->issuer_no), DB_B(in->serial), DB_I(in->window_s),
-        DB_T(m->id), DB_T(m->name), DB_T(m->source), DB_T(m->profile_id), DB_T(m->est_label_id), DB_T(m->owner),
-        DB_T(m->common_name), DB_T(m->subject), DB_B(m->subject_der), DB_TS(&m->sans), DB_TM(in->not_after),
-        DB_B(in->der), DB_B(in->spki_sha256), DB_B(in->fingerprint), DB_TM(in->not_before),
-        DB_T(e->actor), DB_T(e->actor_type), DB_T(e->action), DB_T(e->resource_type), DB_T(e->resource_id),
-        DB_I(e->status), DB_T(e->request_id), DB_T(e->source),
-        e->latency_us != 0 ? DB_I(e->latency_us) : DB_T(NULL), DB_T(e->details),
-    };
+    const char          *sans;
 
-    return db_query(c, a, Q_cert_record, params, sizeof(params) / sizeof(params[0]), rows, err);
+    PKI_TRY(sans_join(a, &m->sans, &sans, err));
+    memcpy(out,
+           (const db_param_t[RECORD_WIDTH]){
+               DB_B(in->transaction_key), DB_I(m->issuer_no), DB_B(in->serial), DB_T(m->id), DB_T(m->name),
+               DB_T(m->source), DB_T(m->profile_id), DB_T(m->est_label_id), DB_T(m->owner), DB_T(m->common_name),
+               DB_T(m->subject), DB_B(m->subject_der), DB_T(sans), DB_TM(in->not_after), DB_B(in->der),
+               DB_B(in->spki_sha256), DB_B(in->fingerprint), DB_TM(in->not_before), DB_T(e->actor),
+               DB_T(e->actor_type), DB_T(e->action), DB_T(e->resource_type), DB_T(e->resource_id), DB_I(e->status),
+               DB_T(e->request_id), DB_T(e->source), e->latency_us != 0 ? DB_I(e->latency_us) : DB_T(NULL),
+               DB_T(e->details) },
+           RECORD_WIDTH * sizeof(*out));
+    return PKI_OK;
 }
 
 static pki_code_t
-record_run(db_conn_t *c, void *arg, pki_err_t *err)
+record_send(db_conn_t *c, pki_arena_t *a, batch_item_t **items, size_t count, db_rows_t **rows, pki_err_t *err)
 {
-    record_t    *r = arg;
+    static const db_type_t types[RECORD_WIDTH] = RECORD_TYPES;
+    db_param_t             column[RECORD_WIDTH + 1], *value;
+
+    PKI_TRY(PKI_NEW_N(a, count * RECORD_WIDTH, &value, err));
+    for (size_t i = 0; i < count; i++) {
+        PKI_TRY(record_row(a, items[i]->in, &value[i * RECORD_WIDTH], err));
+    }
+    columns_fill(value, types, RECORD_WIDTH, count, column);
+    column[RECORD_WIDTH] = DB_I(((const cert_record_t *) items[0]->in)->window_s);
+    return db_query(c, a, Q_cert_record, column, RECORD_WIDTH + 1, rows, err);
+}
+
+static void
+record_note(const db_rows_t *rows, batch_item_t *item)
+{
+    const cert_record_t *in = item->in;
+    bool                *won = item->out;
+
+    *won = false;
+    for (size_t i = 0; i < db_row_count(rows) && !*won; i++) {
+        *won = strcmp(db_text(rows, i, "id"), in->managed.id) == 0;
+    }
+}
+
+static pki_code_t
+record_run(db_conn_t *c, batch_item_t **items, size_t count, pki_err_t *err)
+{
     pki_arena_t *a = pki_arena_new(0);
     db_rows_t   *rows;
     pki_code_t   rc;
@@ -83,24 +201,42 @@ record_run(db_conn_t *c, void *arg, pki_err_t *err)
     if (a == NULL) {
         return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
     }
-    rc = record_send(c, a, r->in, &rows, err);
-    if (rc == PKI_OK) {
-        r->won = db_bool(rows, 0, "won");
-    } else if (strcmp(c->sqlstate, "23505") == 0) {
-        rc = pki_fail(err, PKI_E_CONFLICT, NULL, "another certificate has the name %s", r->in->managed.name);
+    rc = record_send(c, a, items, count, &rows, err);
+    for (size_t i = 0; i < count && rc == PKI_OK; i++) {
+        record_note(rows, items[i]);
+    }
+    if (rc == PKI_E_CONFLICT && count == 1) {
+        rc = pki_fail(err, PKI_E_CONFLICT, NULL, "the name %s, or the serial, is another certificate's",
+                      ((const cert_record_t *) items[0]->in)->managed.name);
     }
     pki_arena_free(a);
     return rc;
 }
 
+/* One statement cannot touch a row twice, and has one window. */
+static bool
+record_fits(const batch_item_t *const *taken, size_t count, const batch_item_t *item)
+{
+    const cert_record_t *in = item->in;
+
+    for (size_t i = 0; i < count; i++) {
+        const cert_record_t *other = taken[i]->in;
+
+        if (other->window_s != in->window_s || strcmp(other->managed.id, in->managed.id) == 0
+            || (in->transaction_key.p != NULL && bytes_eq(other->transaction_key, in->transaction_key)))
+        {
+            return false;
+        }
+    }
+    return true;
+}
+
 pki_code_t
 cert_record(db_t *db, const cert_record_t *in, bool *won, pki_err_t *err)
 {
-    record_t r = { .in = in };
+    static const batch_ops_t ops = { record_fits, record_run };
 
-    PKI_TRY(db_run(db, record_run, &r, err));
-    *won = r.won;
-    return PKI_OK;
+    return batch_call(db, BATCH_RECORD, &ops, in, won, NULL, err);
 }
 
 void

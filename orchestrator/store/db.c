@@ -4,9 +4,8 @@
  * The pool: at most so many connections, made when needed, handed out one caller at a time,
  * replaced when broken.  Transactions and their repetition.
  */
-#include "orchestrator/store/conn.h"
+#include "orchestrator/store/batch.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -23,7 +22,14 @@ struct db {
     pthread_cond_t  freed;
     int64_t         made; /* connections in use or idle */
     db_conn_t      *idle;
+    batch_t         batch[BATCH_COUNT];
 };
+
+batch_t *
+db_batch(db_t *db, batch_kind_t kind)
+{
+    return &db->batch[kind];
+}
 
 pki_code_t
 db_open(const conf_database_t *conf, db_t **out, pki_err_t *err)
@@ -42,6 +48,9 @@ db_open(const conf_database_t *conf, db_t **out, pki_err_t *err)
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&db->freed, &attr);
     pthread_condattr_destroy(&attr);
+    for (int i = 0; i < BATCH_COUNT; i++) {
+        batch_init(&db->batch[i]);
+    }
     *out = db;
     return PKI_OK;
 }
@@ -57,6 +66,9 @@ db_close(db_t *db)
     for (c = db->idle; c != NULL; c = next) {
         next = c->next;
         conn_close(c);
+    }
+    for (int i = 0; i < BATCH_COUNT; i++) {
+        batch_free(&db->batch[i]);
     }
     pthread_cond_destroy(&db->freed);
     pthread_mutex_destroy(&db->lock);
@@ -108,9 +120,8 @@ pool_give(db_t *db, db_conn_t *c)
 }
 
 static pki_code_t
-pool_checkout(db_t *db, db_conn_t **out, pki_err_t *err)
+pool_checkout(db_t *db, int64_t deadline_us, db_conn_t **out, pki_err_t *err)
 {
-    int64_t    deadline_us = clock_mono_us() + db->timeout_us;
     pki_code_t rc;
 
     PKI_TRY(pool_take(db, deadline_us, out, err));
@@ -130,16 +141,28 @@ pool_checkout(db_t *db, db_conn_t **out, pki_err_t *err)
     return PKI_OK;
 }
 
+int64_t
+db_deadline(const db_t *db)
+{
+    return clock_mono_us() + db->timeout_us;
+}
+
 pki_code_t
-db_run(db_t *db, db_tx_pt fn, void *arg, pki_err_t *err)
+db_run_by(db_t *db, int64_t deadline_us, db_tx_pt fn, void *arg, pki_err_t *err)
 {
     db_conn_t *c;
     pki_code_t rc;
 
-    PKI_TRY(pool_checkout(db, &c, err));
+    PKI_TRY(pool_checkout(db, deadline_us, &c, err));
     rc = fn(c, arg, err);
     pool_give(db, c);
     return rc;
+}
+
+pki_code_t
+db_run(db_t *db, db_tx_pt fn, void *arg, pki_err_t *err)
+{
+    return db_run_by(db, db_deadline(db), fn, arg, err);
 }
 
 static pki_code_t
@@ -171,7 +194,7 @@ db_tx(db_t *db, db_tx_pt fn, void *arg, pki_err_t *err)
     db_conn_t *c;
     pki_code_t rc = PKI_OK;
 
-    PKI_TRY(pool_checkout(db, &c, err));
+    PKI_TRY(pool_checkout(db, db_deadline(db), &c, err));
     for (int i = 0; i < DB_TRIES; i++) {
         c->sqlstate[0] = '\0';
         rc = tx_once(c, fn, arg, err);

@@ -39,12 +39,18 @@ const char *db_query_name(db_query_t q);
 const char *db_query_text(db_query_t q);
 
 /* A parameter; text or binary as its type needs. */
-typedef struct {
-    enum { DB_NULL, DB_TEXT, DB_INT, DB_BYTES, DB_BOOL, DB_TIME, DB_TEXTS } type;
+typedef enum { DB_NULL, DB_TEXT, DB_INT, DB_BYTES, DB_BOOL, DB_TIME, DB_TEXTS, DB_ARRAY } db_type_t;
+
+typedef struct db_param {
+    db_type_t         type;
     const char       *text;
     int64_t           num; /* DB_TIME: seconds since 1970, 0 is NULL */
     bytes_t           bytes;
     const str_list_t *texts;
+    /* DB_ARRAY: a column of a batch: num elements of type elem or DB_NULL, every stride-th of items. */
+    const struct db_param *items;
+    size_t                 stride;
+    db_type_t              elem;   /* DB_TEXT: text[], DB_INT: bigint[], DB_BYTES: bytea[], DB_TIME: timestamptz[] */
 } db_param_t;
 #define DB_T(v)  ((db_param_t){ .type = (v) != NULL ? DB_TEXT : DB_NULL, .text = (v) })
 #define DB_I(v)  ((db_param_t){ .type = DB_INT, .num = (int64_t) (v) })

@@ -1,58 +1,84 @@
 -- Managed certificates and their versions.
 
 -- name: cert_prior
--- Always one row: what was issued for a transaction key, the managed certificate, the presented certificate.
-SELECT k.issuer_no, k.serial, kv.der, km.id AS repeated_id, m.name AS managed_name,
-       CASE WHEN m.status = 'Active' AND m.expires_at <= now() THEN 'Expired' ELSE m.status END AS managed_status,
-       p.fingerprint AS presented_fingerprint, pm.id AS presented_id, coalesce(r.state, 'good') AS presented_state,
-       p.not_after AS presented_not_after,
-       (SELECT min(n.issued_at)
-          FROM certificate_version n
-         WHERE n.managed_no = p.managed_no AND n.issued_at > p.issued_at) AS superseded_at
-  FROM (SELECT 1) AS one
-  LEFT JOIN issuance_key k ON k.txn_key = $1 AND k.created_at >= now() - make_interval(secs => $2::bigint)
-  LEFT JOIN certificate_version kv ON kv.issuer_no = k.issuer_no AND kv.serial = k.serial
-  LEFT JOIN managed_certificate km ON km.no = kv.managed_no
-  LEFT JOIN managed_certificate m ON m.id = $3
-  LEFT JOIN certificate_version p ON p.issuer_no = $4 AND p.serial = $5 AND NOT p.orphan
-  LEFT JOIN managed_certificate pm ON pm.no = p.managed_no
-  LEFT JOIN revocation r ON r.issuer_no = p.issuer_no AND r.serial = p.serial;
+-- For each question of a batch, by its place: what was issued for a transaction key, the managed certificate, the
+-- presented certificate.  LATERAL with LIMIT keeps every look-up an index scan whatever the planner expects.
+SELECT i.place, k.issuer_no, k.serial, k.der, k.id AS repeated_id, m.name AS managed_name, m.status AS managed_status,
+       p.fingerprint AS presented_fingerprint, p.id AS presented_id, p.state AS presented_state,
+       p.not_after AS presented_not_after, p.superseded_at
+  FROM unnest($1::bytea[], $2::bigint[], $3::text[], $4::bigint[], $5::bytea[])
+       WITH ORDINALITY AS i (txn_key, window_s, managed_id, issuer_no, serial, place)
+  LEFT JOIN LATERAL (
+       SELECT k.issuer_no, k.serial, v.der, m.id
+         FROM issuance_key k
+         JOIN certificate_version v ON v.issuer_no = k.issuer_no AND v.serial = k.serial
+         LEFT JOIN managed_certificate m ON m.no = v.managed_no
+        WHERE k.txn_key = i.txn_key AND k.created_at >= now() - make_interval(secs => i.window_s)
+        LIMIT 1) AS k ON true
+  LEFT JOIN LATERAL (
+       SELECT m.name, CASE WHEN m.status = 'Active' AND m.expires_at <= now() THEN 'Expired' ELSE m.status END AS status
+         FROM managed_certificate m
+        WHERE m.id = i.managed_id
+        LIMIT 1) AS m ON true
+  LEFT JOIN LATERAL (
+       SELECT v.fingerprint, v.not_after, m.id, coalesce(r.state, 'good') AS state,
+              (SELECT min(n.issued_at)
+                 FROM certificate_version n
+                WHERE n.managed_no = v.managed_no AND n.issued_at > v.issued_at) AS superseded_at
+         FROM certificate_version v
+         LEFT JOIN managed_certificate m ON m.no = v.managed_no
+         LEFT JOIN revocation r ON r.issuer_no = v.issuer_no AND r.serial = v.serial
+        WHERE v.issuer_no = i.issuer_no::integer AND v.serial = i.serial AND NOT v.orphan
+        LIMIT 1) AS p ON true;
 
 -- name: cert_record
--- All or nothing: without the transaction key, nothing is written.
-WITH key AS (
+-- A batch of certificates, all or nothing for each: without its transaction key, nothing of it is written.  Sorted,
+-- so that two batches never wait for each other.  Gives the managed ids of those recorded.
+WITH input AS MATERIALIZED (
+    SELECT *
+      FROM unnest($1::bytea[], $2::bigint[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+                  $9::text[], $10::text[], $11::text[], $12::bytea[], $13::text[], $14::timestamptz[], $15::bytea[],
+                  $16::bytea[], $17::bytea[], $18::timestamptz[], $19::text[], $20::text[], $21::text[], $22::text[],
+                  $23::text[], $24::bigint[], $25::text[], $26::text[], $27::bigint[], $28::text[])
+           AS i (txn_key, issuer_no, serial, id, name, source, profile_id, est_label_id, owner, common_name, subject,
+                 subject_der, sans, not_after, der, spki_sha256, fingerprint, not_before, actor, actor_type, action,
+                 resource_type, resource_id, status, request_id, peer, latency_us, details)
+), key AS (
     INSERT INTO issuance_key AS k (txn_key, issuer_no, serial)
-    SELECT $1::bytea, $2, $3 WHERE $1 IS NOT NULL
+    SELECT txn_key, issuer_no, serial FROM input WHERE txn_key IS NOT NULL ORDER BY txn_key
     ON CONFLICT (txn_key) DO UPDATE
        SET issuer_no = excluded.issuer_no, serial = excluded.serial, created_at = now()
-     WHERE k.created_at < now() - make_interval(secs => $4::bigint)
-    RETURNING 1
-), won AS (
-    SELECT 1 FROM key UNION ALL SELECT 1 WHERE $1 IS NULL
+     WHERE k.created_at < now() - make_interval(secs => $29::bigint)
+    RETURNING txn_key
+), won AS MATERIALIZED (
+    SELECT * FROM input WHERE txn_key IS NULL OR txn_key IN (SELECT txn_key FROM key) ORDER BY id
 ), managed AS (
     INSERT INTO managed_certificate AS m (id, name, source, profile_id, issuer_no, est_label_id, owner, common_name,
                                           subject, subject_der, sans, status, expires_at, last_serial)
-    SELECT $5, $6, $7, $8, $2, $9, $10, $11, $12, $13, $14, 'Active', $15, $3 FROM won
+    SELECT id, name, source, profile_id, issuer_no, est_label_id, owner, common_name, subject, subject_der,
+           string_to_array(sans, E'\x1f'), 'Active', not_after, serial
+      FROM won
     ON CONFLICT (id) DO UPDATE
        SET profile_id = excluded.profile_id, issuer_no = excluded.issuer_no, owner = coalesce(excluded.owner, m.owner),
            common_name = excluded.common_name, subject = excluded.subject, subject_der = excluded.subject_der,
            sans = excluded.sans, status = 'Active', expires_at = excluded.expires_at,
            last_serial = excluded.last_serial, revoked_at = NULL, revocation_reason = NULL, updated_at = now()
-    RETURNING no
+    RETURNING no, id
 ), version AS (
     INSERT INTO certificate_version (issuer_no, serial, managed_no, orphan, der, spki_sha256, fingerprint, not_before,
                                      not_after, transaction_key)
-    SELECT $2, $3, no, false, $16, $17, $18, $19, $15, $1 FROM managed
-    RETURNING 1
+    SELECT w.issuer_no, w.serial, m.no, false, w.der, w.spki_sha256, w.fingerprint, w.not_before, w.not_after, w.txn_key
+      FROM won w
+      JOIN managed m ON m.id = w.id
 ), audit AS (
     INSERT INTO audit_event (actor, actor_type, action, resource_type, resource_id, status, request_id, source,
                              latency_us, details)
-    SELECT $20, $21, $22, $23, $24, $25, $26, $27, $28, $29::jsonb FROM managed
+    SELECT actor, actor_type, action, resource_type, resource_id, status, request_id, peer, latency_us, details::jsonb
+      FROM won
 ), change AS (
-    INSERT INTO change_feed (kind, issuer_no, serial)
-    SELECT 'status', $2, $3 FROM managed
+    INSERT INTO change_feed (kind, issuer_no, serial) SELECT 'status', issuer_no, serial FROM won
 )
-SELECT EXISTS (SELECT FROM version) AS won;
+SELECT id FROM managed;
 
 -- name: cert_find
 -- By id or by name.

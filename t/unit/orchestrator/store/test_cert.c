@@ -27,6 +27,7 @@ ReportHook(POST_ALL)(struct criterion_global_stats *stats)
     pg_cluster_stop();
 }
 
+static const char  *url;
 static db_t        *db;
 static PGconn      *pg;
 static pki_arena_t *arena;
@@ -35,8 +36,7 @@ static pki_err_t    err;
 static void
 setup(void)
 {
-    const char *url = pg_database_new(true);
-
+    url = pg_database_new(true);
     db = pg_pool(url, 8, 5000);
     pg = pg_connect(url);
     arena = pki_arena_new(0);
@@ -195,6 +195,26 @@ race(void *arg)
     return NULL;
 }
 
+static void *
+ask_all(void *arg)
+{
+    pki_arena_t *a = pki_arena_new(0);
+
+    (void) arg;
+    for (uint32_t i = 0; i < 50; i++) {
+        const char      *id = pki_printf(a, "mc-asked-%u", i);
+        cert_prior_ask_t ask = { .window_s = 3600, .managed_id = id, .presented_issuer_no = 1,
+                                 .presented_serial = store_serial(a, i) };
+        cert_prior_t     out;
+
+        cr_assert_eq(cert_prior(db, a, &ask, &out, NULL), PKI_OK);
+        cr_expect_str_eq(out.managed_name, id + 3);
+        cr_expect_str_eq(out.presented_id, id);
+    }
+    pki_arena_free(a);
+    return NULL;
+}
+
 Test(cert, has_one_winner_when_many_race_for_a_key)
 {
     racer_t   racer[RACERS] = { { 0 } };
@@ -213,6 +233,94 @@ Test(cert, has_one_winner_when_many_race_for_a_key)
     cr_expect_eq(pg_number(pg, "SELECT count(*) FROM certificate_version"), KEYS);
     cr_expect_eq(pg_number(pg, "SELECT count(*) FROM change_feed WHERE kind = 'status'"), KEYS);
     cr_expect_eq(pg_number(pg, "SELECT count(*) FROM issuance_key k JOIN certificate_version v USING (issuer_no, serial)"), KEYS);
+}
+
+/* Threads that record at the same time, every third one with a name that is taken. */
+#define CROWD 24
+
+typedef struct {
+    uint32_t   who;
+    pki_code_t rc;
+    bool       won;
+} member_t;
+
+static void *
+join_crowd(void *arg)
+{
+    member_t     *m = arg;
+    pki_arena_t  *a = pki_arena_new(0);
+    cert_record_t in = store_cert(a, pki_printf(a, "member-%u", m->who), 100 + m->who, DAY_S);
+
+    if (m->who % 3 == 0) {
+        in.managed.name = "one";
+    }
+    m->rc = cert_record(db, &in, &m->won, NULL);
+    pki_arena_free(a);
+    return NULL;
+}
+
+Test(cert, fails_alone_in_a_batch)
+{
+    member_t  member[CROWD] = { { 0 } };
+    pthread_t t[CROWD];
+
+    store_issue(db, arena, "one", 7, DAY_S);
+    for (int round = 0; round < 5; round++) {
+        for (uint32_t i = 0; i < CROWD; i++) {
+            member[i].who = (uint32_t) round * CROWD + i;
+            pthread_create(&t[i], NULL, join_crowd, &member[i]);
+        }
+        for (uint32_t i = 0; i < CROWD; i++) {
+            pthread_join(t[i], NULL);
+            cr_expect_eq(member[i].rc, member[i].who % 3 == 0 ? PKI_E_CONFLICT : PKI_OK, "member %u", member[i].who);
+            cr_expect(member[i].won || member[i].rc != PKI_OK);
+        }
+    }
+    cr_expect_eq(pg_number(pg, "SELECT count(*) FROM certificate_version"), 1 + 5 * CROWD * 2 / 3);
+    cr_expect_eq(pg_number(pg, "SELECT count(*) FROM managed_certificate m JOIN certificate_version v ON v.managed_no = m.no"
+                               " AND v.serial = m.last_serial AND convert_from(subject_der, 'UTF8') = m.name"),
+                 1 + 5 * CROWD * 2 / 3, "every value is in its own row");
+}
+
+Test(cert, is_unavailable_in_time_when_the_server_hangs_under_many)
+{
+    member_t  member[CROWD] = { { 0 } };
+    pthread_t t[CROWD];
+    int64_t   start;
+
+    db_close(db);
+    db = pg_pool(url, 8, 800);
+    pg_cluster_command("pause");
+    start = clock_mono_us();
+    for (uint32_t i = 0; i < CROWD; i++) {
+        member[i].who = i;
+        pthread_create(&t[i], NULL, join_crowd, &member[i]);
+    }
+    for (uint32_t i = 0; i < CROWD; i++) {
+        pthread_join(t[i], NULL);
+        cr_expect_eq(member[i].rc, PKI_E_UNAVAILABLE);
+    }
+    cr_expect_lt(clock_mono_us() - start, 2000000);
+    pg_cluster_command("resume");
+    store_issue(db, arena, "afterwards", 7, DAY_S);
+}
+
+Test(cert, answers_each_question_of_a_batch_to_who_asked)
+{
+    pthread_t t[RACERS];
+
+    for (uint32_t i = 0; i < 50; i++) {
+        char name[20];
+
+        snprintf(name, sizeof(name), "asked-%u", i);
+        store_issue(db, arena, name, i, DAY_S);
+    }
+    for (int i = 0; i < RACERS; i++) {
+        pthread_create(&t[i], NULL, ask_all, NULL);
+    }
+    for (int i = 0; i < RACERS; i++) {
+        pthread_join(t[i], NULL);
+    }
 }
 
 Test(cert, reports_a_name_that_another_has)
