@@ -81,6 +81,6 @@ def resident_private_kb(pid):
 
 def openssl_sign_rate(seconds=3):
     """Signatures a second of `openssl speed ecdsap256`."""
-    out = subprocess.run(['openssl', 'speed', '-mr', '-seconds', str(seconds), 'ecdsap256'], stdout=subprocess.PIPE,
+    out = subprocess.run(['openssl', 'speed', '-mr', '-elapsed', '-seconds', str(seconds), 'ecdsap256'], stdout=subprocess.PIPE,
                          stderr=subprocess.DEVNULL, check=True).stdout.decode()
     return float(re.search(r'^\+F\d+:\d+:\d+:([\d.]+):', out, re.M).group(1))
