@@ -8,7 +8,7 @@ import socket
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from chancery import Stack, descendants, done, is_, like, ok, processes, wait_for  # noqa: E402
+from chancery import Stack, descendants, done, is_, like, note_skip, ok, processes, wait_for  # noqa: E402
 
 with Stack() as s:
     ok(s.api('GET', '/api/v1/issuers/' + s.issuer_id).status == 200, 'the demonstration issuer is there')
@@ -50,6 +50,20 @@ with Stack() as s:
     s.runner.wait(10)
     s.start()
     is_(s.ocsp(first), 'good', 'the same after kill -9 of tools/run alone')
+
+    if os.geteuid() == 0:
+        closed = Stack(start=False)
+        os.mkdir(closed.file('closed'), 0o700)
+        closed.var = os.path.join(closed.file('closed'), 'var')
+        closed.start()
+        ok(os.path.realpath(closed.var).startswith('/var/lib/chancery-run-'),
+           'below a folder that only root may enter the data goes elsewhere', os.path.realpath(closed.var))
+        kept = closed.env.copy()
+        closed.restart()
+        is_(closed.env, kept, 'and the next start finds it there')
+        closed.remove()
+    else:
+        note_skip('only root has folders that the daemons cannot enter')
 
     everyone = list(descendants(s.runner.pid))
     is_(s.stop(), 0, 'SIGTERM ends tools/run with status 0')

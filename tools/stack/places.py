@@ -116,7 +116,7 @@ class Places:
     def _make_var(self):
         if not os.path.isdir(self.var):
             os.makedirs(self.var, 0o755, exist_ok=True)
-        if self.as_root and not self._reachable(self.var):
+        if self.as_root and not self._reachable(os.path.realpath(self.var)):
             self._move_out()
         self.var = os.path.realpath(self.var)
 
