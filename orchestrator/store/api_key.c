@@ -26,8 +26,8 @@ api_key_read(const db_rows_t *r, size_t row, pki_arena_t *a, void *out, pki_err_
 pki_code_t
 api_key_find(db_t *db, pki_arena_t *a, bytes_t digest, api_key_row_t *out, pki_err_t *err)
 {
-    return verb_find(db, a, Q_api_key_find, DB_PARAMS(DB_B(digest)), api_key_read, out, "live API key", "like that",
-                     err);
+    return verb_find(db, a, Q_api_key_find, DB_PARAMS(DB_B(digest)), api_key_read, out, "live API key",
+                     "like that", err);
 }
 
 pki_code_t

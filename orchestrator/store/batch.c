@@ -164,7 +164,8 @@ batch_wait(batch_t *b, batch_item_t *self, int64_t deadline_us)
     while (self->state == BATCH_WAITING || self->state == BATCH_TAKEN) {
         if (self->state == BATCH_TAKEN) {
             pthread_cond_wait(&self->wake, &b->lock); /* its leader has a deadline, too */
-        } else if (pthread_cond_timedwait(&self->wake, &b->lock, &until) != 0 && self->state == BATCH_WAITING) {
+        } else if (pthread_cond_timedwait(&self->wake, &b->lock, &until) != 0 &&
+                   self->state == BATCH_WAITING) {
             for (link = &b->head; *link != self; link = &(*link)->next) {
             }
             queue_remove(b, link);

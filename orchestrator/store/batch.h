@@ -3,9 +3,9 @@
  *
  * Inside of store/ only: calls that come at the same time share one statement and one commit.
  *
- * Who comes while no batch runs leads one; others wait, and the next leader takes all that wait with it.  A leader
- * that expects company, because the last batch had some, lets it gather for a moment.  So a lone call is never
- * delayed, and under load the cost of a statement and of a commit is spread over many.
+ * Who comes while no batch runs leads one; others wait, and the next leader takes all that wait with it.  A
+ * leader that expects company, because the last batch had some, lets it gather for a moment.  So a lone call
+ * is never delayed, and under load the cost of a statement and of a commit is spread over many.
  */
 #ifndef ORCHESTRATOR_STORE_BATCH_H
 #define ORCHESTRATOR_STORE_BATCH_H
@@ -53,7 +53,7 @@ void batch_init(batch_t *b);
 void batch_free(batch_t *b);
 
 /* A batch that fails for another reason than that the database is away is repeated item by item. */
-pki_code_t batch_call(db_t *db, batch_kind_t kind, const batch_ops_t *ops, const void *in, void *out, pki_arena_t *a,
-                      pki_err_t *err);
+pki_code_t batch_call(db_t *db, batch_kind_t kind, const batch_ops_t *ops, const void *in, void *out,
+                      pki_arena_t *a, pki_err_t *err);
 
 #endif

@@ -121,10 +121,12 @@ cert_prior(db_t *db, pki_arena_t *a, const cert_prior_ask_t *in, cert_prior_t *o
 }
 
 #define RECORD_WIDTH 28
-#define RECORD_TYPES                                                                                            \
-    { DB_BYTES, DB_INT, DB_BYTES, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT,       \
-      DB_BYTES, DB_TEXT, DB_TIME, DB_BYTES, DB_BYTES, DB_BYTES, DB_TIME, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT,    \
-      DB_TEXT, DB_INT, DB_TEXT, DB_TEXT, DB_INT, DB_TEXT }
+
+static const db_type_t record_types[RECORD_WIDTH] = {
+    DB_BYTES, DB_INT, DB_BYTES, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT,
+    DB_TEXT, DB_BYTES, DB_TEXT, DB_TIME, DB_BYTES, DB_BYTES, DB_BYTES, DB_TIME, DB_TEXT, DB_TEXT,
+    DB_TEXT, DB_TEXT, DB_TEXT, DB_INT, DB_TEXT, DB_TEXT, DB_INT, DB_TEXT,
+};
 
 /* Names as one text: they hold no control characters. */
 static pki_code_t
@@ -151,30 +153,32 @@ record_row(pki_arena_t *a, const cert_record_t *in, db_param_t *out, pki_err_t *
     const char          *sans;
 
     PKI_TRY(sans_join(a, &m->sans, &sans, err));
-    memcpy(out,
-           (const db_param_t[RECORD_WIDTH]){
-               DB_B(in->transaction_key), DB_I(m->issuer_no), DB_B(in->serial), DB_T(m->id), DB_T(m->name),
-               DB_T(m->source), DB_T(m->profile_id), DB_T(m->est_label_id), DB_T(m->owner), DB_T(m->common_name),
-               DB_T(m->subject), DB_B(m->subject_der), DB_T(sans), DB_TM(in->not_after), DB_B(in->der),
-               DB_B(in->spki_sha256), DB_B(in->fingerprint), DB_TM(in->not_before), DB_T(e->actor),
-               DB_T(e->actor_type), DB_T(e->action), DB_T(e->resource_type), DB_T(e->resource_id), DB_I(e->status),
-               DB_T(e->request_id), DB_T(e->source), e->latency_us != 0 ? DB_I(e->latency_us) : DB_T(NULL),
-               DB_T(e->details) },
-           RECORD_WIDTH * sizeof(*out));
+
+    const db_param_t row[RECORD_WIDTH] = {
+        DB_B(in->transaction_key), DB_I(m->issuer_no), DB_B(in->serial), DB_T(m->id), DB_T(m->name),
+        DB_T(m->source), DB_T(m->profile_id), DB_T(m->est_label_id), DB_T(m->owner), DB_T(m->common_name),
+        DB_T(m->subject), DB_B(m->subject_der), DB_T(sans), DB_TM(in->not_after), DB_B(in->der),
+        DB_B(in->spki_sha256), DB_B(in->fingerprint), DB_TM(in->not_before), DB_T(e->actor),
+        DB_T(e->actor_type), DB_T(e->action), DB_T(e->resource_type), DB_T(e->resource_id), DB_I(e->status),
+        DB_T(e->request_id), DB_T(e->source), e->latency_us != 0 ? DB_I(e->latency_us) : DB_T(NULL),
+        DB_T(e->details),
+    };
+
+    memcpy(out, row, sizeof(row));
     return PKI_OK;
 }
 
 static pki_code_t
-record_send(db_conn_t *c, pki_arena_t *a, batch_item_t **items, size_t count, db_rows_t **rows, pki_err_t *err)
+record_send(db_conn_t *c, pki_arena_t *a, batch_item_t **items, size_t count, db_rows_t **rows,
+            pki_err_t *err)
 {
-    static const db_type_t types[RECORD_WIDTH] = RECORD_TYPES;
-    db_param_t             column[RECORD_WIDTH + 1], *value;
+    db_param_t column[RECORD_WIDTH + 1], *value;
 
     PKI_TRY(PKI_NEW_N(a, count * RECORD_WIDTH, &value, err));
     for (size_t i = 0; i < count; i++) {
         PKI_TRY(record_row(a, items[i]->in, &value[i * RECORD_WIDTH], err));
     }
-    columns_fill(value, types, RECORD_WIDTH, count, column);
+    columns_fill(value, record_types, RECORD_WIDTH, count, column);
     column[RECORD_WIDTH] = DB_I(((const cert_record_t *) items[0]->in)->window_s);
     return db_query(c, a, Q_cert_record, column, RECORD_WIDTH + 1, rows, err);
 }
@@ -240,7 +244,8 @@ cert_record(db_t *db, const cert_record_t *in, bool *won, pki_err_t *err)
 }
 
 void
-cert_managed_id(const char *source, const char *label_id, bytes_t subject_der, char out[CERT_MANAGED_ID_LEN + 1])
+cert_managed_id(const char *source, const char *label_id, bytes_t subject_der,
+                char out[CERT_MANAGED_ID_LEN + 1])
 {
     PKI_AUTO(EVP_MD_CTX) md = EVP_MD_CTX_new();
     uint8_t  hash[32] = { 0 };
@@ -303,15 +308,15 @@ managed_read(const db_rows_t *r, size_t row, pki_arena_t *a, void *out, pki_err_
 pki_code_t
 cert_find(db_t *db, pki_arena_t *a, const char *managed_id, managed_row_t *out, pki_err_t *err)
 {
-    return verb_find(db, a, Q_cert_find, DB_PARAMS(DB_T(managed_id), DB_T(NULL)), managed_read, out, "certificate",
-                     managed_id, err);
+    return verb_find(db, a, Q_cert_find, DB_PARAMS(DB_T(managed_id), DB_T(NULL)), managed_read, out,
+                     "certificate", managed_id, err);
 }
 
 pki_code_t
 cert_find_name(db_t *db, pki_arena_t *a, const char *name, managed_row_t *out, pki_err_t *err)
 {
-    return verb_find(db, a, Q_cert_find, DB_PARAMS(DB_T(NULL), DB_T(name)), managed_read, out, "certificate named",
-                     name, err);
+    return verb_find(db, a, Q_cert_find, DB_PARAMS(DB_T(NULL), DB_T(name)), managed_read, out,
+                     "certificate named", name, err);
 }
 
 static pki_code_t
@@ -340,18 +345,19 @@ version_read(const db_rows_t *r, size_t row, pki_arena_t *a, void *out, pki_err_
 }
 
 pki_code_t
-cert_version_find(db_t *db, pki_arena_t *a, uint32_t issuer_no, bytes_t serial, version_row_t *out, pki_err_t *err)
+cert_version_find(db_t *db, pki_arena_t *a, uint32_t issuer_no, bytes_t serial, version_row_t *out,
+                  pki_err_t *err)
 {
     return verb_find(db, a, Q_cert_version_find, DB_PARAMS(DB_I(issuer_no), DB_B(serial)), version_read, out,
                      "certificate with", "this serial", err);
 }
 
 pki_code_t
-cert_versions(db_t *db, pki_arena_t *a, const char *managed_id, size_t max, version_row_t **out, size_t *count,
-              pki_err_t *err)
+cert_versions(db_t *db, pki_arena_t *a, const char *managed_id, size_t max, version_row_t **out,
+              size_t *count, pki_err_t *err)
 {
-    return verb_list(db, a, Q_cert_versions, DB_PARAMS(DB_T(managed_id), DB_I(max)), version_read, sizeof(**out),
-                     (void **) out, count, err);
+    return verb_list(db, a, Q_cert_versions, DB_PARAMS(DB_T(managed_id), DB_I(max)), version_read,
+                     sizeof(**out), (void **) out, count, err);
 }
 
 static pki_code_t

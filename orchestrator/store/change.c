@@ -100,10 +100,12 @@ each_run(db_conn_t *c, void *arg, pki_err_t *err)
 }
 
 pki_code_t
-status_each(db_t *db, int64_t ended_after, status_each_pt fn, void *arg, change_position_t *position, pki_err_t *err)
+status_each(db_t *db, int64_t ended_after, status_each_pt fn, void *arg, change_position_t *position,
+            pki_err_t *err)
 {
     /* A time of 0 would be NULL; nothing ended before 1970 plus a second. */
-    each_t     e = { .a = pki_arena_new(0), .ended_after = ended_after > 0 ? ended_after : 1, .fn = fn, .arg = arg };
+    each_t e = {
+        .a = pki_arena_new(0), .ended_after = ended_after > 0 ? ended_after : 1, .fn = fn, .arg = arg};
     pki_code_t rc;
 
     if (e.a == NULL) {

@@ -275,7 +275,8 @@ conn_alive(db_conn_t *c)
     if (poll(&p, 1, 0) == 0) {
         return true;
     }
-    return PQconsumeInput(c->pg) && PQstatus(c->pg) == CONNECTION_OK && PQtransactionStatus(c->pg) == PQTRANS_IDLE;
+    return PQconsumeInput(c->pg) && PQstatus(c->pg) == CONNECTION_OK &&
+           PQtransactionStatus(c->pg) == PQTRANS_IDLE;
 }
 
 void

@@ -47,7 +47,8 @@ pki_code_t conn_exec(db_conn_t *c, const char *sql, pki_err_t *err);
 /* Send a named statement (prepared when it is new here), or a text; then fetch the answer. */
 #define CONN_PARAMS_MAX 40
 pki_code_t conn_send(db_conn_t *c, db_query_t q, const db_param_t *params, size_t count, pki_err_t *err);
-pki_code_t conn_send_text(db_conn_t *c, const char *sql, const db_param_t *params, size_t count, pki_err_t *err);
+pki_code_t conn_send_text(db_conn_t *c, const char *sql, const db_param_t *params, size_t count,
+                          pki_err_t *err);
 
 /* The next PGresult, NULL at the end of the statement; the caller clears it. */
 pki_code_t conn_next(db_conn_t *c, const char *what, PGresult **out, pki_err_t *err);

@@ -65,7 +65,8 @@ published_run(db_conn_t *c, void *arg, pki_err_t *err)
 
     PKI_TRY(db_query(c, NULL, Q_crl_insert,
                      DB_PARAMS(DB_I(r->issuer_no), DB_T(r->scope), DB_I(r->number), DB_TM(r->this_update),
-                               DB_TM(r->next_update), DB_T(r->file), DB_I(r->size), DB_B(r->etag), DB_I(r->entries),
+                               DB_TM(r->next_update), DB_T(r->file), DB_I(r->size), DB_B(r->etag),
+                               DB_I(r->entries),
                                DB_I(r->duration_ms), DB_T(r->error)),
                      NULL, err));
     PKI_TRY(db_query(c, NULL, Q_crl_forget, DB_PARAMS(DB_I(r->issuer_no), DB_T(r->scope)), NULL, err));
@@ -103,6 +104,6 @@ crl_read(const db_rows_t *r, size_t row, pki_arena_t *a, void *out, pki_err_t *e
 pki_code_t
 crl_last(db_t *db, pki_arena_t *a, uint32_t issuer_no, const char *scope, crl_row_t *out, pki_err_t *err)
 {
-    return verb_find(db, a, Q_crl_last, DB_PARAMS(DB_I(issuer_no), DB_T(scope)), crl_read, out, "CRL yet, scope",
-                     scope, err);
+    return verb_find(db, a, Q_crl_last, DB_PARAMS(DB_I(issuer_no), DB_T(scope)), crl_read, out,
+                     "CRL yet, scope", scope, err);
 }

@@ -95,9 +95,9 @@ pool_take(db_t *db, int64_t deadline_us, db_conn_t **out, pki_err_t *err)
         rc = 0;
     }
     pthread_mutex_unlock(&db->lock);
-    return *out != NULL || rc == 0
-               ? PKI_OK
-               : pki_fail(err, PKI_E_UNAVAILABLE, NULL, "all %lld database connections are busy", (long long) db->max);
+    return *out != NULL || rc == 0 ? PKI_OK
+                                   : pki_fail(err, PKI_E_UNAVAILABLE, NULL,
+                                              "all %lld database connections are busy", (long long) db->max);
 }
 
 /* A NULL connection gives back the leave to make one. */

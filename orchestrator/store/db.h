@@ -50,7 +50,7 @@ typedef struct db_param {
     /* DB_ARRAY: a column of a batch: num elements of type elem or DB_NULL, every stride-th of items. */
     const struct db_param *items;
     size_t                 stride;
-    db_type_t              elem;   /* DB_TEXT: text[], DB_INT: bigint[], DB_BYTES: bytea[], DB_TIME: timestamptz[] */
+    db_type_t elem; /* DB_TEXT: text[], DB_INT: bigint[], DB_BYTES: bytea[], DB_TIME: timestamptz[] */
 } db_param_t;
 #define DB_T(v)  ((db_param_t){ .type = (v) != NULL ? DB_TEXT : DB_NULL, .text = (v) })
 #define DB_I(v)  ((db_param_t){ .type = DB_INT, .num = (int64_t) (v) })
@@ -72,7 +72,7 @@ const char *db_text(const db_rows_t *r, size_t row, const char *column);  /* NUL
 int64_t     db_int(const db_rows_t *r, size_t row, const char *column);   /* 0 for NULL */
 bool        db_bool(const db_rows_t *r, size_t row, const char *column);
 bytes_t     db_bytes(const db_rows_t *r, size_t row, const char *column); /* bytea */
-int64_t     db_time(const db_rows_t *r, size_t row, const char *column);  /* timestamptz, seconds; 0 for NULL */
+int64_t db_time(const db_rows_t *r, size_t row, const char *column); /* timestamptz, seconds; 0 for NULL */
 
 /* Read a row into a struct by a field table (a column for each field of the same name). */
 pki_code_t db_row(const db_rows_t *r, size_t row, pki_arena_t *a, const field_t *table, void *out,
@@ -80,12 +80,12 @@ pki_code_t db_row(const db_rows_t *r, size_t row, pki_arena_t *a, const field_t 
 
 /* Large results one row at a time (single-row mode); each call sees one row. */
 typedef pki_code_t (*db_each_pt)(const db_rows_t *row, void *arg, pki_err_t *err);
-pki_code_t db_each(db_conn_t *c, db_query_t q, const db_param_t *params, size_t count, db_each_pt fn, void *arg,
-                   pki_err_t *err);
+pki_code_t db_each(db_conn_t *c, db_query_t q, const db_param_t *params, size_t count, db_each_pt fn,
+                   void *arg, pki_err_t *err);
 
 /*
- * Migrations (store/migrate.c): up to the newest, or up or down to a version, under an advisory lock; each file in
- * its own transaction, recorded with its SHA-256.  A file that changed after it ran is an error.
+ * Migrations (store/migrate.c): up to the newest, or up or down to a version, under an advisory lock; each
+ * file in its own transaction, recorded with its SHA-256.  A file that changed after it ran is an error.
  */
 pki_code_t db_migrate(db_t *db, const char *dir, int64_t target /* -1: newest */, pki_err_t *err);
 

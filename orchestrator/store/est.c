@@ -44,14 +44,15 @@ est_label_list(db_t *db, pki_arena_t *a, est_label_row_t **out, size_t *count, p
 pki_code_t
 est_label_find(db_t *db, pki_arena_t *a, const char *id, est_label_row_t *out, pki_err_t *err)
 {
-    return verb_find(db, a, Q_est_label_list, DB_PARAMS(DB_T(id), DB_T(NULL)), label_read, out, "EST label", id, err);
+    return verb_find(db, a, Q_est_label_list, DB_PARAMS(DB_T(id), DB_T(NULL)), label_read, out, "EST label",
+                     id, err);
 }
 
 pki_code_t
 est_label_find_name(db_t *db, pki_arena_t *a, const char *name, est_label_row_t *out, pki_err_t *err)
 {
-    return verb_find(db, a, Q_est_label_list, DB_PARAMS(DB_T(NULL), DB_T(name)), label_read, out, "EST label", name,
-                     err);
+    return verb_find(db, a, Q_est_label_list, DB_PARAMS(DB_T(NULL), DB_T(name)), label_read, out, "EST label",
+                     name, err);
 }
 
 /* Insert and update have the same parameters. */
@@ -59,7 +60,8 @@ static pki_code_t
 label_write(db_t *db, const verb_change_t *how, const est_label_row_t *l, pki_err_t *err)
 {
     const db_param_t params[] = {
-        DB_T(l->id), DB_T(l->name), DB_F(l->is_default), DB_F(l->enabled), DB_T(l->issuer_id), DB_T(l->profile_id),
+        DB_T(l->id), DB_T(l->name), DB_F(l->is_default), DB_F(l->enabled), DB_T(l->issuer_id),
+        DB_T(l->profile_id),
         DB_F(l->auth_basic), DB_F(l->auth_certificate), DB_I(l->wrap), DB_T(l->trust_pem),
         DB_I(l->superseded_grace_s),
     };
@@ -86,7 +88,8 @@ pki_code_t
 est_label_update(db_t *db, const est_label_row_t *in, const audit_t *audit, pki_err_t *err)
 {
     const verb_change_t v = {
-        .q = Q_est_label_update, .what = "EST label with its issuer:", .id = in->id, .none = PKI_E_NOT_FOUND, .audit = audit,
+        .q = Q_est_label_update, .what = "EST label with its issuer:", .id = in->id,
+        .none = PKI_E_NOT_FOUND, .audit = audit,
     };
 
     return label_write(db, &v, in, err);
@@ -138,8 +141,8 @@ pki_code_t
 est_credential_find(db_t *db, pki_arena_t *a, const char *label_id, const char *user_name,
                     est_credential_row_t *out, pki_err_t *err)
 {
-    return verb_find(db, a, Q_est_credential_list, DB_PARAMS(DB_T(label_id), DB_T(user_name)), credential_read, out,
-                     "credential of", user_name, err);
+    return verb_find(db, a, Q_est_credential_list, DB_PARAMS(DB_T(label_id), DB_T(user_name)),
+                     credential_read, out, "credential of", user_name, err);
 }
 
 typedef struct {
@@ -156,7 +159,8 @@ credential_insert(db_conn_t *c, void *arg, pki_err_t *err)
     db_param_t                  none = DB_T(NULL);
     const db_param_t            params[] = {
         DB_T(e->id), DB_T(e->label_id), DB_T(e->user_name), DB_T(e->kind), DB_B(e->digest), DB_B(e->salt),
-        scrypt ? DB_I(e->scrypt_n) : none, scrypt ? DB_I(e->scrypt_r) : none, scrypt ? DB_I(e->scrypt_p) : none,
+        scrypt ? DB_I(e->scrypt_n) : none, scrypt ? DB_I(e->scrypt_r) : none,
+        scrypt ? DB_I(e->scrypt_p) : none,
         DB_TM(e->expires_at),
     };
     const verb_change_t v = {
@@ -164,7 +168,8 @@ credential_insert(db_conn_t *c, void *arg, pki_err_t *err)
         .what = "credential of", .id = e->user_name, .foreign = PKI_E_NOT_FOUND,
     };
 
-    PKI_TRY(db_query(c, NULL, Q_est_credential_retire, DB_PARAMS(DB_T(e->label_id), DB_T(e->user_name)), NULL, err));
+    PKI_TRY(db_query(c, NULL, Q_est_credential_retire, DB_PARAMS(DB_T(e->label_id), DB_T(e->user_name)), NULL,
+                     err));
     PKI_TRY(verb_apply(c, &v, err));
     PKI_TRY(change_write(c, "config", 0, BYTES_NONE, err));
     return audit_write(c, in->audit, err);

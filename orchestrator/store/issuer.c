@@ -86,7 +86,8 @@ issuer_row_find(db_t *db, pki_arena_t *a, const char *id, issuer_chain_t *out, p
 
     PKI_TRY(chains_find(db, a, DB_T(id), DB_T(NULL), &found, &count, err));
     if (id == NULL || count == 0) {
-        return pki_fail(err, PKI_E_NOT_FOUND, NULL, "there is no issuer %s", id != NULL ? id : "without an id");
+        return pki_fail(err, PKI_E_NOT_FOUND, NULL, "there is no issuer %s",
+                        id != NULL ? id : "without an id");
     }
     *out = found[0];
     return PKI_OK;
@@ -137,16 +138,18 @@ issuer_insert(db_conn_t *c, void *arg, pki_err_t *err)
     const db_param_t    params[] = {
         DB_I(i->no), DB_T(i->id), DB_T(i->name), DB_T(i->type), DB_F(i->enabled), DB_T(i->config),
     };
-    const verb_change_t v = { .q = Q_issuer_insert, .params = params, .count = 6, .what = "issuer", .id = i->id };
+    const verb_change_t v = {
+        .q = Q_issuer_insert, .params = params, .count = 6, .what = "issuer", .id = i->id,
+    };
 
     PKI_TRY(verb_apply(c, &v, err));
     for (size_t k = 0; k < n->in->chain_len; k++) {
         const ca_row_t *ca = &n->in->chain[k];
 
         PKI_TRY(db_query(c, NULL, Q_ca_insert,
-                         DB_PARAMS(DB_I(i->no), DB_I(1), DB_I(k), DB_B(ca->der), DB_B(ca->serial), DB_T(ca->subject),
-                                   DB_T(ca->key_ref), DB_T(ca->key_kind), DB_B(ca->skid), DB_TM(ca->not_before),
-                                   DB_TM(ca->not_after)),
+                         DB_PARAMS(DB_I(i->no), DB_I(1), DB_I(k), DB_B(ca->der), DB_B(ca->serial),
+                                   DB_T(ca->subject), DB_T(ca->key_ref), DB_T(ca->key_kind), DB_B(ca->skid),
+                                   DB_TM(ca->not_before), DB_TM(ca->not_after)),
                          NULL, err));
     }
     PKI_TRY(change_write(c, "config", (uint32_t) i->no, BYTES_NONE, err));
@@ -166,8 +169,8 @@ issuer_row_enable(db_t *db, const char *id, bool enabled, const audit_t *audit, 
 {
     const db_param_t    params[] = { DB_T(id), DB_F(enabled) };
     const verb_change_t v = {
-        .q = Q_issuer_enable, .params = params, .count = 2, .what = "issuer", .id = id, .none = PKI_E_NOT_FOUND,
-        .announce = true, .audit = audit,
+        .q = Q_issuer_enable, .params = params, .count = 2, .what = "issuer", .id = id,
+        .none = PKI_E_NOT_FOUND, .announce = true, .audit = audit,
     };
 
     return verb_change(db, &v, err);

@@ -101,10 +101,11 @@ orphans_run(db_conn_t *c, void *arg, pki_err_t *err)
 }
 
 pki_code_t
-journal_orphans(db_t *db, const journal_orphan_t *orphans, size_t count, bytes_t journal_id, uint64_t position,
-                size_t *recorded, pki_err_t *err)
+journal_orphans(db_t *db, const journal_orphan_t *orphans, size_t count, bytes_t journal_id,
+                uint64_t position, size_t *recorded, pki_err_t *err)
 {
-    orphans_t  o = { .a = pki_arena_new(0), .v = orphans, .count = count, .journal_id = journal_id, .position = position };
+    orphans_t o = {
+        .a = pki_arena_new(0), .v = orphans, .count = count, .journal_id = journal_id, .position = position};
     pki_code_t rc;
 
     if (o.a == NULL) {

@@ -44,11 +44,12 @@ static const struct {
     [LIST_HEX] = { "text", "encode(", ", 'hex')" },
     [LIST_TEXTS] = { "text[]", "", "" },
     [LIST_PEM] = { "text", "E'-----BEGIN CERTIFICATE-----\\n' || regexp_replace(translate(encode(",
-                   ", 'base64'), E'\\n', ''), '(.{1,64})', E'\\\\1\\n', 'g') || E'-----END CERTIFICATE-----\\n'" },
+                   ", 'base64'), E'\\n', ''), '(.{1,64})', E'\\\\1\\n', 'g')"
+                   " || E'-----END CERTIFICATE-----\\n'" },
     [LIST_JSON] = { "jsonb", "", "" },
 };
 
-/* A serial as people write it (colons, leading zeros, odd length) to INTEGER contents octets in hexadecimal. */
+/* A serial as people write it (colons, leading zeros, odd length) to INTEGER contents octets. */
 static pki_code_t
 hex_value(list_t *l, const char *name, const char *in, const char **out, pki_err_t *err)
 {
@@ -80,7 +81,8 @@ choice_check(const list_filter_t *f, const char *value, pki_err_t *err)
 {
     for (const char *const *c = f->choices; c != NULL; c++) {
         if (*c == NULL) {
-            return pki_fail(err, PKI_E_INVALID, NULL, "%s: \"%.60s\" is not one of its values", f->name, value);
+            return pki_fail(err, PKI_E_INVALID, NULL, "%s: \"%.60s\" is not one of its values", f->name,
+                            value);
         }
         if (strcmp(*c, value) == 0) {
             break;
@@ -205,8 +207,8 @@ limit_choose(list_t *l, pki_err_t *err)
 static pki_code_t
 cursor_print(list_t *l, const char *key, const char *sort, const char **out, pki_err_t *err)
 {
-    const char *text = pki_printf(l->a, "%s%s%c%s%c%s", l->descending ? "-" : "", l->sort->name, CURSOR_SEP, key,
-                                  CURSOR_SEP, sort);
+    const char *text = pki_printf(l->a, "%s%s%c%s%c%s", l->descending ? "-" : "", l->sort->name, CURSOR_SEP,
+                                  key, CURSOR_SEP, sort);
     char       *p = text != NULL ? base64_print(l->a, bytes_str(text)) : NULL;
 
     if (p == NULL) {
@@ -234,7 +236,8 @@ cursor_decode(list_t *l, char **out, pki_err_t *err)
         p[i] = l->q->cursor[i] == '-' ? '+' : l->q->cursor[i] == '_' ? '/' : l->q->cursor[i];
     }
     memcpy(p + len, "===", (4 - len % 4) % 4);
-    if (base64_parse(l->a, bytes_str(p), 0, &text, NULL) != PKI_OK || memchr(text.p, '\0', text.len) != NULL) {
+    if (base64_parse(l->a, bytes_str(p), 0, &text, NULL) != PKI_OK ||
+        memchr(text.p, '\0', text.len) != NULL) {
         return pki_fail(err, PKI_E_INVALID, NULL, "cursor: not one of ours");
     }
     *out = pki_strndup(l->a, text.p, text.len);
@@ -275,8 +278,8 @@ columns_put(pki_buf_t *b, const list_resource_t *r)
 {
     pki_buf_put(b, bytes_str("SELECT json_build_object("));
     for (const list_column_t *c = r->columns; c->name != NULL; c++) {
-        pki_buf_printf(b, "%s'%s', %s%s%s", c == r->columns ? "" : ", ", c->name, list_types[c->type].before, c->expr,
-                       list_types[c->type].after);
+        pki_buf_printf(b, "%s'%s', %s%s%s", c == r->columns ? "" : ", ", c->name, list_types[c->type].before,
+                       c->expr, list_types[c->type].after);
     }
     pki_buf_put(b, bytes_str(")::text AS row"));
 }
@@ -360,7 +363,8 @@ page_run(db_conn_t *c, void *arg, pki_err_t *err)
 }
 
 pki_code_t
-list_page(db_t *db, pki_arena_t *a, const list_resource_t *r, const list_query_t *q, list_page_t *out, pki_err_t *err)
+list_page(db_t *db, pki_arena_t *a, const list_resource_t *r, const list_query_t *q, list_page_t *out,
+          pki_err_t *err)
 {
     list_t l = { .r = r, .q = q, .a = a, .page = out };
 
@@ -408,8 +412,8 @@ one_run(db_conn_t *c, void *arg, pki_err_t *err)
 }
 
 pki_code_t
-list_one(db_t *db, pki_arena_t *a, const list_resource_t *r, const char *parent, const char *id, const char **json,
-         pki_err_t *err)
+list_one(db_t *db, pki_arena_t *a, const list_resource_t *r, const char *parent, const char *id,
+         const char **json, pki_err_t *err)
 {
     const list_query_t q = { .parent = parent };
     list_t             l = { .r = r, .q = &q, .a = a };
@@ -420,8 +424,8 @@ list_one(db_t *db, pki_arena_t *a, const list_resource_t *r, const char *parent,
     l.param[l.count++] = DB_T(id);
     pki_buf_init(&b, a, LIST_SQL_MAX);
     columns_put(&b, r);
-    pki_buf_printf(&b, " FROM %s%.*s AND %s = $%zu::text LIMIT 1", r->from, (int) l.where.len, (const char *) l.where.p,
-                   r->id, l.count);
+    pki_buf_printf(&b, " FROM %s%.*s AND %s = $%zu::text LIMIT 1", r->from, (int) l.where.len,
+                   (const char *) l.where.p, r->id, l.count);
     pki_buf_put_u8(&b, '\0');
     PKI_TRY(pki_buf_check(&b, "a statement", err));
     o.sql = (const char *) b.p;

@@ -81,15 +81,16 @@ migrations_find(migrate_t *m, pki_err_t *err)
     qsort(m->file, m->count, sizeof(*m->file), migration_order);
     for (size_t i = 0; i < m->count; i++) {
         if (m->file[i].version != (int64_t) i + 1) {
-            return pki_fail(err, PKI_E_CONFIG, NULL, "%s/%s.up.sql: version %zu is missing or there twice", m->dir,
-                            m->file[i].name, i + 1);
+            return pki_fail(err, PKI_E_CONFIG, NULL, "%s/%s.up.sql: version %zu is missing or there twice",
+                            m->dir, m->file[i].name, i + 1);
         }
     }
     return PKI_OK;
 }
 
 static pki_code_t
-migration_read(migrate_t *m, const migration_t *f, const char *way, bytes_t *text, uint8_t hash[32], pki_err_t *err)
+migration_read(migrate_t *m, const migration_t *f, const char *way, bytes_t *text, uint8_t hash[32],
+               pki_err_t *err)
 {
     const char *path = pki_printf(m->a, "%s/%s.%s.sql", m->dir, f->name, way);
     unsigned    len = 32;
@@ -157,7 +158,8 @@ migrations_check(migrate_t *m, pki_err_t *err)
         }
         PKI_TRY(migration_read(m, &m->file[i], "up", &text, hash, err));
         if (!bytes_eq(db_bytes(m->done, i, "sha256"), BYTES_ARR(hash))) {
-            return pki_fail(err, PKI_E_CONFIG, NULL, "%s.up.sql has changed since it was applied", m->file[i].name);
+            return pki_fail(err, PKI_E_CONFIG, NULL, "%s.up.sql has changed since it was applied",
+                            m->file[i].name);
         }
     }
     return PKI_OK;
@@ -230,7 +232,8 @@ schema_check(db_conn_t *c, void *arg, pki_err_t *err)
                    : rc;
     }
     if (db_int(rows, 0, "version") < DB_SCHEMA_VERSION) {
-        return pki_fail(err, PKI_E_CONFIG, NULL, "the schema is at version %lld, %d is needed: run `chanceryd migrate`",
+        return pki_fail(err, PKI_E_CONFIG, NULL,
+                        "the schema is at version %lld, %d is needed: run `chanceryd migrate`",
                         (long long) db_int(rows, 0, "version"), DB_SCHEMA_VERSION);
     }
     return PKI_OK;

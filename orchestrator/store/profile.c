@@ -8,7 +8,9 @@
 #include "orchestrator/store/verb.h"
 
 static const char *const key_kinds[] = { "rsa", "p-256", "p-384", "ed25519", NULL };
-static const char *const ekus[] = { "serverAuth", "clientAuth", "codeSigning", "emailProtection", "timeStamping", NULL };
+static const char *const ekus[] = {
+    "serverAuth", "clientAuth", "codeSigning", "emailProtection", "timeStamping", NULL,
+};
 static const char *const name_kinds[] = { "dns", "ip", "email", "uri", NULL };
 static const char *const subject_rules[] = { "csr", "san", NULL };
 
@@ -59,7 +61,8 @@ profile_write(db_t *db, db_query_t q, const profile_row_t *p, const audit_t *aud
     const db_param_t params[] = {
         DB_T(p->id), DB_T(p->name), DB_TS(&p->key_kinds), DB_I(p->min_rsa_bits), DB_I(p->validity_s),
         DB_TS(&p->eku), DB_TS(&p->name_kinds), DB_TS(&p->dns_patterns), DB_TS(&p->ip_patterns),
-        DB_TS(&p->email_patterns), DB_TS(&p->uri_patterns), DB_T(p->subject_rule), DB_F(p->allow_empty_subject),
+        DB_TS(&p->email_patterns), DB_TS(&p->uri_patterns), DB_T(p->subject_rule),
+        DB_F(p->allow_empty_subject),
     };
     const verb_change_t v = {
         .q = q, .params = params, .count = sizeof(params) / sizeof(params[0]), .what = "profile", .id = p->id,
@@ -86,8 +89,8 @@ profile_delete(db_t *db, const char *id, const audit_t *audit, pki_err_t *err)
 {
     const db_param_t    params[] = { DB_T(id) };
     const verb_change_t v = {
-        .q = Q_profile_delete, .params = params, .count = 1, .what = "profile", .id = id, .none = PKI_E_NOT_FOUND,
-        .foreign = PKI_E_CONFLICT, .announce = true, .audit = audit,
+        .q = Q_profile_delete, .params = params, .count = 1, .what = "profile", .id = id,
+        .none = PKI_E_NOT_FOUND, .foreign = PKI_E_CONFLICT, .announce = true, .audit = audit,
     };
 
     return verb_change(db, &v, err);

@@ -10,10 +10,12 @@
 static const char *const statuses[] = { "Active", "Expired", "Revoked", NULL };
 static const char *const sources[] = { "API", "EST", NULL };
 
-#define MANAGED_STATUS "CASE WHEN m.status = 'Active' AND m.expires_at <= now() THEN 'Expired' ELSE m.status END"
-#define REASON_NAME(column)                                                                                    \
-    "(ARRAY['unspecified', 'keyCompromise', 'cACompromise', 'affiliationChanged', 'superseded', "              \
-    "'cessationOfOperation', 'certificateHold', NULL, 'removeFromCRL', 'privilegeWithdrawn', 'aACompromise'])" \
+#define MANAGED_STATUS                                                                                       \
+    "CASE WHEN m.status = 'Active' AND m.expires_at <= now() THEN 'Expired' ELSE m.status END"
+#define REASON_NAME(column)                                                                                  \
+    "(ARRAY['unspecified', 'keyCompromise', 'cACompromise', 'affiliationChanged', 'superseded', "            \
+    "'cessationOfOperation', 'certificateHold', NULL, 'removeFromCRL', 'privilegeWithdrawn', "               \
+    "'aACompromise'])"                                                                                       \
     "[" column " + 1]"
 
 /* clang-format off */

@@ -26,15 +26,15 @@ responder_read(const db_rows_t *r, size_t row, pki_arena_t *a, void *out, pki_er
 pki_code_t
 responder_list(db_t *db, pki_arena_t *a, responder_row_t **out, size_t *count, pki_err_t *err)
 {
-    return verb_list(db, a, Q_responder_list, DB_PARAMS(DB_T(NULL)), responder_read, sizeof(**out), (void **) out,
-                     count, err);
+    return verb_list(db, a, Q_responder_list, DB_PARAMS(DB_T(NULL)), responder_read, sizeof(**out),
+                     (void **) out, count, err);
 }
 
 pki_code_t
 responder_find(db_t *db, pki_arena_t *a, uint32_t issuer_no, responder_row_t *out, pki_err_t *err)
 {
-    return verb_find(db, a, Q_responder_list, DB_PARAMS(DB_I(issuer_no)), responder_read, out, "OCSP responder yet",
-                     "for this issuer", err);
+    return verb_find(db, a, Q_responder_list, DB_PARAMS(DB_I(issuer_no)), responder_read, out,
+                     "OCSP responder yet", "for this issuer", err);
 }
 
 typedef struct {
@@ -67,7 +67,8 @@ insert_run(db_conn_t *c, void *arg, pki_err_t *err)
 }
 
 pki_code_t
-responder_insert(db_t *db, const responder_new_t *in, const audit_t *audit, int64_t *generation, pki_err_t *err)
+responder_insert(db_t *db, const responder_new_t *in, const audit_t *audit, int64_t *generation,
+                 pki_err_t *err)
 {
     insert_t   x = { .in = in, .audit = audit, .a = pki_arena_new(0) };
     pki_code_t rc;

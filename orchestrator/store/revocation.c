@@ -12,8 +12,8 @@
 #define REASON_RELEASE 8
 
 /*
- * What an order does to a version in a state, by (state, wanted): 'r', 'h' or 'l' is its new state, '=' it is there
- * already, '!' it cannot go there (RFC 5280 5.3.1: only a hold can be lifted).
+ * What an order does to a version in a state, by (state, wanted): 'r', 'h' or 'l' is its new state, '=' it is
+ * there already, '!' it cannot go there (RFC 5280 5.3.1: only a hold can be lifted).
  */
 static const struct {
     char from, revoke, hold, release;
@@ -78,8 +78,8 @@ versions_lock(db_conn_t *c, apply_t *x, pki_err_t *err)
         return pki_fail(err, PKI_E_NOT_FOUND, NULL, "there is no certificate %s", x->in->managed_id);
     }
     x->managed_no = db_int(rows, 0, "no");
-    PKI_TRY(db_query(c, x->a, Q_revocation_versions, DB_PARAMS(DB_I(x->managed_no), DB_TS(&x->named)), &x->versions,
-                     err));
+    PKI_TRY(db_query(c, x->a, Q_revocation_versions, DB_PARAMS(DB_I(x->managed_no), DB_TS(&x->named)),
+                     &x->versions, err));
     return PKI_NEW_N(x->a, db_row_count(x->versions) + 1, &x->changed, err);
 }
 
@@ -118,8 +118,8 @@ status_change(db_conn_t *c, apply_t *x, const status_row_t *was, char to, pki_er
     db_rows_t *rows;
 
     PKI_TRY(db_query(c, x->a, Q_revocation_put,
-                     DB_PARAMS(DB_I(was->issuer_no), DB_B(was->serial), DB_T(state_name(to)), DB_I(x->in->reason),
-                               DB_TM(x->in->invalidity_at), DB_TM(was->not_after)),
+                     DB_PARAMS(DB_I(was->issuer_no), DB_B(was->serial), DB_T(state_name(to)),
+                               DB_I(x->in->reason), DB_TM(x->in->invalidity_at), DB_TM(was->not_after)),
                      &rows, err));
     status_read(rows, 0, &x->changed[x->count++]);
     return change_write(c, "status", (uint32_t) was->issuer_no, was->serial, err);
@@ -138,8 +138,9 @@ version_apply(db_conn_t *c, apply_t *x, size_t row, pki_err_t *err)
         if (x->in->serial_count == 0) {
             return PKI_OK;
         }
-        return pki_fail(err, PKI_E_CONFLICT, "RFC 5280 5.3.1", "version %s of %s is %s", hex_print(x->a, was.serial),
-                        x->in->managed_id, expired ? "expired" : state_name(was.state));
+        return pki_fail(err, PKI_E_CONFLICT, "RFC 5280 5.3.1", "version %s of %s is %s",
+                        hex_print(x->a, was.serial), x->in->managed_id,
+                        expired ? "expired" : state_name(was.state));
     }
     return status_change(c, x, &was, to, err);
 }
@@ -160,15 +161,17 @@ apply_run(db_conn_t *c, void *arg, pki_err_t *err)
     if (x->count == 0) {
         return pki_fail(err, PKI_E_CONFLICT, "RFC 5280 5.3.1", "certificate %s has no unexpired version %s",
                         x->in->managed_id,
-                        x->in->reason == REASON_RELEASE ? "on hold" : "that is not revoked or on hold already");
+                        x->in->reason == REASON_RELEASE ? "on hold"
+                                                        : "that is not revoked or on hold already");
     }
-    PKI_TRY(db_query(c, NULL, Q_revocation_follow, DB_PARAMS(DB_I(x->managed_no), DB_I(x->in->reason)), NULL, err));
+    PKI_TRY(db_query(c, NULL, Q_revocation_follow, DB_PARAMS(DB_I(x->managed_no), DB_I(x->in->reason)), NULL,
+                     err));
     return audit_write(c, x->in->audit, err);
 }
 
 pki_code_t
-revocation_apply(db_t *db, pki_arena_t *a, const revocation_order_t *in, status_row_t **changed, size_t *count,
-                 pki_err_t *err)
+revocation_apply(db_t *db, pki_arena_t *a, const revocation_order_t *in, status_row_t **changed,
+                 size_t *count, pki_err_t *err)
 {
     apply_t x = { .in = in, .a = a };
 
@@ -193,7 +196,8 @@ one_read(const db_rows_t *r, size_t row, pki_arena_t *a, void *out, pki_err_t *e
 }
 
 pki_code_t
-revocation_status(db_t *db, pki_arena_t *a, uint32_t issuer_no, bytes_t serial, status_row_t *out, pki_err_t *err)
+revocation_status(db_t *db, pki_arena_t *a, uint32_t issuer_no, bytes_t serial, status_row_t *out,
+                  pki_err_t *err)
 {
     return verb_find(db, a, Q_revocation_status, DB_PARAMS(DB_I(issuer_no), DB_B(serial)), one_read, out,
                      "certificate with", "this serial", err);

@@ -142,7 +142,8 @@ db_time(const db_rows_t *r, size_t row, const char *column)
     return PG_EPOCH + us / 1000000 - (us % 1000000 < 0); /* the second it lies in */
 }
 
-/* Array header: dimensions, flags, element type; for each dimension its size and lower bound; the elements. */
+/* Array header: dimensions, flags, element type; for each dimension its size and lower bound; the elements.
+ */
 pki_code_t
 db_texts(const db_rows_t *r, size_t row, const char *column, pki_arena_t *a, str_list_t *out, pki_err_t *err)
 {

@@ -11,8 +11,8 @@
 #include "orchestrator/store/conn.h"
 #include "orchestrator/store/revocation.h"
 
-pki_code_t verb_read(db_t *db, pki_arena_t *a, db_query_t q, const db_param_t *params, size_t count, db_rows_t **rows,
-                     pki_err_t *err);
+pki_code_t verb_read(db_t *db, pki_arena_t *a, db_query_t q, const db_param_t *params, size_t count,
+                     db_rows_t **rows, pki_err_t *err);
 
 /* All rows as an array of structs. */
 pki_code_t verb_list(db_t *db, pki_arena_t *a, db_query_t q, const db_param_t *params, size_t count,

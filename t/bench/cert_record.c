@@ -1,12 +1,13 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * What recording certificates costs the database: threads that do what an enrolment does, without the signature.
+ * What recording certificates costs the database: threads that do what an enrolment does, without the
+ * signature.
  *
  *     cert_record URL CONNECTIONS SECONDS [OCTETS]
  *
- * The database is migrated and has the issuer number 1 and the profile prof-bench (made here when missing).  Prints
- * certificates per second.
+ * The database is migrated and has the issuer number 1 and the profile prof-bench (made here when missing).
+ * Prints certificates per second.
  */
 #include <openssl/rand.h>
 #include <pthread.h>
@@ -33,10 +34,16 @@ static void
 world_make(void)
 {
     static const char *const kinds[] = { "p-256" };
-    ca_row_t       ca = { .der = bytes_str("x"), .serial = bytes_str("x"), .subject = "CN=Bench", .key_kind = "p-256",
-                          .not_before = 1, .not_after = 4000000000 };
-    issuer_chain_t issuer = { .issuer = { .no = 1, .id = "iss-bench", .name = "bench", .type = "local", .enabled = true },
-                              .chain = &ca, .chain_len = 1 };
+    ca_row_t                 ca = {.der = bytes_str("x"),
+                                   .serial = bytes_str("x"),
+                                   .subject = "CN=Bench",
+                                   .key_kind = "p-256",
+                                   .not_before = 1,
+                                   .not_after = 4000000000};
+    issuer_chain_t           issuer = {
+                  .issuer = {.no = 1, .id = "iss-bench", .name = "bench", .type = "local", .enabled = true},
+                  .chain = &ca,
+                  .chain_len = 1};
     profile_row_t  profile = { .id = "prof-bench", .name = "bench", .key_kinds = { (const char **) kinds, 1 },
                                .min_rsa_bits = 2048, .validity_s = 86400, .subject_rule = "csr" };
 
@@ -59,10 +66,16 @@ enrol(pki_arena_t *a, pki_err_t *err)
     }
     random[0] = 0x41;
     cert_managed_id("EST", "est-bench", bytes_of(random, 16), id);
-    in.managed = (managed_row_t){ .id = id, .name = cert_managed_name(a, "bench", "device", id), .source = "EST",
-                                  .profile_id = "prof-bench", .issuer_no = 1, .est_label_id = "est-bench",
-                                  .common_name = "device", .subject = "CN=device,O=Example",
-                                  .subject_der = bytes_of(random + 96, 40), .sans = { san, 1 } };
+    in.managed = (managed_row_t){.id = id,
+                                 .name = cert_managed_name(a, "bench", "device", id),
+                                 .source = "EST",
+                                 .profile_id = "prof-bench",
+                                 .issuer_no = 1,
+                                 .est_label_id = "est-bench",
+                                 .common_name = "device",
+                                 .subject = "CN=device,O=Example",
+                                 .subject_der = bytes_of(random + 96, 40),
+                                 .sans = {san, 1}};
     in.serial = bytes_of(random, 16);
     in.transaction_key = bytes_of(random + 32, 32);
     in.spki_sha256 = in.fingerprint = bytes_of(random + 64, 32);
@@ -72,9 +85,10 @@ enrol(pki_arena_t *a, pki_err_t *err)
     in.audit = (audit_t){ .actor = "est:device", .actor_type = "est_user", .action = "certificate.issue",
                           .resource_type = "certificate", .resource_id = id, .status = 200, .request_id = id,
                           .source = "192.0.2.1" };
-    PKI_TRY(cert_prior(bench.db, a,
-                       &(cert_prior_ask_t){ .transaction_key = in.transaction_key, .window_s = 86400, .managed_id = id },
-                       &prior, err));
+    PKI_TRY(cert_prior(
+        bench.db, a,
+        &(cert_prior_ask_t){.transaction_key = in.transaction_key, .window_s = 86400, .managed_id = id},
+        &prior, err));
     return cert_record(bench.db, &in, &won, err);
 }
 

@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 /*
- * Criterion runs each test in a process of its own that inherits the environment and nothing else: it reaches the
- * pipes through the runner's open files.
+ * Criterion runs each test in a process of its own that inherits the environment and nothing else: it reaches
+ * the pipes through the runner's open files.
  */
 static pid_t cluster_pid;
 static int   cluster_in, cluster_out;
@@ -127,8 +127,8 @@ sql_run(PGconn *pg, const char *fmt, va_list ap)
 
     cr_assert(vasprintf(&sql, fmt, ap) >= 0);
     res = PQexec(pg, sql);
-    cr_assert(PQresultStatus(res) == PGRES_COMMAND_OK || PQresultStatus(res) == PGRES_TUPLES_OK, "%s: %s", sql,
-              PQerrorMessage(pg));
+    cr_assert(PQresultStatus(res) == PGRES_COMMAND_OK || PQresultStatus(res) == PGRES_TUPLES_OK, "%s: %s",
+              sql, PQerrorMessage(pg));
     free(sql);
     return res;
 }
@@ -198,7 +198,8 @@ pg_database_new(bool migrated)
         template_make(pg, url);
     }
     snprintf(url, sizeof(url), "%.*sdbname=t%d_%d", len, cluster_url(), (int) getpid(), ++n);
-    PQclear(pg_sql(pg, "CREATE DATABASE %s TEMPLATE %s", strstr(url, "dbname=") + 7, migrated ? "migrated" : "template0"));
+    PQclear(pg_sql(pg, "CREATE DATABASE %s TEMPLATE %s", strstr(url, "dbname=") + 7,
+                   migrated ? "migrated" : "template0"));
     PQfinish(pg);
     return url;
 }

@@ -1,8 +1,8 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * A private PostgreSQL for a test program: one cluster for all of its tests (t/lib/pg.sh), a database of its own for
- * each test, made from a migrated template.
+ * A private PostgreSQL for a test program: one cluster for all of its tests (t/lib/pg.sh), a database of its
+ * own for each test, made from a migrated template.
  */
 #ifndef T_UNIT_LIB_PG_H
 #define T_UNIT_LIB_PG_H

@@ -17,7 +17,8 @@
 /* iss-local (number 1), prof-device, est-devices. */
 void store_world(db_t *db);
 
-/* A certificate for "mc-NAME" with the 16-octet serial that begins with `n`, valid from an hour ago for `valid_s`. */
+/* A certificate for "mc-NAME" with the 16-octet serial that begins with `n`, valid from an hour ago for
+ * `valid_s`. */
 cert_record_t store_cert(pki_arena_t *a, const char *name, uint32_t n, int64_t valid_s);
 bytes_t       store_serial(pki_arena_t *a, uint32_t n);
 
@@ -25,6 +26,7 @@ bytes_t       store_serial(pki_arena_t *a, uint32_t n);
 void store_issue(db_t *db, pki_arena_t *a, const char *name, uint32_t n, int64_t valid_s);
 
 /* Revoke all versions (serial 0) or one; returns the code. */
-pki_code_t store_revoke(db_t *db, pki_arena_t *a, const char *name, uint32_t serial, int reason, size_t *changed);
+pki_code_t store_revoke(db_t *db, pki_arena_t *a, const char *name, uint32_t serial, int reason,
+                        size_t *changed);
 
 #endif

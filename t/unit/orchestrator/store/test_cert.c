@@ -232,7 +232,10 @@ Test(cert, has_one_winner_when_many_race_for_a_key)
     cr_expect_eq(won, KEYS);
     cr_expect_eq(pg_number(pg, "SELECT count(*) FROM certificate_version"), KEYS);
     cr_expect_eq(pg_number(pg, "SELECT count(*) FROM change_feed WHERE kind = 'status'"), KEYS);
-    cr_expect_eq(pg_number(pg, "SELECT count(*) FROM issuance_key k JOIN certificate_version v USING (issuer_no, serial)"), KEYS);
+    cr_expect_eq(
+        pg_number(pg,
+                  "SELECT count(*) FROM issuance_key k JOIN certificate_version v USING (issuer_no, serial)"),
+        KEYS);
 }
 
 /* Threads that record at the same time, every third one with a name that is taken. */
@@ -272,14 +275,17 @@ Test(cert, fails_alone_in_a_batch)
         }
         for (uint32_t i = 0; i < CROWD; i++) {
             pthread_join(t[i], NULL);
-            cr_expect_eq(member[i].rc, member[i].who % 3 == 0 ? PKI_E_CONFLICT : PKI_OK, "member %u", member[i].who);
+            cr_expect_eq(member[i].rc, member[i].who % 3 == 0 ? PKI_E_CONFLICT : PKI_OK, "member %u",
+                         member[i].who);
             cr_expect(member[i].won || member[i].rc != PKI_OK);
         }
     }
     cr_expect_eq(pg_number(pg, "SELECT count(*) FROM certificate_version"), 1 + 5 * CROWD * 2 / 3);
-    cr_expect_eq(pg_number(pg, "SELECT count(*) FROM managed_certificate m JOIN certificate_version v ON v.managed_no = m.no"
-                               " AND v.serial = m.last_serial AND convert_from(subject_der, 'UTF8') = m.name"),
-                 1 + 5 * CROWD * 2 / 3, "every value is in its own row");
+    cr_expect_eq(
+        pg_number(
+            pg, "SELECT count(*) FROM managed_certificate m JOIN certificate_version v ON v.managed_no = m.no"
+                " AND v.serial = m.last_serial AND convert_from(subject_der, 'UTF8') = m.name"),
+        1 + 5 * CROWD * 2 / 3, "every value is in its own row");
 }
 
 Test(cert, is_unavailable_in_time_when_the_server_hangs_under_many)
@@ -371,7 +377,8 @@ Test(cert, has_a_bounded_name_that_is_utf8)
     name = cert_managed_name(arena, "devices", cn, "mc-0123456789abcdef0123");
     cr_expect_eq(strlen(name), 8 + 63 + 13);
     cr_expect_str_eq(name + 8 + 63, "/0123456789ab");
-    cr_expect_str_eq(cert_managed_name(arena, "d", NULL, "mc-0123456789abcdef0123"), "d/unnamed/0123456789ab");
+    cr_expect_str_eq(cert_managed_name(arena, "d", NULL, "mc-0123456789abcdef0123"),
+                     "d/unnamed/0123456789ab");
 }
 
 Test(cert, is_expired_when_its_time_is_over)
@@ -396,7 +403,8 @@ status_of(uint32_t serial)
 {
     status_row_t s;
 
-    cr_assert_eq(revocation_status(db, arena, 1, store_serial(arena, serial), &s, &err), PKI_OK, "%s", err.text);
+    cr_assert_eq(revocation_status(db, arena, 1, store_serial(arena, serial), &s, &err), PKI_OK, "%s",
+                 err.text);
     return s;
 }
 
@@ -457,11 +465,28 @@ typedef struct {
 #define RELEASE 8
 
 static const way_t ways[] = {
-    { "revoked stays revoked", { { REVOKE, PKI_OK, 'r' }, { REVOKE, PKI_E_CONFLICT, 'r' }, { HOLD, PKI_E_CONFLICT, 'r' }, { RELEASE, PKI_E_CONFLICT, 'r' } } },
-    { "a hold is lifted", { { HOLD, PKI_OK, 'h' }, { HOLD, PKI_E_CONFLICT, 'h' }, { RELEASE, PKI_OK, 'l' }, { RELEASE, PKI_E_CONFLICT, 'l' } } },
-    { "a hold becomes final", { { HOLD, PKI_OK, 'h' }, { REVOKE, PKI_OK, 'r' }, { RELEASE, PKI_E_CONFLICT, 'r' }, { HOLD, PKI_E_CONFLICT, 'r' } } },
-    { "released is like good", { { HOLD, PKI_OK, 'h' }, { RELEASE, PKI_OK, 'l' }, { HOLD, PKI_OK, 'h' }, { REVOKE, PKI_OK, 'r' } } },
-    { "good cannot be released", { { RELEASE, PKI_E_CONFLICT, 'g' }, { 7, PKI_E_INVALID, 'g' }, { 11, PKI_E_INVALID, 'g' }, { -1, PKI_E_INVALID, 'g' } } },
+    {"revoked stays revoked",
+     {{REVOKE, PKI_OK, 'r'},
+      {REVOKE, PKI_E_CONFLICT, 'r'},
+      {HOLD, PKI_E_CONFLICT, 'r'},
+      {RELEASE, PKI_E_CONFLICT, 'r'}}},
+    {"a hold is lifted",
+     {{HOLD, PKI_OK, 'h'},
+      {HOLD, PKI_E_CONFLICT, 'h'},
+      {RELEASE, PKI_OK, 'l'},
+      {RELEASE, PKI_E_CONFLICT, 'l'}}},
+    {"a hold becomes final",
+     {{HOLD, PKI_OK, 'h'},
+      {REVOKE, PKI_OK, 'r'},
+      {RELEASE, PKI_E_CONFLICT, 'r'},
+      {HOLD, PKI_E_CONFLICT, 'r'}}},
+    {"released is like good",
+     {{HOLD, PKI_OK, 'h'}, {RELEASE, PKI_OK, 'l'}, {HOLD, PKI_OK, 'h'}, {REVOKE, PKI_OK, 'r'}}},
+    {"good cannot be released",
+     {{RELEASE, PKI_E_CONFLICT, 'g'},
+      {7, PKI_E_INVALID, 'g'},
+      {11, PKI_E_INVALID, 'g'},
+      {-1, PKI_E_INVALID, 'g'}}},
 };
 
 /* Tests run in processes of their own, to which only numbers are carried over. */
@@ -485,8 +510,9 @@ ParameterizedTest(int *at, revocation, follows_the_legal_transitions)
             store_issue(db, arena, "two", 3, DAY_S);
         }
         for (int i = 0; i < 4; i++) {
-            cr_expect_eq(store_revoke(db, arena, named ? "two" : "one", named ? serial : 0, way->step[i].reason, NULL),
-                         way->step[i].rc, "%s, step %d, named %d", way->name, i, named);
+            cr_expect_eq(
+                store_revoke(db, arena, named ? "two" : "one", named ? serial : 0, way->step[i].reason, NULL),
+                way->step[i].rc, "%s, step %d, named %d", way->name, i, named);
             cr_expect_eq(status_of(serial).state, way->step[i].state, "%s, step %d", way->name, i);
         }
     }
@@ -546,9 +572,14 @@ entries(void)
 static void
 publish(int64_t number, int64_t this_update, const char *error)
 {
-    crl_row_t row = { .issuer_no = 1, .scope = CRL_SCOPE_FULL, .number = number, .this_update = this_update,
-                      .next_update = this_update + DAY_S, .file = error ? NULL : "f", .etag = bytes_str("etag"),
-                      .error = error };
+    crl_row_t row = {.issuer_no = 1,
+                     .scope = CRL_SCOPE_FULL,
+                     .number = number,
+                     .this_update = this_update,
+                     .next_update = this_update + DAY_S,
+                     .file = error ? NULL : "f",
+                     .etag = bytes_str("etag"),
+                     .error = error};
 
     cr_assert_eq(crl_published(db, &row, &err), PKI_OK, "%s", err.text);
 }

@@ -1,7 +1,8 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * The change feed with transactions that end out of order, rebuilds, and the reconciliation with the signer's journal.
+ * The change feed with transactions that end out of order, rebuilds, and the reconciliation with the signer's
+ * journal.
  */
 #include "orchestrator/store/change.h"
 
@@ -201,8 +202,9 @@ Test(change, forgets_old_transaction_keys)
 {
     size_t n;
 
-    PQclear(pg_sql(pg, "INSERT INTO issuance_key SELECT int4send(i), 1, '\\x01', now() - interval '1 hour' * i "
-                       "FROM generate_series(1, 48) i"));
+    PQclear(pg_sql(pg,
+                   "INSERT INTO issuance_key SELECT int4send(i), 1, '\\x01', now() - interval '1 hour' * i "
+                   "FROM generate_series(1, 48) i"));
     cr_assert_eq(change_prune(db, 100 * DAY_S, DAY_S, &n, &err), PKI_OK, "%s", err.text);
     cr_expect_leq(n, 25);
     cr_expect_geq(n, 24);
@@ -211,9 +213,14 @@ Test(change, forgets_old_transaction_keys)
 Test(change, announces_a_responder_as_status_and_configuration)
 {
     change_position_t at = { 0, 0 };
-    responder_new_t   in = { .row = { .issuer_no = 1, .der = bytes_str("der"), .key_file = "1-1.pem", .not_before = 1,
-                                      .not_after = 4000000000 },
-                             .serial = store_serial(arena, 5), .spki_sha256 = bytes_str("s"), .fingerprint = bytes_str("f") };
+    responder_new_t   in = {.row = {.issuer_no = 1,
+                                    .der = bytes_str("der"),
+                                    .key_file = "1-1.pem",
+                                    .not_before = 1,
+                                    .not_after = 4000000000},
+                            .serial = store_serial(arena, 5),
+                            .spki_sha256 = bytes_str("s"),
+                            .fingerprint = bytes_str("f")};
     responder_row_t   row;
     int64_t           generation;
 
@@ -268,8 +275,13 @@ Test(journal, records_and_revokes_orphans)
     size_t            n;
 
     for (uint32_t i = 0; i < 2; i++) {
-        o[i] = (journal_orphan_t){ .issuer_no = 1, .serial = store_serial(arena, i + 1), .tbs = bytes_str("tbs"),
-                                   .spki_sha256 = bytes_str("s"), .not_before = 1, .not_after = 4000000000, .signed_at = 2 };
+        o[i] = (journal_orphan_t){.issuer_no = 1,
+                                  .serial = store_serial(arena, i + 1),
+                                  .tbs = bytes_str("tbs"),
+                                  .spki_sha256 = bytes_str("s"),
+                                  .not_before = 1,
+                                  .not_after = 4000000000,
+                                  .signed_at = 2};
     }
     store_issue(db, arena, "a", 1, DAY_S); /* the first is no orphan */
     (void) follow(&at, 10);
@@ -280,7 +292,8 @@ Test(journal, records_and_revokes_orphans)
     cr_expect_eq(status.state, 'g');
     cr_assert_eq(journal_position(db, JOURNAL, &position, &err), PKI_OK);
     cr_expect_eq(position, 700);
-    cr_expect_eq(pg_number(pg, "SELECT count(*) FROM certificate_version WHERE orphan AND fingerprint IS NULL"), 1);
+    cr_expect_eq(
+        pg_number(pg, "SELECT count(*) FROM certificate_version WHERE orphan AND fingerprint IS NULL"), 1);
     cr_expect_eq(pg_number(pg, "SELECT count(*) FROM audit_event WHERE action = 'certificate.orphan'"), 1);
     cr_assert_eq(journal_orphans(db, o, 2, BYTES_NONE, 0, &n, &err), PKI_OK, "%s", err.text);
     cr_expect_eq(n, 0, "once only");

@@ -1,7 +1,8 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * The pool, rows, transactions and migrations against a real PostgreSQL, also one that dies, hangs and comes back.
+ * The pool, rows, transactions and migrations against a real PostgreSQL, also one that dies, hangs and comes
+ * back.
  */
 #include "orchestrator/store/conn.h"
 
@@ -57,7 +58,11 @@ teardown(void)
 TestSuite(db, .init = setup, .fini = teardown, .timeout = 60);
 
 static const audit_t event = {
-    .actor = "key-1", .actor_type = "api_key", .action = "profile.create", .status = 201, .details = "{\"a\": 1}",
+    .actor = "key-1",
+    .actor_type = "api_key",
+    .action = "profile.create",
+    .status = 201,
+    .details = "{\"a\": 1}",
 };
 
 Test(db, prepares_every_statement_on_the_migrated_schema)
@@ -76,13 +81,14 @@ row_every_type(db_conn_t *c, void *arg, pki_err_t *e)
     str_list_t texts = { (const char *[]){ "a", "quo\"te", "back\\slash", "{,}", "" }, 5 };
     bytes_t    octets = bytes_of("\0\1'\\\xff", 5);
 
-    return conn_query_text(c, arena, "types",
-                           "SELECT $1::text AS t, $2::bigint AS i, $3::bytea AS b, $4::boolean AS f, $5::timestamptz AS at, "
-                           "$6::text[] AS ts, $7::text AS nothing, (-5)::smallint AS small, '{}'::text[] AS none, "
-                           "'{\"k\": 1}'::jsonb AS j, '1969-12-31 23:59:58.5+00'::timestamptz AS early",
-                           DB_PARAMS(DB_T("h\xc3\xa9"), DB_I(INT64_MIN), DB_B(octets), DB_F(true), DB_TM(1700000000),
-                                     DB_TS(&texts), DB_T(NULL)),
-                           arg, e);
+    return conn_query_text(
+        c, arena, "types",
+        "SELECT $1::text AS t, $2::bigint AS i, $3::bytea AS b, $4::boolean AS f, $5::timestamptz AS at, "
+        "$6::text[] AS ts, $7::text AS nothing, (-5)::smallint AS small, '{}'::text[] AS none, "
+        "'{\"k\": 1}'::jsonb AS j, '1969-12-31 23:59:58.5+00'::timestamptz AS early",
+        DB_PARAMS(DB_T("h\xc3\xa9"), DB_I(INT64_MIN), DB_B(octets), DB_F(true), DB_TM(1700000000),
+                  DB_TS(&texts), DB_T(NULL)),
+        arg, e);
 }
 
 Test(db, gives_back_values_of_every_type)
@@ -121,14 +127,16 @@ Test(db, refuses_to_change_audit_events_and_versions)
             char      sql[100];
             PGresult *res;
 
-            snprintf(sql, sizeof(sql), i == 0 && t == 0 ? "UPDATE %s SET actor = 'x'" : attempts[i], tables[t]);
+            snprintf(sql, sizeof(sql), i == 0 && t == 0 ? "UPDATE %s SET actor = 'x'" : attempts[i],
+                     tables[t]);
             res = PQexec(pg, sql);
             cr_expect_eq(PQresultStatus(res), PGRES_FATAL_ERROR, "%s", sql);
             cr_expect_str_eq(PQresultErrorField(res, PG_DIAG_SQLSTATE), "42501", "%s", sql);
             PQclear(res);
         }
     }
-    cr_expect_eq(pg_number(pg, "SELECT count(*) FROM audit_event WHERE actor = 'key-1' AND details->>'a' = '1'"), 1);
+    cr_expect_eq(
+        pg_number(pg, "SELECT count(*) FROM audit_event WHERE actor = 'key-1' AND details->>'a' = '1'"), 1);
 }
 
 static pki_code_t
@@ -245,7 +253,7 @@ deadlock_thread(void *arg)
 Test(db, repeats_a_transaction_that_lost_a_deadlock)
 {
     pthread_barrier_t both;
-    deadlock_t        d[2] = { { .first = 1, .second = 2, .both = &both }, { .first = 2, .second = 1, .both = &both } };
+    deadlock_t d[2] = {{.first = 1, .second = 2, .both = &both}, {.first = 2, .second = 1, .both = &both}};
     pthread_t         t[2];
 
     for (int i = 1; i <= 2; i++) {
@@ -263,7 +271,8 @@ Test(db, repeats_a_transaction_that_lost_a_deadlock)
         pthread_join(t[i], NULL);
         cr_expect_eq(d[i].rc, PKI_OK);
     }
-    cr_expect_geq(d[0].runs + d[1].runs, 3); /* on a busy machine the victim may be first again, and lose again */
+    cr_expect_geq(d[0].runs + d[1].runs,
+                  3); /* on a busy machine the victim may be first again, and lose again */
 }
 
 static pki_code_t
@@ -286,7 +295,8 @@ Test(db, stops_a_bulk_read_when_told)
 {
     size_t n = 0;
 
-    PQclear(pg_sql(pg, "INSERT INTO schema_migration (version, name, sha256) SELECT i, '', '' FROM generate_series(2, 50000) i"));
+    PQclear(pg_sql(pg, "INSERT INTO schema_migration (version, name, sha256) SELECT i, '', '' FROM "
+                       "generate_series(2, 50000) i"));
     cr_expect_eq(db_run(db, each_run, &n, &err), PKI_E_POLICY);
     cr_expect_eq(n, 3);
     cr_expect_eq(audit_add(db, &event, &err), PKI_OK, "%s", err.text);
@@ -331,7 +341,8 @@ file_write(const char *dir, const char *name, const char *text)
 
 TestSuite(migrate, .init = setup, .fini = teardown, .timeout = 60);
 
-#define TABLES "SELECT count(*) FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'schema_migration'"
+#define TABLES                                                                                               \
+    "SELECT count(*) FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'schema_migration'"
 
 Test(migrate, goes_up_and_down_and_up_again)
 {
@@ -341,7 +352,8 @@ Test(migrate, goes_up_and_down_and_up_again)
     cr_expect_eq(db_schema_check(db, &err), PKI_OK, "%s", err.text);
     cr_assert_eq(db_migrate(db, MIGRATIONS, 0, &err), PKI_OK, "%s", err.text);
     cr_expect_eq(pg_number(pg, TABLES), 0);
-    cr_expect_eq(pg_number(pg, "SELECT count(*) FROM pg_proc WHERE pronamespace = 'public'::regnamespace"), 0);
+    cr_expect_eq(pg_number(pg, "SELECT count(*) FROM pg_proc WHERE pronamespace = 'public'::regnamespace"),
+                 0);
     cr_expect_eq(db_schema_check(db, &err), PKI_E_CONFIG);
     cr_assert_eq(db_migrate(db, MIGRATIONS, -1, &err), PKI_OK, "%s", err.text);
     cr_expect_eq(pg_number(pg, TABLES), tables);

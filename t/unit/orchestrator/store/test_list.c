@@ -54,7 +54,8 @@ teardown(void)
 TestSuite(list, .init = setup, .fini = teardown, .timeout = 60);
 
 static const list_resource_t *const all[] = {
-    &list_issuers, &list_profiles, &list_certificates, &list_versions, &list_est_labels, &list_est_credentials,
+    &list_issuers, &list_profiles, &list_certificates, &list_versions, &list_est_labels,
+    &list_est_credentials,
     &list_api_keys, &list_audit,
 };
 
@@ -113,7 +114,8 @@ Test(list, runs_every_column_filter_and_order_of_every_resource)
 
             json_decref(page_json(r, &q));
         }
-        cr_expect_eq(list_one(db, arena, r, parent, "no-such", &json, &err), PKI_E_NOT_FOUND, "%s: %s", r->name, err.text);
+        cr_expect_eq(list_one(db, arena, r, parent, "no-such", &json, &err), PKI_E_NOT_FOUND, "%s: %s",
+                     r->name, err.text);
     }
 }
 
@@ -232,10 +234,12 @@ ParameterizedTest(int *at, list, filters)
     cr_assert_eq(store_revoke(db, arena, "host-02", 0, 1, NULL), PKI_OK);
     PQclear(pg_sql(pg, "UPDATE managed_certificate SET expires_at = now() WHERE name = 'host-03'"));
     if (f->total < 0) {
-        cr_expect_eq(list_page(db, arena, &list_certificates, &q, &page, &err), PKI_E_INVALID, "%s=%s", f->name, f->value);
+        cr_expect_eq(list_page(db, arena, &list_certificates, &q, &page, &err), PKI_E_INVALID, "%s=%s",
+                     f->name, f->value);
         return;
     }
-    cr_assert_eq(list_page(db, arena, &list_certificates, &q, &page, &err), PKI_OK, "%s=%s: %s", f->name, f->value, err.text);
+    cr_assert_eq(list_page(db, arena, &list_certificates, &q, &page, &err), PKI_OK, "%s=%s: %s", f->name,
+                 f->value, err.text);
     cr_expect_eq(page.total, f->total, "%s=%s: %lld", f->name, f->value, (long long) page.total);
     cr_expect_eq(page.count, (size_t) f->total);
 }
@@ -261,15 +265,23 @@ Test(list, finds_a_serial_however_it_is_written)
 Test(list, refuses_bad_limits_orders_and_cursors)
 {
     static const list_query_t bad[] = {
-        { .limit = -1 }, { .limit = LIST_LIMIT_MAX + 1 }, { .sort = "owner" }, { .sort = "-" },
-        { .sort = "name; DROP TABLE issuer" }, { .cursor = "!" }, { .cursor = "abc" }, { .cursor = "LWNyZWF0ZWQ" },
-        { .cursor = "LWNyZWF0ZWQfeB94" /* "-created", "x", "x" */ }, { .cursor = "bmFtZR8xH2E" /* "name", "1", "a" */ },
+        {.limit = -1},
+        {.limit = LIST_LIMIT_MAX + 1},
+        {.sort = "owner"},
+        {.sort = "-"},
+        {.sort = "name; DROP TABLE issuer"},
+        {.cursor = "!"},
+        {.cursor = "abc"},
+        {.cursor = "LWNyZWF0ZWQ"},
+        {.cursor = "LWNyZWF0ZWQfeB94" /* "-created", "x", "x" */},
+        {.cursor = "bmFtZR8xH2E" /* "name", "1", "a" */},
     };
     list_page_t page;
 
     issue_many(3);
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        cr_expect_eq(list_page(db, arena, &list_certificates, &bad[i], &page, &err), PKI_E_INVALID, "case %zu", i);
+        cr_expect_eq(list_page(db, arena, &list_certificates, &bad[i], &page, &err), PKI_E_INVALID,
+                     "case %zu", i);
     }
 }
 
@@ -280,7 +292,8 @@ Test(list, renders_a_row_as_its_columns_say)
 
     store_issue(db, arena, "one", 1, DAY_S);
     cr_assert_eq(store_revoke(db, arena, "one", 0, 1, NULL), PKI_OK);
-    cr_assert_eq(list_one(db, arena, &list_certificates, NULL, "mc-one", &json, &err), PKI_OK, "%s", err.text);
+    cr_assert_eq(list_one(db, arena, &list_certificates, NULL, "mc-one", &json, &err), PKI_OK, "%s",
+                 err.text);
     cr_assert_eq(json_parse(bytes_str(json), &row, &err), PKI_OK, "%s", err.text);
     cr_expect_str_eq(json_string_value(json_object_get(row, "serial")), "100000015a5a5a5a5a5a5a5a5a5a5a5a");
     cr_expect_str_eq(json_string_value(json_object_get(row, "revocation_reason")), "keyCompromise");
@@ -402,11 +415,21 @@ Test(rows, of_labels_have_one_default)
 
 Test(rows, of_credentials_are_live_one_a_user)
 {
-    est_credential_row_t c = { .id = "cred-1", .label_id = "est-devices", .user_name = "device", .kind = "sha256",
-                               .digest = bytes_str("digest") };
-    est_credential_row_t s = { .id = "cred-2", .label_id = "est-devices", .user_name = "person", .kind = "scrypt",
-                               .digest = bytes_str("hash"), .salt = bytes_str("salt"), .scrypt_n = 16384, .scrypt_r = 8,
-                               .scrypt_p = 1, .expires_at = clock_now() + 3600 };
+    est_credential_row_t  c = {.id = "cred-1",
+                               .label_id = "est-devices",
+                               .user_name = "device",
+                               .kind = "sha256",
+                               .digest = bytes_str("digest")};
+    est_credential_row_t  s = {.id = "cred-2",
+                               .label_id = "est-devices",
+                               .user_name = "person",
+                               .kind = "scrypt",
+                               .digest = bytes_str("hash"),
+                               .salt = bytes_str("salt"),
+                               .scrypt_n = 16384,
+                               .scrypt_r = 8,
+                               .scrypt_p = 1,
+                               .expires_at = clock_now() + 3600};
     est_credential_row_t *list, found;
     size_t                n;
 
@@ -417,7 +440,8 @@ Test(rows, of_credentials_are_live_one_a_user)
     cr_assert_eq(est_credential_list(db, arena, NULL, &list, &n, &err), PKI_OK, "%s", err.text);
     cr_assert_eq(n, 2);
     cr_expect_str_eq(list[0].label_name, "devices");
-    cr_assert_eq(est_credential_find(db, arena, "est-devices", "person", &found, &err), PKI_OK, "%s", err.text);
+    cr_assert_eq(est_credential_find(db, arena, "est-devices", "person", &found, &err), PKI_OK, "%s",
+                 err.text);
     cr_expect(found.scrypt_n == 16384 && bytes_eq(found.salt, bytes_str("salt")));
     cr_assert_eq(est_credential_revoke(db, "est-devices", "cred-1", NULL, &err), PKI_OK, "%s", err.text);
     cr_expect_eq(est_credential_revoke(db, "est-devices", "cred-1", NULL, &err), PKI_E_NOT_FOUND);
@@ -425,7 +449,8 @@ Test(rows, of_credentials_are_live_one_a_user)
     PQclear(pg_sql(pg, "UPDATE est_credential SET expires_at = now() WHERE id = 'cred-3'"));
     cr_expect_eq(est_credential_find(db, arena, "est-devices", "device", &found, &err), PKI_E_NOT_FOUND);
     c.id = "cred-4";
-    cr_assert_eq(est_credential_insert(db, &c, NULL, &err), PKI_OK, "an expired one makes room: %s", err.text);
+    cr_assert_eq(est_credential_insert(db, &c, NULL, &err), PKI_OK, "an expired one makes room: %s",
+                 err.text);
     c.label_id = "est-none";
     c.id = "cred-5";
     cr_expect_eq(est_credential_insert(db, &c, NULL, &err), PKI_E_NOT_FOUND);
