@@ -3,8 +3,11 @@
 """EST under hostile HTTP: sizes, methods, paths, credentials, headers.  Answers are exact, in plain text, never HTML."""
 
 import base64
+import http.client
+import io
 import os
 import socket
+import ssl
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
@@ -52,23 +55,23 @@ def sizes(s, wire, good):
     return 1  # the second one is the same request again
 
 
-def s_raw(s, text):
-    """What nginx answers to these octets inside TLS, all of it."""
-    import ssl
+def tls(s):
     context = ssl.create_default_context(cafile=s.bundle)
-    with socket.create_connection(('localhost', s.https_port), 10) as plain:
-        with context.wrap_socket(plain, server_hostname='localhost') as link:
-            link.settimeout(3)
-            link.sendall(text.encode())
-            out = b''
-            try:
-                while chunk := link.recv(65536):
-                    out += chunk
-                    if out.partition(b'\r\n\r\n')[2]:
-                        break
-            except OSError:
-                pass
-            return out.decode('latin-1')
+    return context.wrap_socket(socket.create_connection(('localhost', s.https_port), 10), server_hostname='localhost')
+
+
+def s_raw(s, text):
+    """What nginx answers first to these octets inside TLS."""
+    with tls(s) as link:
+        link.settimeout(3)
+        link.sendall(text.encode())
+        out = b''
+        try:
+            while not out.partition(b'\r\n\r\n')[2] and (chunk := link.recv(65536)):
+                out += chunk
+        except OSError:
+            pass
+        return out.decode('latin-1')
 
 
 def basic_line(s):
@@ -188,6 +191,43 @@ def types_and_headers(s, wire, good):
         (200, 'application/pkcs7-mime', None), 'cacerts needs nothing of all this')
 
 
+def enrolment(s, der):
+    """A whole request as octets."""
+    body = base64.b64encode(der)
+    return ('POST %s/simpleenroll HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/pkcs10\r\n%s'
+            'Content-Length: %d\r\n\r\n' % (EST, basic_line(s), len(body))).encode() + body
+
+
+def gone(s, wire, key):
+    """Clients that leave in the middle, and before they have their answer."""
+    good = enrolment(s, device_csr(key, 'gone'))
+    for at in range(1, len(good), 23):
+        with tls(s) as link:
+            link.sendall(good[:at])
+    with tls(s) as link:
+        link.sendall(b''.join(enrolment(s, der) for der in (b'\0', device_csr(key, 'gone'), b'\0')))
+        statuses = []
+        for _ in range(3):
+            # The answers are read to their ends: http.client would take the next one along in its buffer.
+            head = b''
+            while not head.endswith(b'\r\n\r\n'):
+                head += link.recv(1)
+            fields = http.client.parse_headers(io.BytesIO(head.partition(b'\r\n')[2]))
+            left = int(fields['Content-Length'])
+            while left:
+                left -= len(link.recv(left))
+            statuses.append(int(head.split()[1]))
+    is_(statuses, [400, 200, 400], 'three requests sent at once are answered in their order')
+    ders = [device_csr(key, 'gone-%d' % at) for at in range(20)]
+    for der in ders:
+        with tls(s) as link:
+            link.sendall(enrolment(s, der))
+    first = [wire.est(der) for der in ders]
+    is_([each.status for each in first], [200] * 20, 'clients that left without their answer ask again: issued')
+    is_([wire.est(der).body for der in ders], [each.body for each in first], 'one certificate each')
+    return 1 + 20
+
+
 def labels(s):
     def make(path, thing):
         answer = s.api('POST', path, thing)
@@ -216,6 +256,7 @@ with Stack() as s:
     methods_and_paths(s, wire, good)
     credentials(s, wire, witness, good)
     types_and_headers(s, wire, good)
+    issued += gone(s, wire, key)
     is_(s.ocsp(device), 'good', 'the certificate from before is good')
     is_(s.ocsp(s.enrol('device-2')), 'good', 'a new device enrols, and its certificate is good')
     # The same request and identity got the same certificate each time; the chosen password is another identity.

@@ -5,8 +5,12 @@ Who may re-enrol (RFC 7030 3.3.2, 4.2.2): the holder of a certificate of the lab
 subject and the same names.  And who may enrol with a certificate; and that asking twice gives one certificate.
 """
 
+import base64
 import datetime
+import http.client
 import os
+import socket
+import ssl
 import sys
 import threading
 import time
@@ -113,10 +117,38 @@ def other_names(s, wire):
     ok(True, 'no names as before: renewed')
 
 
+class Session:
+    """TLS 1.2 connections that take up the first one's session (E-03)."""
+
+    def __init__(self, s, holder):
+        self.s, self.context, self.session = s, ssl.create_default_context(cafile=s.bundle), None
+        self.context.maximum_version = ssl.TLSVersion.TLSv1_2
+        self.context.load_cert_chain(holder.cert, holder.key)
+
+    def renew(self, der):
+        """(status, whether the session was resumed)"""
+        body = base64.b64encode(der)
+        with socket.create_connection(('localhost', self.s.https_port), 10) as plain:
+            with self.context.wrap_socket(plain, server_hostname='localhost', session=self.session) as link:
+                link.sendall(b'POST /.well-known/est/simplereenroll HTTP/1.1\r\nHost: localhost\r\nContent-Type: '
+                             b'application/pkcs10\r\nContent-Length: %d\r\n\r\n%s' % (len(body), body))
+                answer = http.client.HTTPResponse(link)
+                answer.begin()
+                self.session = self.session or link.session
+                return answer.status, link.session_reused
+
+
 def standing(s, wire):
     """RE-04: revoked, on hold."""
     lost = enrol(s, wire, 'lost')
-    is_(s.revoke(lost).status, 200, 'a certificate is revoked')
+    kept, session = Wire(s, cert=lost), Session(s, lost)
+    certificate_of(kept.est(device_csr(p256(), 'lost'), operation='simplereenroll', auth={}))
+    is_(session.renew(device_csr(p256(), 'lost')), (200, False), 'a certificate renews')
+    is_(session.renew(device_csr(p256(), 'lost')), (200, True), 'in a resumed session, too')
+    is_(s.revoke(lost).status, 200, 'it is revoked')
+    refused(kept.est(device_csr(p256(), 'lost'), operation='simplereenroll', auth={}), 'the open connection renews', 'revoked')
+    is_(kept.opened, 1, '(which was open all the time)')
+    is_(session.renew(device_csr(p256(), 'lost')), (403, True), 'the resumed session renews: 403')
     refused(renew(s, lost, device_csr(p256(), 'lost')), 'it renews', 'revoked')
     refused(renew(s, lost, device_csr(p256(), 'lost'), operation='simpleenroll'), 'or enrols', 'revoked')
     held = enrol(s, wire, 'held')
@@ -163,6 +195,10 @@ def other_authorities(s, wire):
         refused(renew(s, holder, device_csr(p256(), 'alien')), 'a certificate of %s renews' % what, 'certificate')
         refused(renew(s, holder, device_csr(p256(), 'alien'), operation='simpleenroll'),
                 'or enrols where it is not trusted', '.', 401)
+    behind = Authority.with_key_of(s, s.issuer_id + '-ca', ours).issue(s, 'behind')
+    for operation in ('simplereenroll', 'simpleenroll'):
+        refused(renew(s, behind, device_csr(p256(), 'behind'), operation=operation),
+                'a certificate that our key signed behind our back: %s' % operation, 'not one on record')
     device = maker.issue(s, 'factory')
     made = device_csr(p256(), 'factory')
     fresh = certificate_of(renew(s, device, made, label='factory', operation='simpleenroll'))

@@ -61,6 +61,17 @@ class Authority:
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
             .sign(signer, hash_for(signer)))
 
+    @classmethod
+    def with_key_of(cls, stack, name, cert):
+        """One of our own CAs, with its key out of the signer's folder: whoever holds that can sign anything."""
+        with open(stack.path('signer/passphrase'), 'rb') as file:
+            passphrase = file.readline().rstrip(b'\n')
+        self = cls.__new__(cls)
+        with open(stack.path('signer/keys', name + '.key'), 'rb') as file:
+            self.key = serialization.load_pem_private_key(file.read(), passphrase)
+        self.cert, self.subject = cert, cert.subject
+        return self
+
     def issue(self, stack, name, subject=None, san=None, eku=ExtendedKeyUsageOID.CLIENT_AUTH, days=30, start=-1):
         """A device's certificate and key, as files: a Holder for mutual TLS."""
         key, now = new_key(), datetime.datetime.utcnow()
