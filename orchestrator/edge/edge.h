@@ -3,9 +3,9 @@
  *
  * Publishing to this host's edge: the LMDB store, CRL files, OCSP responder certificates.
  *
- * One thread writes the store.  It applies what callers publish (they wait for the commit, so that
- * every local worker has it when they answer), follows PostgreSQL's change feed, and rebuilds the store
- * when it is missing, of another schema, or was not written cleanly in an earlier boot.
+ * One caller at a time writes the store, for all that wait; each returns when its change is committed, so that
+ * every local worker has it when the caller answers.  The feed thread follows PostgreSQL's change feed, and rebuilds
+ * the store when it is missing, of another schema, or was not written cleanly in an earlier boot.
  */
 #ifndef ORCHESTRATOR_EDGE_EDGE_H
 #define ORCHESTRATOR_EDGE_EDGE_H

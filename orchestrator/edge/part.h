@@ -69,7 +69,7 @@ struct edge {
     uint8_t         config_hash[32];
     bool            config_known;
 
-    edge_tee_t        tee;      /* the writer thread's */
+    edge_tee_t        tee;      /* the writer's */
     change_position_t position; /* the feed thread's */
     sweep_t           crl_sweep, key_sweep; /* the feed thread's */
 

@@ -169,7 +169,7 @@ swap_commit(rebuild_t *r, env_t *old, pki_err_t *err)
 }
 
 /*
- * In the writer thread.  The new folder takes the place of the old one before that is marked retired, so that a
+ * In a turn of the writer.  The new folder takes the place of the old one before that is marked retired, so that a
  * reader which sees the mark finds the new one at once.
  */
 static pki_code_t

@@ -1,38 +1,45 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * The writer thread (see writer.h): a queue of jobs that live on their callers' stacks, and group commit.
+ * Writing the edge store (see writer.h).  LMDB wants a write transaction to stay in one thread: a turn of the
+ * group does.
  */
 #include "orchestrator/edge/writer.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
+
+#include "core/group.h"
 
 #define WRITER_BATCH 256 /* jobs in one commit: bounds what is repeated when one of them fails */
 
 typedef struct writer_job {
-    writer_pt          run;  /* either of the two */
-    writer_swap_pt     swap;
-    void              *arg;
-    pki_err_t         *err;
-    pki_code_t         code;
-    bool               done;
-    pthread_cond_t     finished;
-    struct writer_job *next;
+    group_job_t    group; /* first */
+    writer_pt      run;   /* either of the two */
+    writer_swap_pt swap;
+    void          *arg;
+    pki_err_t     *err;
+    pki_code_t     code;
 } writer_job_t;
 
 struct writer {
-    pthread_t       thread;
-    pthread_mutex_t lock;
-    pthread_cond_t  wanted;
-    writer_job_t   *head, **tail; /* under lock, as stopping */
-    bool            stopping;
-    env_t          *env;          /* the thread's own */
-    atomic_bool     damaged, has_env;
-    atomic_ullong   statuses, commits;
+    group_t       group;
+    env_t        *env; /* of whoever leads the group */
+    atomic_bool   damaged, has_env;
+    atomic_ullong statuses, commits;
 };
+
+static writer_job_t *
+job_of(group_job_t *job)
+{
+    return (writer_job_t *) (void *) job;
+}
+
+static writer_job_t *
+job_next(writer_job_t *job)
+{
+    return job_of(job->group.next);
+}
 
 /* One transaction around the jobs of a list; any failure leaves the store as it was. */
 static int
@@ -45,7 +52,7 @@ batch_commit(writer_t *w, writer_job_t *list, bool *failed)
     if (rc != 0) {
         return rc;
     }
-    for (writer_job_t *job = list; job != NULL; job = job->next) {
+    for (writer_job_t *job = list; job != NULL; job = job_next(job)) {
         job->code = job->run(w->env, txn, job->arg, job->err);
         if (job->code != PKI_OK) {
             *failed = true;
@@ -65,7 +72,7 @@ batch_commit(writer_t *w, writer_job_t *list, bool *failed)
 static void
 batch_fail(writer_t *w, writer_job_t *list, int rc)
 {
-    for (writer_job_t *job = list; job != NULL; job = job->next) {
+    for (writer_job_t *job = list; job != NULL; job = job_next(job)) {
         job->code = env_fail(w->env, rc, "commit", job->err);
     }
 }
@@ -81,17 +88,18 @@ batch_run(writer_t *w, writer_job_t *list)
         batch_fail(w, list, rc);
         return;
     }
-    if (!failed || list->next == NULL) {
+    if (!failed || list->group.next == NULL) {
         return;
     }
-    for (writer_job_t *job = list, *next; job != NULL; job = next) {
-        next = job->next;
-        job->next = NULL;
+    for (writer_job_t *job = list; job != NULL; job = job_next(job)) {
+        group_job_t *next = job->group.next;
+
+        job->group.next = NULL;
         rc = batch_commit(w, job, &failed);
         if (rc != 0) {
             batch_fail(w, job, rc);
         }
-        job->next = next;
+        job->group.next = next;
     }
 }
 
@@ -113,97 +121,40 @@ swap_run(writer_t *w, writer_job_t *job)
 }
 
 static void
-list_run(writer_t *w, writer_job_t *list)
+turn_run(void *arg, group_job_t *first)
 {
+    writer_t     *w = arg;
+    writer_job_t *list = job_of(first);
+
     if (list->swap != NULL) {
         swap_run(w, list);
     } else if (w->env != NULL) {
         batch_run(w, list);
         atomic_store(&w->damaged, w->env->damaged);
     } else {
-        for (writer_job_t *job = list; job != NULL; job = job->next) {
+        for (writer_job_t *job = list; job != NULL; job = job_next(job)) {
             job->code = pki_fail(job->err, PKI_E_UNAVAILABLE, NULL, "the edge store is being rebuilt");
         }
     }
 }
 
-/* Take what waits: a swap alone, or writes up to the next swap.  Called with the lock held. */
-static writer_job_t *
-queue_take(writer_t *w)
+/* A swap has its turn to itself. */
+static bool
+turn_joins(const group_job_t *list, const group_job_t *job)
 {
-    writer_job_t *list = w->head, *last = list;
-
-    if (list == NULL) {
-        return NULL;
-    }
-    for (size_t n = 1; list->swap == NULL && n < WRITER_BATCH && last->next != NULL && last->next->swap == NULL; n++) {
-        last = last->next;
-    }
-    w->head = last->next;
-    if (w->head == NULL) {
-        w->tail = &w->head;
-    }
-    last->next = NULL;
-    return list;
+    return ((const writer_job_t *) (const void *) list)->swap == NULL &&
+           ((const writer_job_t *) (const void *) job)->swap == NULL;
 }
 
-static void *
-writer_thread(void *arg)
-{
-    writer_t *w = arg;
-
-    (void) prctl(PR_SET_NAME, "edge-writer");
-    pthread_mutex_lock(&w->lock);
-    for (;;) {
-        writer_job_t *list = queue_take(w);
-
-        if (list == NULL) {
-            if (w->stopping) {
-                break;
-            }
-            pthread_cond_wait(&w->wanted, &w->lock);
-            continue;
-        }
-        pthread_mutex_unlock(&w->lock);
-        list_run(w, list);
-        pthread_mutex_lock(&w->lock);
-        for (writer_job_t *job = list, *next; job != NULL; job = next) {
-            next = job->next; /* the job goes with its caller's stack once it is done */
-            job->done = true;
-            pthread_cond_signal(&job->finished);
-        }
-    }
-    pthread_mutex_unlock(&w->lock);
-    return NULL;
-}
-
-static pki_code_t
-job_wait(writer_t *w, writer_job_t *job)
-{
-    pthread_cond_init(&job->finished, NULL);
-    pthread_mutex_lock(&w->lock);
-    if (w->stopping) {
-        job->code = pki_fail(job->err, PKI_E_UNAVAILABLE, NULL, "the edge store is closing");
-        job->done = true;
-    } else {
-        *w->tail = job;
-        w->tail = &job->next;
-        pthread_cond_signal(&w->wanted);
-    }
-    while (!job->done) {
-        pthread_cond_wait(&job->finished, &w->lock);
-    }
-    pthread_mutex_unlock(&w->lock);
-    pthread_cond_destroy(&job->finished);
-    return job->code;
-}
+static const group_ops_t writer_ops = { .max = WRITER_BATCH, .run = turn_run, .joins = turn_joins };
 
 pki_code_t
 writer_run(writer_t *w, writer_pt fn, void *arg, pki_err_t *err)
 {
     writer_job_t job = { .run = fn, .arg = arg, .err = err };
 
-    return job_wait(w, &job);
+    group_serve(&w->group, &job.group);
+    return job.code;
 }
 
 pki_code_t
@@ -211,7 +162,8 @@ writer_swap(writer_t *w, writer_swap_pt fn, void *arg, pki_err_t *err)
 {
     writer_job_t job = { .swap = fn, .arg = arg, .err = err };
 
-    return job_wait(w, &job);
+    group_serve(&w->group, &job.group);
+    return job.code;
 }
 
 bool
@@ -246,13 +198,7 @@ writer_open(writer_t **out, pki_err_t *err)
     if (w == NULL) {
         return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
     }
-    pthread_mutex_init(&w->lock, NULL);
-    pthread_cond_init(&w->wanted, NULL);
-    w->tail = &w->head;
-    if (pthread_create(&w->thread, NULL, writer_thread, w) != 0) {
-        free(w);
-        return pki_fail(err, PKI_E_INTERNAL, NULL, "the edge writer's thread does not start");
-    }
+    group_init(&w->group, &writer_ops, w);
     *out = w;
     return PKI_OK;
 }
@@ -263,13 +209,7 @@ writer_close(writer_t *w, bool clean)
     if (w == NULL) {
         return;
     }
-    pthread_mutex_lock(&w->lock);
-    w->stopping = true;
-    pthread_cond_signal(&w->wanted);
-    pthread_mutex_unlock(&w->lock);
-    pthread_join(w->thread, NULL);
     env_close(w->env, clean);
-    pthread_mutex_destroy(&w->lock);
-    pthread_cond_destroy(&w->wanted);
+    group_fini(&w->group);
     free(w);
 }

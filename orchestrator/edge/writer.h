@@ -1,8 +1,8 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * The one thread that writes the edge store.  Callers hand it functions and wait: those that wait together
- * share one commit.  It also owns the environment and changes it for another between two commits.
+ * The one place that writes the edge store.  Callers that come together share one commit, which one of them
+ * makes for all.  It also owns the environment and changes it for another between two commits.
  */
 #ifndef ORCHESTRATOR_EDGE_WRITER_H
 #define ORCHESTRATOR_EDGE_WRITER_H
@@ -13,7 +13,7 @@ typedef struct writer writer_t;
 
 pki_code_t writer_open(writer_t **out, pki_err_t *err);
 
-/* Finishes what waits, then closes the environment; with clean, so that a later boot may use it. */
+/* Nobody may be inside any more.  Closes the environment; with clean, so that a later boot may use it. */
 void writer_close(writer_t *w, bool clean);
 
 /*
