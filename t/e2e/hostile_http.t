@@ -46,12 +46,15 @@ def sizes(s, wire, good):
     answer = s_raw(s, 'POST %s/simpleenroll HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/pkcs10\r\n%s'
                       'Transfer-Encoding: chunked\r\n\r\nzz\r\n\r\n' % (EST, basic_line(s)))
     like(answer, r'^HTTP/1.1 400 (?s:.*)\r\n\r\n(?!<)', 'chunks of no size are 400')
-    for version in ('--http1.1', '--http2'):
-        shown = program(['curl', '-s', version, '--cacert', s.bundle, '-K', '-', '-w', '%{http_code}', '-o', '/dev/null',
-                         s.url + EST + '/simpleenroll'], input='user = "%s:%s"\nheader = "Content-Type: application/'
-                        'pkcs10"\ndata-binary = "%s"\n' % (s.env['CHANCERY_EST_USER'], s.env['CHANCERY_EST_PASSWORD'],
-                                                           'A' * (LIMIT + 1)))
-        is_(shown.out, '413', 'curl %s: 413' % version)
+    for version in ('1.1', '2'):
+        for what, data, wanted in (('above the limit', 'A' * (LIMIT + 1), '413'), ('good', body.decode(), '200'),
+                                   ('good, up to the limit', body.decode() + ' ' * (LIMIT - len(body)), '200'),
+                                   ('bad', 'A' * 3000, '400')):
+            conf = 'user = "%s:%s"\nheader = "Content-Type: application/pkcs10"\ndata-binary = "%s"\n' % (
+                s.env['CHANCERY_EST_USER'], s.env['CHANCERY_EST_PASSWORD'], data)
+            shown = program(['curl', '-s', '--http' + version, '--cacert', s.bundle, '-K', '-', '-w', '%{http_version} '
+                             '%{http_code}', '-o', '/dev/null', s.url + EST + '/simpleenroll'], input=conf)
+            is_(shown.out, '%s %s' % (version, wanted), 'HTTP/%s, %s: %s' % (version, what, wanted))
     return 1  # the second one is the same request again
 
 
@@ -148,6 +151,11 @@ def credentials(s, wire, witness, good):
     answer = wire.est(good, label='basic-only', auth=basic('chosen:Tr0ub4dor&2'))
     refused(answer, 401, 'nearly that one: 401')
     refused(wire.est(good, label='basic-only'), 401, "another label's user: 401")
+    for what, thing in (('too short', 'zQ7~x!9'), ('too long', 'zQ7~x!' * 50), ('a number', 7310558813)):
+        witness.secret('a password that is ' + what, str(thing))
+        answer = s.api('POST', '/api/v1/est/labels/est-basic/credentials', {'user_name': 'next', 'password': thing})
+        ok(answer.status == 400 and str(thing) not in answer.text, 'a password that is %s is refused, and not repeated' % what,
+           answer)
     refused(wire.est(good, label='off'), 404, 'a label that is switched off: 404')
     for identity in ('X-Forwarded-User', 'X-SSL-Client-Cert', 'X-Chancery-Identity', 'X-Chancery-Certificate'):
         with open(s.issuer) as file:
