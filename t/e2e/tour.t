@@ -8,7 +8,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from chancery import ROOT, Stack, done, is_, like, ok, openssl, unlike, wait_for  # noqa: E402
+from chancery import ROOT, Stack, diag, done, is_, like, ok, openssl, unlike, wait_for  # noqa: E402
 
 
 def tour():
@@ -18,7 +18,7 @@ def tour():
 
 with Stack(workers=2) as s:
     shown = s.sh('set -eu\n' + tour(), check=False)
-    is_(shown.status, 0, "the README's tour runs to its end") or print('# ' + repr(shown).replace('\n', '\n# '))
+    is_(shown.status, 0, "the README's tour runs to its end") or diag(shown)
     os.chdir(s.path('tour'))
 
     cacerts = openssl('storeutl', '-noout', '-certs', 'cacerts.pem').out

@@ -49,8 +49,10 @@ def plan(count):
 
 
 def diag(text):
+    """For people: on standard error, which prove shows without being asked."""
+    sys.stdout.flush()
     for each in str(text).splitlines() or ['']:
-        print('# ' + each, flush=True)
+        print('# ' + each[:1000], file=sys.stderr, flush=True)
 
 
 def note_skip(text):
