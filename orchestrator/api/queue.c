@@ -59,9 +59,11 @@ queue_put(queue_t *q, void *item)
     if (q->count < q->depth && !q->closing) {
         q->ring[(q->head + q->count++) % q->depth] = item;
         taken = true;
-        pthread_cond_signal(&q->filled);
     }
     pthread_mutex_unlock(&q->lock);
+    if (taken) {
+        pthread_cond_signal(&q->filled); /* after the lock, which the worker needs at once */
+    }
     return taken;
 }
 

@@ -5,6 +5,7 @@
  */
 #include "orchestrator/store/batch.h"
 
+#include <errno.h>
 #include <time.h>
 
 #include "core/clock.h"
@@ -31,7 +32,7 @@ queue_add(batch_t *b, batch_item_t *item)
     b->tail = &item->next;
     b->waiting++;
     if (b->gathering != NULL && b->waiting + 1 >= b->last) {
-        pthread_cond_signal(&b->gathering->wake);
+        sem_post(&b->gathering->wake);
     }
 }
 
@@ -63,7 +64,9 @@ queue_gather(batch_t *b, batch_item_t *leader)
 
     b->gathering = leader;
     while (b->waiting + 1 < b->last && rc == 0) {
-        rc = pthread_cond_timedwait(&leader->wake, &b->lock, &until);
+        pthread_mutex_unlock(&b->lock);
+        rc = sem_clockwait(&leader->wake, CLOCK_MONOTONIC, &until);
+        pthread_mutex_lock(&b->lock);
     }
     b->gathering = NULL;
 }
@@ -125,65 +128,82 @@ batch_run(db_t *db, int64_t deadline_us, const batch_ops_t *ops, batch_item_t **
     }
 }
 
-/* Called with the lock held: run a batch, wake those in it, and hand the lead on. */
+/* With the lock held: the head of the queue leads next. */
+static batch_item_t *
+queue_promote(batch_t *b)
+{
+    batch_item_t *next = b->head;
+
+    b->busy = next != NULL;
+    if (next != NULL) {
+        queue_remove(b, &b->head);
+        next->state = BATCH_LEADING;
+    }
+    return next;
+}
+
+/*
+ * Run a batch, hand the lead on, and wake those in it.  Nobody is woken under the lock, and who is woken does not
+ * need it: otherwise they would queue for it one after the other.
+ */
 static void
 batch_lead(db_t *db, batch_t *b, const batch_ops_t *ops, batch_item_t *self, int64_t deadline_us)
 {
     batch_item_t *taken[BATCH_MAX], *next;
     size_t        count;
 
+    pthread_mutex_lock(&b->lock);
     queue_gather(b, self);
     count = queue_take(b, ops, self, taken);
     b->last = count;
     pthread_mutex_unlock(&b->lock);
+
     batch_run(db, deadline_us, ops, taken, count);
+
     pthread_mutex_lock(&b->lock);
-    for (size_t i = 0; i < count; i++) {
-        taken[i]->state = BATCH_DONE;
-        if (i > 0) {
-            pthread_cond_signal(&taken[i]->wake);
-        }
+    next = queue_promote(b);
+    pthread_mutex_unlock(&b->lock);
+    if (next != NULL) {
+        sem_post(&next->wake);
     }
-    next = b->head;
-    if (next == NULL) {
-        b->busy = false;
-        return;
+    for (size_t i = 1; i < count; i++) {
+        sem_post(&taken[i]->wake); /* and it is gone */
     }
-    queue_remove(b, &b->head);
-    next->state = BATCH_LEADING;
-    pthread_cond_signal(&next->wake);
 }
 
-/* Called with the lock held: until it leads, is done, or has waited long enough. */
+/* Out of the queue again, unless somebody has taken it meanwhile. */
+static bool
+batch_withdraw(batch_t *b, batch_item_t *self)
+{
+    batch_item_t **link;
+    bool           waiting;
+
+    pthread_mutex_lock(&b->lock);
+    waiting = self->state == BATCH_WAITING;
+    if (waiting) {
+        for (link = &b->head; *link != self; link = &(*link)->next) {
+        }
+        queue_remove(b, link);
+        self->rc = pki_fail(&self->err, PKI_E_UNAVAILABLE, NULL, "the database did not answer in time");
+    }
+    pthread_mutex_unlock(&b->lock);
+    return waiting;
+}
+
+/* Until it leads, is done, or has waited long enough. */
 static void
 batch_wait(batch_t *b, batch_item_t *self, int64_t deadline_us)
 {
     struct timespec until = time_of(deadline_us);
-    batch_item_t  **link;
+    int             rc;
 
-    while (self->state == BATCH_WAITING || self->state == BATCH_TAKEN) {
-        if (self->state == BATCH_TAKEN) {
-            pthread_cond_wait(&self->wake, &b->lock); /* its leader has a deadline, too */
-        } else if (pthread_cond_timedwait(&self->wake, &b->lock, &until) != 0 &&
-                   self->state == BATCH_WAITING) {
-            for (link = &b->head; *link != self; link = &(*link)->next) {
-            }
-            queue_remove(b, link);
-            self->state = BATCH_DONE;
-            self->rc = pki_fail(&self->err, PKI_E_UNAVAILABLE, NULL, "the database did not answer in time");
+    do {
+        rc = sem_clockwait(&self->wake, CLOCK_MONOTONIC, &until);
+    } while (rc != 0 && errno == EINTR);
+    if (rc != 0 && !batch_withdraw(b, self)) {
+        while (sem_wait(&self->wake) != 0) { /* its leader has a deadline, too */
         }
     }
-}
-
-static void
-item_open(batch_item_t *item)
-{
-    pthread_condattr_t attr;
-
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&item->wake, &attr);
-    pthread_condattr_destroy(&attr);
 }
 
 pki_code_t
@@ -193,21 +213,23 @@ batch_call(db_t *db, batch_kind_t kind, const batch_ops_t *ops, const void *in, 
     batch_t     *b = db_batch(db, kind);
     batch_item_t self = { .in = in, .out = out, .a = a };
     int64_t      deadline_us = db_deadline(db);
+    bool         leads;
 
-    item_open(&self);
+    sem_init(&self.wake, 0, 0);
     pthread_mutex_lock(&b->lock);
-    if (!b->busy) {
-        b->busy = true;
-        self.state = BATCH_LEADING;
-    } else {
+    leads = !b->busy;
+    b->busy = true;
+    if (!leads) {
         queue_add(b, &self);
-        batch_wait(b, &self, deadline_us);
-    }
-    if (self.state == BATCH_LEADING) {
-        batch_lead(db, b, ops, &self, deadline_us);
     }
     pthread_mutex_unlock(&b->lock);
-    pthread_cond_destroy(&self.wake);
+    if (!leads) {
+        batch_wait(b, &self, deadline_us);
+    }
+    if (leads || self.state == BATCH_LEADING) {
+        batch_lead(db, b, ops, &self, deadline_us);
+    }
+    sem_destroy(&self.wake);
     if (self.rc != PKI_OK && err != NULL) {
         *err = self.err;
     }

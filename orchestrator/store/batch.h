@@ -11,17 +11,18 @@
 #define ORCHESTRATOR_STORE_BATCH_H
 
 #include <pthread.h>
+#include <semaphore.h>
 
 #include "orchestrator/store/conn.h"
 
 #define BATCH_MAX       32
 #define BATCH_GATHER_US 300
 
-typedef enum { BATCH_WAITING, BATCH_LEADING, BATCH_TAKEN, BATCH_DONE } batch_state_t;
+typedef enum { BATCH_WAITING, BATCH_LEADING, BATCH_TAKEN } batch_state_t;
 
 typedef struct batch_item {
     struct batch_item *next;
-    pthread_cond_t     wake;
+    sem_t              wake;
     batch_state_t      state;
     const void        *in;  /* of the caller, who waits */
     void              *out;
