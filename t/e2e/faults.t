@@ -21,6 +21,7 @@ from cryptography import x509  # noqa: E402
 ROLES = ('orchestrator', 'signer', 'postgres', 'worker', 'master')
 ROUNDS = int(os.environ.get('ROUNDS', '3'))
 DEVICES, PARTIES = 6, 3
+MORE_DEVICES = 24  # while PostgreSQL is away: more than the orchestrator has threads
 LIMIT_S = 2.0 * SLOW
 OUTAGE_S = 4.0
 
@@ -44,7 +45,7 @@ def kill_rounds(s, crowd, chance):
 
 def goes_on(crowd, name):
     before = crowd.total(Device, 'done')
-    ok(wait_for(name, lambda: crowd.total(Device, 'done') >= before + 2 * DEVICES, 30), name)
+    ok(wait_for(name, lambda: crowd.total(Device, 'done') >= before + 2 * len(crowd.of(Device)), 30), name)
 
 
 class Probe:
@@ -95,7 +96,9 @@ def outage(s, where, request):
     cacerts.told(where, 'cacerts is answered')
 
 
-def outages(s, crowd, requests):
+def outages(s, crowd, book, numbered, requests):
+    more = Crowd([Device(s, book, numbered, n) for n in range(MORE_DEVICES)])
+    goes_on(more, 'many more devices enrol')
     s.hold('postgres')
     outage(s, 'PostgreSQL is dead', requests[0])
     s.free('postgres')
@@ -109,6 +112,11 @@ def outages(s, crowd, requests):
         s.thaw(frozen)
     ok(s.wait_ready(60), 'ready when it goes on')
     goes_on(crowd, 'and enrolments go on')
+    more.stop()
+    faults = more.faults()
+    ok(not faults, 'all of them got certificates in the end, or 503', '\n'.join(faults[:10]))
+    diag('%d enrolments, %d times 503 (%.2f s at most)' % (
+        more.total(Device, 'done'), more.total(Device, 'refused'), max(each.slowest_refusal for each in more.members)))
 
 
 def orphan(s, book, request):
@@ -251,7 +259,7 @@ def main():
                       + [ListReader(s, book, seed), Operator(s, book, seed)])
         goes_on(crowd, 'devices enrol')
         kills = kill_rounds(s, crowd, chance)
-        outages(s, crowd, requests)
+        outages(s, crowd, book, numbered, requests)
         crowd.stop(Operator)
         crowd.stop(Device)
         orphan(s, book, requests[2])
