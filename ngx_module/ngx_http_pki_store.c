@@ -252,6 +252,10 @@ ngx_http_pki_state_read(ngx_http_pki_store_t *s, ngx_log_t *log)
         /* The orchestrator replaces it when it starts. */
         return NGX_DECLINED;
     }
+    if (s->state.generation == 0) {
+        /* Just made: its issuers and labels follow. */
+        return NGX_DECLINED;
+    }
     s->seen = mdb_txn_id(s->txn);
     return NGX_OK;
 }

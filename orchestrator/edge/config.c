@@ -7,6 +7,7 @@
  */
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "core/log.h"
 #include "orchestrator/edge/part.h"
 #include "pkiproto/base/ossl.h"
@@ -271,7 +272,8 @@ config_write(env_t *env, MDB_txn *txn, void *arg, pki_err_t *err)
         PKI_TRY(env_put(env, txn, s->v[i].db, s->v[i].key, s->v[i].value, err));
     }
     PKI_TRY(env_state_get(env, txn, &state, err));
-    state.s.generation++;
+    /* The first one starts above those of every store that was here before. */
+    state.s.generation = state.s.generation != 0 ? state.s.generation + 1 : (uint64_t) clock_now_ms();
     return env_state_put(env, txn, &state, err);
 }
 

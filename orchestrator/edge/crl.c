@@ -244,7 +244,7 @@ record_write(env_t *env, MDB_txn *txn, void *arg, pki_err_t *err)
     PKI_TRY(crl_record(row, &key, &value, err));
     PKI_TRY(env_put(env, txn, ENV_CRL, pki_buf_bytes(&key), pki_buf_bytes(&value), err));
     PKI_TRY(env_state_get(env, txn, &state, err));
-    state.s.generation++;
+    state.s.generation += state.s.generation != 0; /* 0: config_publish() is still to come */
     return env_state_put(env, txn, &state, err);
 }
 

@@ -306,8 +306,7 @@ env_write(env_t *e, env_write_pt fn, pki_err_t *err)
 static pki_code_t
 write_first_state(env_t *e, MDB_txn *txn, pki_err_t *err)
 {
-    /* Readers compare generations across environments, so that a new one starts above every old one. */
-    env_state_t state = { .s = { .generation = (uint64_t) clock_now_ms() } };
+    env_state_t state = { .s = { .generation = 0 } };
 
     PKI_TRY(env_boot_id(state.boot, err));
     PKI_TRY(env_put(e, txn, ENV_META, BYTES_LIT(ENV_KEY_SCHEMA), BYTES_LIT(ENV_SCHEMA), err));

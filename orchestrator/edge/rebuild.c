@@ -117,7 +117,7 @@ swap_copy(rebuild_t *r, env_t *old, MDB_txn *txn, env_state_t *state, pki_err_t 
         code = env_copy_db(old, old_txn, r->env, txn, small[i], err);
     }
     if (code == PKI_OK && env_state_get(old, old_txn, &old_state, NULL) == PKI_OK &&
-        state->s.generation <= old_state.s.generation) {
+        old_state.s.generation != 0) {
         state->s.generation = old_state.s.generation + 1;
     }
     mdb_txn_abort(old_txn);

@@ -31,7 +31,8 @@
 /* meta, key "state": the one record that readers look at in every transaction. */
 #define EDGE_STATE_KEY "state"
 typedef struct {
-    uint64_t generation; /* grows with every change to issuer, responder, crl, profile or account */
+    uint64_t generation; /* grows with every change to issuer, responder, crl, profile or account; 0: these are not
+                          * there yet, and nobody may take that for an issuer or a label that does not exist */
     int64_t  synced_at;  /* time of the last successful synchronisation with PostgreSQL */
     uint64_t xid, seq;   /* applied position of the change feed */
     bool     retired;    /* this environment has been replaced: reopen the folder */
