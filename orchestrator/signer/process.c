@@ -524,13 +524,15 @@ signer_journal_verify(const conf_t *conf)
 static void
 record_print(const journal_record_t *r, void *arg)
 {
-    char at[RFC3339_LEN + 1], name[2 * (UINT8_MAX + 1) + 1];
+    char    at[RFC3339_LEN + 1], name[2 * (UINT8_MAX + 1) + 1], digest[2 * SHA256_DIGEST_LENGTH + 1];
+    uint8_t hash[SHA256_DIGEST_LENGTH];
 
     (void) arg;
+    hex_encode(bytes_of(SHA256(r->data.p, r->data.len, hash), sizeof(hash)), digest);
     rfc3339_print(r->at, at);
     hex_encode(bytes_of(r->name.p, r->name.len <= UINT8_MAX ? r->name.len : UINT8_MAX), name);
-    printf("%s %s %" PRIu32 " %s %.*s\n", r->is_cert ? "certificate" : "crl", at, r->issuer_no, name, (int) r->ref.len,
-           (const char *) r->ref.p);
+    printf("%s %s %" PRIu32 " %s %s %.*s\n", r->is_cert ? "certificate" : "crl", at, r->issuer_no, name, digest,
+           (int) r->ref.len, (const char *) r->ref.p);
 }
 
 int

@@ -16,7 +16,8 @@ int signer_journal_verify(const conf_t *conf);
 
 /*
  * `chanceryd signer-journal list`: one line for each record, up to the first fault: kind, time, issuer number, serial or
- * CRL number in hexadecimal, key reference; exit status.
+ * CRL number in hexadecimal, SHA-256 of what the journal keeps (a TBSCertificate, or the digest of a TBSCertList), key
+ * reference; exit status.  A request that was asked again after the signer died is there twice, with the same hash.
  */
 int signer_journal_list(const conf_t *conf);
 
