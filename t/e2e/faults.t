@@ -131,7 +131,7 @@ def orphan(s, book, request):
     headers = {'Content-Type': 'application/pkcs10', **s.basic()}
     answer = client.ask('POST', '/.well-known/est/simpleenroll', request, headers)
     ok(is_unavailable(answer), 'an enrolment that was signed but cannot be recorded is 503', answer)
-    lost = journal(s) - before
+    lost = serials(journal(s) - before)
     is_(len(lost), 1, 'it is in the journal')
     time.sleep(1.1)  # what the new orchestrator finds is then older than itself, and judged at once
     old = s.kill('orchestrator')
@@ -165,10 +165,13 @@ def journal(s, what='list'):
     if what != 'list':
         return text
     rows = [line.split() for line in text.out.splitlines() if line.startswith('certificate ')]
-    pairs = [(int(row[2]), row[3]) for row in rows]
-    if len(pairs) != len(set(pairs)):
-        ok(False, 'no serial is in the journal twice')
-    return set(pairs)
+    diag('%d certificates in the journal, %d of them asked for again when the signer had died' % (
+        len(rows), len(rows) - len({row[3] for row in rows})))
+    return {((int(row[2]), row[3]), row[4]) for row in rows}
+
+
+def serials(entries):
+    return {pair for pair, _ in entries}
 
 
 def recorded(s):
@@ -184,7 +187,11 @@ def hex_of(serial):
     return '%0*x' % (2 * (serial.bit_length() // 8 + 1), serial)
 
 
-def check_handed_out(s, book, rows):
+def check_handed_out(s, book, rows, entries):
+    hashes = {(serial, digest) for (_, serial), digest in entries}
+    strange = [hex_of(serial) for serial, der in book.der.items() if (hex_of(serial), hashlib.sha256(
+        x509.load_der_x509_certificate(der).tbs_certificate_bytes).hexdigest()) not in hashes]
+    ok(not strange, 'every certificate that a client received is, octet for octet, in the journal', strange[:5])
     ours = {serial: found for (_, serial), found in rows.items()}
     missing = [hex_of(serial) for serial, der in book.der.items()
                if ours.get(hex_of(serial)) != (False, hashlib.sha256(der).hexdigest())]
@@ -200,13 +207,15 @@ def check_handed_out(s, book, rows):
 def check_journal(s):
     clean = journal(s, 'verify')
     ok(clean.status == 0 and 'verified' in clean.out, "the signer's journal verifies", clean)
-    signed = journal(s)
+    entries = journal(s)
+    signed = serials(entries)
+    is_(len(entries), len(signed), 'no serial was signed for two different certificates')
     wait_for('the journal to be in the records', lambda: not signed - set(recorded(s)), 60)
     rows = recorded(s)
     ok(len(signed) > 10 and not signed - set(rows), 'nothing that was signed is missing from the records',
        sorted(signed - set(rows))[:5])
     ok(not set(rows) - signed, 'and nothing is recorded that was not signed', sorted(set(rows) - signed)[:5])
-    return rows
+    return rows, entries
 
 
 def crl_serials(s):
@@ -232,7 +241,7 @@ def check_crowd(crowd, kills):
                        (Device, 'devices were issued certificates or told to come again'),
                        (Operator, 'what the API acknowledged was true at once')):
         faults = crowd.faults(kind)
-        ok(not faults and crowd.total(kind, 'answers' if kind is not Device else 'done') > 20, name,
+        ok(not faults and crowd.total(kind, 'answers' if kind is not Device else 'done') > 10, name,
            '%d faults\n%s' % (len(faults), '\n'.join(faults[:10])))
     cut = [each.broken for each in crowd.of(RelyingParty) + crowd.of(ListReader)]
     ok(max(cut) <= kills['worker'], "connections broke only by the death of their worker", (cut, kills))
@@ -268,8 +277,8 @@ def main():
 
         old = s.kill('master')
         ok(s.wait_again('master', old) and s.wait_ready(60), 'ready after one more death')
-        rows = check_journal(s)
-        check_handed_out(s, book, rows)
+        rows, entries = check_journal(s)
+        check_handed_out(s, book, rows, entries)
         check_revoked(s, book, rows)
     done()
 

@@ -325,7 +325,7 @@ class Operator(Member):
 
     tls, pause = True, 0.05
 
-    def __init__(self, stack, book, seed, every=0.25):
+    def __init__(self, stack, book, seed, every=0.1):
         super().__init__(stack, book, seed)
         self.every = every
         self.headers = {'Authorization': 'Bearer ' + stack.env['CHANCERY_API_KEY'], 'Content-Type': 'application/json'}

@@ -131,14 +131,14 @@ class Child:
     def tend(self):
         """Called again and again: a process that died is started again, at once the first time."""
         now = time.monotonic()
-        if not self.ended() or os.path.exists(self.hold_path()):
+        if not self.ended():
             return
         if self.again_at is None:
             self.pause = 0.0 if now - self.started > 5 else min(2.0, max(0.2, self.pause * 2))
             self.again_at = now + self.pause
             line('%s ended (%s): starting it again' % (self.name, self.how()))
             self._end_orphans()
-        if now >= self.again_at:
+        if now >= self.again_at and not os.path.exists(self.hold_path()):
             self.start()
 
     # -- pid files
