@@ -35,6 +35,21 @@ pki_code_t signer_sign_cert(signer_t *s, pki_arena_t *a, const char *ref, uint32
                             bytes_t tbs, bytes_t *signature, pki_err_t *err);
 
 /*
+ * Sign several certificates: all are sent before the first answer is awaited, so that one sync of the journal
+ * serves them.  Each order gets its own outcome.
+ */
+typedef struct {
+    const char  *ref;
+    uint32_t     issuer_no;
+    bytes_t      serial, tbs;
+    pki_arena_t *a;         /* for the signature */
+    bytes_t      signature;
+    pki_code_t   code;
+    pki_err_t    err;       /* when code is not OK */
+} signer_order_t;
+void signer_sign_certs(signer_t *s, signer_order_t *const *orders, size_t count);
+
+/*
  * Sign a CRL: digest for RSA and ECDSA keys; for Ed25519, which has none, message_fd is a memfd with the
  * whole TBSCertList (-1 otherwise).  The journal keeps the digest (SHA-256 of the message for Ed25519).
  */

@@ -155,6 +155,43 @@ Test(signer, refuses_a_tbs_that_is_not_what_the_request_says)
                  PKI_E_PARSE, "no certificate");
 }
 
+#define ORDERS 300
+
+Test(signer, signs_several_at_once_and_each_has_its_own_outcome)
+{
+    static signer_order_t  orders[ORDERS];
+    static signer_order_t *list[ORDERS];
+    static uint8_t         serials[ORDERS][2];
+    signer_stats_t         stats;
+    bytes_t                spki;
+
+    fixture_signer_start(&f);
+    cr_assert_eq(signer_key_make(f.client, arena, "file:ca", "p-256", &spki, &err), PKI_OK);
+    for (size_t i = 0; i < ORDERS; i++) {
+        serials[i][0] = (uint8_t) (i >> 8 | 1);
+        serials[i][1] = (uint8_t) i;
+        orders[i] = (signer_order_t){ .ref = "file:ca", .issuer_no = 1, .serial = BYTES_ARR(serials[i]), .a = arena };
+        orders[i].tbs = fixture_tbs(arena, spki, orders[i].serial);
+        list[i] = &orders[i];
+    }
+    orders[5].ref = "file:unknown";
+    orders[7].tbs = BYTES_LIT("hello");
+    signer_sign_certs(f.client, list, ORDERS);
+    for (size_t i = 0; i < ORDERS; i++) {
+        if (i != 5 && i != 7) {
+            cr_assert_eq(orders[i].code, PKI_OK, "%zu: %s", i, orders[i].err.text);
+            cr_expect(fixture_verify(spki, "SHA256", orders[i].tbs, orders[i].signature), "%zu", i);
+        }
+    }
+    cr_expect_eq(orders[5].code, PKI_E_NOT_FOUND);
+    cr_expect_not_null(strstr(orders[5].err.text, "unknown"));
+    cr_expect_eq(orders[7].code, PKI_E_PARSE);
+    signer_stats(f.client, &stats);
+    cr_expect_eq(stats.signatures, ORDERS - 2);
+    cr_expect_lt(stats.syncs, ORDERS / 4);
+    signer_sign_certs(f.client, list, 0);
+}
+
 Test(signer, signs_crls_by_digest_or_whole)
 {
     static const char list[] = "what would be a TBSCertList";
@@ -244,13 +281,17 @@ Test(signer, a_call_made_while_the_signer_is_down_is_answered_when_it_is_back)
 
 Test(signer, a_call_without_a_signer_ends_as_unavailable)
 {
-    bytes_t   spki;
-    signer_t *client;
-    int       ends[2];
+    signer_order_t a = { .ref = "file:ca", .serial = BYTES_LIT("\x01"), .tbs = BYTES_LIT("x"), .a = arena }, b = a;
+    bytes_t        spki;
+    signer_t      *client;
+    int            ends[2];
 
     cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
     cr_assert_eq(signer_open(ends[0], 100, &client, &err), PKI_OK);
     cr_expect_eq(signer_key_public(client, arena, "file:ca", &spki, &err), PKI_E_UNAVAILABLE);
+    signer_sign_certs(client, (signer_order_t *[]){ &a, &b }, 2);
+    cr_expect_eq(a.code, PKI_E_UNAVAILABLE);
+    cr_expect_eq(b.code, PKI_E_UNAVAILABLE);
     signer_close(client);
     close(ends[1]);
 }
