@@ -159,7 +159,7 @@ responder_issue(edge_t *e, pki_arena_t *a, const issuer_chain_t *issuer, const i
     if (order.not_after > ca->cert.not_after) {
         order.not_after = ca->cert.not_after;
     }
-    return ops->issue(e->signer, a, ca, &order, out, err);
+    return issuer_issue(ops, e->signer, a, ca, &order, out, err);
 }
 
 static pki_code_t

@@ -5,6 +5,8 @@
  * retry of the same transaction gets the same certificate.  The steps up to the decision reject; those after it
  * fail, which tells the client to come again.
  */
+#include <stddef.h>
+
 #include <openssl/sha.h>
 
 #include "core/clock.h"
@@ -24,7 +26,10 @@ typedef struct {
     uint8_t                 presented_fingerprint[SHA256_DIGEST_LENGTH];
     uint32_t                presented_issuer_no; /* 0: not one of our issuers */
     signing_t               signing;
-    cert_prior_t            prior;
+    cert_prior_ask_t        ask;
+    sign_job_t              job;
+    pki_code_t              judgement;           /* what the judge found, and why */
+    pki_err_t               why;
 } enrol_t;
 
 /* Who asks */
@@ -182,7 +187,7 @@ enrol_decide(enrol_t *e, pki_err_t *err)
 static pki_code_t
 presented_check(const enrol_t *e, pki_err_t *err)
 {
-    const cert_prior_t *p = &e->prior;
+    const cert_prior_t *p = &e->job.prior;
     int64_t             now = clock_now();
     bool                good;
 
@@ -207,7 +212,7 @@ presented_check(const enrol_t *e, pki_err_t *err)
 static pki_code_t
 renewal_check(const enrol_t *e, pki_err_t *err)
 {
-    const cert_prior_t *p = &e->prior;
+    const cert_prior_t *p = &e->job.prior;
 
     if (!e->renews) {
         return PKI_OK;
@@ -222,18 +227,30 @@ renewal_check(const enrol_t *e, pki_err_t *err)
     return PKI_OK;
 }
 
-static pki_code_t
-enrol_prior(enrol_t *e, pki_err_t *err)
+static void
+enrol_ask(enrol_t *e)
 {
-    cert_prior_ask_t ask = { .transaction_key = e->in->transaction_key,
-                             .window_s = e->issue->conf->retry_window_s,
-                             .managed_id = e->signing.managed_id };
-
+    e->ask = (cert_prior_ask_t){ .transaction_key = e->in->transaction_key,
+                                 .window_s = e->issue->conf->retry_window_s,
+                                 .managed_id = e->signing.managed_id };
     if (e->presents && e->presented_issuer_no != 0) {
-        ask.presented_issuer_no = e->presented_issuer_no;
-        ask.presented_serial = e->presented.serial;
+        e->ask.presented_issuer_no = e->presented_issuer_no;
+        e->ask.presented_serial = e->presented.serial;
     }
-    return cert_prior(e->issue->db, e->arena, &ask, &e->prior, err);
+}
+
+/* Between asking and signing, in the turn that serves several enrolments: no input or output here. */
+static bool
+enrol_judge(sign_job_t *job)
+{
+    enrol_t *e = (enrol_t *) ((char *) job - offsetof(enrol_t, job));
+
+    e->judgement = presented_check(e, &e->why);
+    if (e->judgement != PKI_OK || job->prior.repeated) {
+        return false;
+    }
+    e->judgement = renewal_check(e, &e->why);
+    return e->judgement == PKI_OK;
 }
 
 /* Answers */
@@ -286,14 +303,14 @@ answer_repeated(enrol_t *e, enrol_answer_t *out, pki_err_t *err)
     pki_err_t why = { 0 };
     bool      good;
 
-    PKI_TRY(sign_republish(e->issue, e->arena, e->prior.issuer_no, e->prior.serial, &good, err));
+    PKI_TRY(sign_republish(e->issue, e->arena, e->job.prior.issuer_no, e->job.prior.serial, &good, err));
     if (!good) {
         (void) pki_fail(&why, PKI_E_FORBIDDEN, NULL,
                         "the certificate that was issued for this request is revoked: make a new request");
         return answer_rejected(e, PKI_E_FORBIDDEN, &why, out, err);
     }
     atomic_fetch_add(&e->issue->repeated, 1);
-    return answer_issued(e->prior.der, out);
+    return answer_issued(e->job.prior.der, out);
 }
 
 static void
@@ -314,50 +331,59 @@ audit_fill(enrol_t *e)
     };
 }
 
+/* Another process was quicker: its certificate is the answer. */
+static pki_code_t
+enrol_lost(enrol_t *e, enrol_answer_t *out, pki_err_t *err)
+{
+    PKI_TRY(cert_prior(e->issue->db, e->arena, &e->ask, &e->job.prior, err));
+    return e->job.prior.repeated ? answer_repeated(e, out, err)
+                                 : pki_fail(err, PKI_E_UNAVAILABLE, NULL, "the same request is being served");
+}
+
 static pki_code_t
 enrol_sign(enrol_t *e, enrol_answer_t *out, pki_err_t *err)
 {
-    signing_t      *s = &e->signing;
-    int64_t         started_us = clock_mono_us();
-    issuer_result_t cert;
-    bool            won;
+    signing_t *s = &e->signing;
+    int64_t    started_us = clock_mono_us();
 
+    enrol_ask(e);
     s->audit.resource_id = s->managed_id;
     s->audit.details = pki_printf(e->arena, "{\"label\": \"%s\", \"operation\": \"%s\"}", e->label->row->name,
                                   e->in->operation);
-    PKI_TRY(sign_run(e->issue, e->arena, s, &cert, &won, err));
-    if (!won) {
-        PKI_TRY(enrol_prior(e, err));
-        return e->prior.repeated ? answer_repeated(e, out, err)
-                                 : pki_fail(err, PKI_E_UNAVAILABLE, NULL, "the same request is being served");
+    e->job = (sign_job_t){ .a = e->arena, .s = s, .ask = &e->ask, .judge = enrol_judge };
+    sign_serve(e->issue, &e->job);
+    if (e->job.code != PKI_OK) {
+        *err = e->job.err;
+        return e->job.code;
     }
-    log_info("cert.issued", LOG_S("issuer", s->issuer->ca.issuer_id), LOG_X("serial", cert.serial),
+    if (e->judgement != PKI_OK) {
+        return answer_rejected(e, e->judgement, &e->why, out, err);
+    }
+    if (!e->job.signs) {
+        return answer_repeated(e, out, err);
+    }
+    if (!e->job.won) {
+        return enrol_lost(e, out, err);
+    }
+    log_info("cert.issued", LOG_S("issuer", s->issuer->ca.issuer_id), LOG_X("serial", e->job.cert.serial),
              LOG_S("certificate", s->managed_id), LOG_S("label", e->label->row->name),
              LOG_I("us", clock_mono_us() - started_us));
-    return answer_issued(cert.der, out);
+    return answer_issued(e->job.cert.der, out);
 }
 
 static pki_code_t
 enrol_run(enrol_t *e, enrol_answer_t *out, pki_err_t *err)
 {
-    pki_err_t  why = { 0 };
-    pki_code_t code = enrol_authorise(e, &why);
+    pki_code_t code = enrol_authorise(e, &e->why);
 
     if (code == PKI_OK) {
-        code = enrol_decide(e, &why);
-    }
-    if (code != PKI_OK) {
-        return is_rejection(code) ? answer_rejected(e, code, &why, out, err) : pki_fail(err, code, why.clause, "%s", why.text);
-    }
-    PKI_TRY(enrol_prior(e, err));
-    code = presented_check(e, &why);
-    if (code == PKI_OK && e->prior.repeated) {
-        return answer_repeated(e, out, err);
+        code = enrol_decide(e, &e->why);
     }
     if (code == PKI_OK) {
-        code = renewal_check(e, &why);
+        return enrol_sign(e, out, err);
     }
-    return code == PKI_OK ? enrol_sign(e, out, err) : answer_rejected(e, code, &why, out, err);
+    return is_rejection(code) ? answer_rejected(e, code, &e->why, out, err)
+                              : pki_fail(err, code, e->why.clause, "%s", e->why.text);
 }
 
 /* The key must be over this very request: a module that got it wrong would hand out another's certificate. */

@@ -83,6 +83,7 @@ issue_free(issue_t *i)
     pthread_cond_destroy(&i->wake);
     pthread_cond_destroy(&i->landed);
     pthread_rwlock_destroy(&i->signing);
+    group_fini(&i->turns);
     free(i);
 }
 
@@ -121,6 +122,7 @@ issue_open(const conf_t *conf, db_t *db, signer_t *signer, edge_t *edge, issue_t
     i->started_at = clock_now() - ISSUE_START_S;
     i->reconcile_wanted = true;
     locks_init(i);
+    group_init(&i->turns, &sign_group, i);
     code = snapshot_cache_open(conf, db, edge, &i->cache, err);
     if (code == PKI_OK) {
         code = passwords_open(&i->passwords, err);

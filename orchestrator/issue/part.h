@@ -19,6 +19,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "core/group.h"
 #include "orchestrator/issue/issue.h"
 #include "orchestrator/issue/password.h"
 #include "orchestrator/issue/snapshot.h"
@@ -46,6 +47,7 @@ struct issue {
     bool             stopping, reconcile_wanted;
     pthread_t        reconcile_thread;
     pthread_rwlock_t signing; /* held for reading from a signature to its row */
+    group_t          turns;   /* of sign_serve() */
     int64_t          started_at;
 
     atomic_bool   reconciled;
@@ -73,10 +75,28 @@ typedef struct {
 pki_code_t sign_prepare(issue_t *i, pki_arena_t *a, signing_t *s, pki_err_t *err);
 
 /*
- * Sign, record, publish.  *won false: another process has used the transaction key meanwhile; what was signed
- * here is recorded as an orphan.  Any error: nothing may be answered as issued, and the journal is looked at again.
+ * Ask, judge, sign, record, publish.  Callers that come together are served together: one statement asks for all,
+ * one sync of the journal, one statement and one commit, one commit of the edge store.
  */
-pki_code_t sign_run(issue_t *i, pki_arena_t *a, signing_t *s, issuer_result_t *out, bool *won, pki_err_t *err);
+typedef struct sign_job {
+    group_job_t             group;
+    pki_arena_t            *a;
+    signing_t              *s;
+    const cert_prior_ask_t *ask;                   /* NULL: sign without asking */
+    bool                  (*judge)(struct sign_job *job); /* prior is here: whether to sign; NULL: yes */
+    int64_t                 deadline_us;
+
+    cert_prior_t            prior;
+    cert_record_t           record;
+    issuer_result_t         cert;
+    bool                    signs;  /* it got past the judge */
+    bool                    won;    /* false: another process has used the transaction key meanwhile, ours is an orphan */
+    pki_code_t              code;   /* an error: nothing may be answered as issued */
+    pki_err_t               err;
+} sign_job_t;
+
+void                     sign_serve(issue_t *i, sign_job_t *job);
+extern const group_ops_t sign_group;
 
 /* Make sure that the edge store has a certificate that was recorded earlier; REVOKED states are published, too. */
 pki_code_t sign_republish(issue_t *i, pki_arena_t *a, uint32_t issuer_no, bytes_t serial, bool *good, pki_err_t *err);

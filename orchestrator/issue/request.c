@@ -60,17 +60,14 @@ request_prepare(issue_t *i, pki_arena_t *a, const snapshot_t *snapshot, const is
     return sign_prepare(i, a, s, err);
 }
 
-static pki_code_t
-request_new(issue_t *i, pki_arena_t *a, const signing_t *s, pki_err_t *err)
+static bool
+request_judge(sign_job_t *job)
 {
-    cert_prior_ask_t ask = { .managed_id = s->managed_id };
-    cert_prior_t     prior;
-
-    PKI_TRY(cert_prior(i->db, a, &ask, &prior, err));
-    if (prior.managed_status != NULL) {
-        return pki_fail(err, PKI_E_CONFLICT, NULL, "certificate %s exists already", s->managed_id);
+    if (job->prior.managed_status != NULL) {
+        job->code = pki_fail(&job->err, PKI_E_CONFLICT, NULL, "certificate %s exists already", job->s->managed_id);
+        return false;
     }
-    return PKI_OK;
+    return true;
 }
 
 static pki_code_t
@@ -94,19 +91,19 @@ request_result(pki_arena_t *a, const signing_t *s, const issuer_result_t *cert, 
 static pki_code_t
 request_run(issue_t *i, pki_arena_t *a, signing_t *s, issue_result_t *out, pki_err_t *err)
 {
-    flight_t        flight;
-    issuer_result_t cert;
-    pki_code_t      code;
-    bool            won;
+    cert_prior_ask_t ask = { .managed_id = s->managed_id };
+    sign_job_t       job = { .a = a, .s = s, .ask = &ask, .judge = request_judge };
+    flight_t         flight;
 
     SHA256((const uint8_t *) s->managed_id, strlen(s->managed_id), flight.key);
     PKI_TRY(flight_enter(i, &flight, err));
-    code = request_new(i, a, s, err);
-    if (code == PKI_OK) {
-        code = sign_run(i, a, s, &cert, &won, err);
-    }
+    sign_serve(i, &job);
     flight_leave(i, &flight);
-    return code == PKI_OK ? request_result(a, s, &cert, out, err) : code;
+    if (job.code != PKI_OK) {
+        *err = job.err;
+        return job.code;
+    }
+    return request_result(a, s, &job.cert, out, err);
 }
 
 pki_code_t

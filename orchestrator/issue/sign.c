@@ -80,52 +80,215 @@ record_result(pki_arena_t *a, const signing_t *s, const issuer_result_t *cert, c
     return PKI_OK;
 }
 
-static pki_code_t
-sign_and_record(issue_t *i, pki_arena_t *a, signing_t *s, issuer_result_t *out, bool *won, pki_err_t *err)
-{
-    cert_record_t r;
-
-    PKI_TRY(record_prepare(i, a, s, &r, err));
-    PKI_TRY(s->issuer->ops->issue(i->signer, a, &s->issuer->ca, &s->order, out, err));
-    PKI_TRY(record_result(a, s, out, &r, err));
-    return cert_record(i->db, &r, won, err);
-}
-
 /* Lost the race for the transaction key: nobody will ever get this one. */
 static pki_code_t
-sign_lost(issue_t *i, pki_arena_t *a, const signing_t *s, const issuer_result_t *out, pki_err_t *err)
+sign_lost(issue_t *i, sign_job_t *job)
 {
     cert_t cert;
 
-    PKI_TRY(cert_parse(a, out->der, &cert, err));
-    return orphan_record(i, a, s->issuer->ca.issuer_no, out->serial, cert.tbs, clock_now(), err);
+    PKI_TRY(cert_parse(job->a, job->cert.der, &cert, &job->err));
+    return orphan_record(i, job->a, job->s->issuer->ca.issuer_no, job->cert.serial, cert.tbs, clock_now(), &job->err);
 }
 
-pki_code_t
-sign_run(issue_t *i, pki_arena_t *a, signing_t *s, issuer_result_t *out, bool *won, pki_err_t *err)
+/* The jobs of one turn, and those among them that a step is for. */
+typedef struct {
+    sign_job_t *job[ISSUER_JOBS_MAX];
+    size_t      count;
+    int64_t     deadline_us; /* the earliest of them */
+} turn_t;
+
+static void
+turn_add(turn_t *t, sign_job_t *job)
 {
-    edge_change_t change;
+    t->deadline_us = t->count == 0 || job->deadline_us < t->deadline_us ? job->deadline_us : t->deadline_us;
+    t->job[t->count++] = job;
+}
+
+static void
+turn_ask(issue_t *i, const turn_t *all)
+{
+    db_item_t items[ISSUER_JOBS_MAX];
+    turn_t    t = { 0 };
+
+    for (size_t n = 0; n < all->count; n++) {
+        if (all->job[n]->ask != NULL) {
+            items[t.count] = (db_item_t){ .in = all->job[n]->ask, .out = &all->job[n]->prior, .a = all->job[n]->a };
+            turn_add(&t, all->job[n]);
+        }
+    }
+    if (t.count != 0) {
+        cert_prior_many(i->db, items, t.count, t.deadline_us);
+    }
+    for (size_t n = 0; n < t.count; n++) {
+        t.job[n]->code = items[n].code;
+        t.job[n]->err = items[n].err;
+    }
+}
+
+/* Everything that can fail is done before the signature. */
+static void
+turn_judge(issue_t *i, const turn_t *all, turn_t *out)
+{
+    for (size_t n = 0; n < all->count; n++) {
+        sign_job_t *job = all->job[n];
+
+        if (job->code != PKI_OK || (job->judge != NULL && !job->judge(job))) {
+            continue;
+        }
+        job->code = record_prepare(i, job->a, job->s, &job->record, &job->err);
+        if (job->code == PKI_OK) {
+            job->signs = true;
+            turn_add(out, job);
+        }
+    }
+}
+
+/* Neighbours of one connector in one call. */
+static void
+turn_sign(issue_t *i, const turn_t *t)
+{
+    issuer_job_t orders[ISSUER_JOBS_MAX];
+
+    for (size_t n = 0; n < t->count; n++) {
+        orders[n] = (issuer_job_t){ .a = t->job[n]->a, .ca = &t->job[n]->s->issuer->ca, .order = &t->job[n]->s->order };
+    }
+    for (size_t n = 0, next; n < t->count; n = next) {
+        const issuer_ops_t *ops = t->job[n]->s->issuer->ops;
+
+        for (next = n + 1; next < t->count && t->job[next]->s->issuer->ops == ops; next++) {
+        }
+        ops->issue(i->signer, &orders[n], next - n);
+    }
+    for (size_t n = 0; n < t->count; n++) {
+        sign_job_t *job = t->job[n];
+
+        job->cert = orders[n].result;
+        job->err = orders[n].err;
+        job->code = orders[n].code == PKI_OK ? record_result(job->a, job->s, &job->cert, &job->record, &job->err)
+                                             : orders[n].code;
+    }
+}
+
+static void
+turn_record(issue_t *i, const turn_t *all)
+{
+    db_item_t items[ISSUER_JOBS_MAX];
+    turn_t    t = { 0 };
+
+    for (size_t n = 0; n < all->count; n++) {
+        if (all->job[n]->code == PKI_OK) {
+            items[t.count] = (db_item_t){ .in = &all->job[n]->record, .out = &all->job[n]->won };
+            turn_add(&t, all->job[n]);
+        }
+    }
+    if (t.count != 0) {
+        cert_record_many(i->db, items, t.count, db_deadline(i->db));
+    }
+    for (size_t n = 0; n < t.count; n++) {
+        t.job[n]->code = items[n].code;
+        t.job[n]->err = items[n].err;
+        if (items[n].code == PKI_OK && !t.job[n]->won) {
+            t.job[n]->code = sign_lost(i, t.job[n]);
+        }
+    }
+}
+
+static void
+turn_publish(issue_t *i, const turn_t *all)
+{
+    edge_change_t changes[ISSUER_JOBS_MAX];
+    turn_t        t = { 0 };
+    pki_err_t     err = { 0 };
     pki_code_t    code;
 
+    for (size_t n = 0; n < all->count; n++) {
+        sign_job_t *job = all->job[n];
+
+        if (job->code == PKI_OK && job->won) {
+            changes[t.count] = (edge_change_t){
+                .issuer_no = job->s->issuer->ca.issuer_no,
+                .serial = job->cert.serial,
+                .status = { .kind = EDGE_GOOD, .reason = -1, .not_after = job->cert.not_after },
+            };
+            turn_add(&t, job);
+        }
+    }
+    code = t.count != 0 ? edge_publish(i->edge, changes, t.count, &err) : PKI_OK;
+    for (size_t n = 0; n < t.count; n++) {
+        t.job[n]->code = code;
+        t.job[n]->err = err;
+    }
+    if (code == PKI_OK) {
+        atomic_fetch_add(&i->issued, t.count);
+    }
+}
+
+/* A job whose time was up before its turn came is not begun. */
+static void
+turn_begin(group_job_t *list, turn_t *out)
+{
+    int64_t now = clock_mono_us();
+
+    for (group_job_t *g = list; g != NULL; g = g->next) {
+        sign_job_t *job = (sign_job_t *) g;
+
+        if (now >= job->deadline_us) {
+            job->code = pki_fail(&job->err, PKI_E_UNAVAILABLE, NULL, "the database does not answer in time");
+        } else {
+            turn_add(out, job);
+        }
+    }
+}
+
+static void
+turn_run(void *arg, group_job_t *list)
+{
+    issue_t *i = arg;
+    turn_t   all = { 0 }, signing = { 0 };
+
+    turn_begin(list, &all);
+    turn_ask(i, &all);
+    turn_judge(i, &all, &signing);
+
     pthread_rwlock_rdlock(&i->signing);
-    code = sign_and_record(i, a, s, out, won, err);
-    if (code == PKI_OK && !*won) {
-        code = sign_lost(i, a, s, out, err);
-    }
+    turn_sign(i, &signing);
+    turn_record(i, &signing);
     pthread_rwlock_unlock(&i->signing);
-    if (code != PKI_OK) {
-        reconcile_want(i);
-        return code;
+
+    for (size_t n = 0; n < signing.count; n++) {
+        if (signing.job[n]->code != PKI_OK) {
+            reconcile_want(i);
+            break;
+        }
     }
-    if (!*won) {
-        return PKI_OK;
+    turn_publish(i, &signing);
+}
+
+/* One statement cannot touch a row twice: cert_record_many(). */
+static bool
+turn_joins(const group_job_t *list, const group_job_t *job)
+{
+    const signing_t *s = ((const sign_job_t *) job)->s;
+
+    for (; list != NULL; list = list->next) {
+        const signing_t *other = ((const sign_job_t *) list)->s;
+
+        if (strcmp(other->managed_id, s->managed_id) == 0
+            || (s->transaction_key.p != NULL && bytes_eq(other->transaction_key, s->transaction_key)))
+        {
+            return false;
+        }
     }
-    change = (edge_change_t){ .issuer_no = s->issuer->ca.issuer_no,
-                              .serial = out->serial,
-                              .status = { .kind = EDGE_GOOD, .reason = -1, .not_after = out->not_after } };
-    PKI_TRY(edge_publish(i->edge, &change, 1, err));
-    atomic_fetch_add(&i->issued, 1);
-    return PKI_OK;
+    return true;
+}
+
+const group_ops_t sign_group = { .max = ISSUER_JOBS_MAX, .run = turn_run, .joins = turn_joins };
+
+void
+sign_serve(issue_t *i, sign_job_t *job)
+{
+    job->deadline_us = db_deadline(i->db);
+    group_serve(&i->turns, &job->group);
 }
 
 pki_code_t

@@ -39,13 +39,28 @@ typedef struct {
     int64_t not_before, not_after;
 } issuer_result_t;
 
+/* One of several orders that are served together, with its own outcome. */
+typedef struct {
+    pki_arena_t          *a; /* where the result lives */
+    const issuer_ca_t    *ca;
+    const issuer_order_t *order;
+    issuer_result_t       result;
+    pki_code_t            code;
+    pki_err_t             err;
+} issuer_job_t;
+
+#define ISSUER_JOBS_MAX 32
+
 typedef struct {
     const char    *type, *title;
     size_t         conf_size;
     const field_t *conf_fields; /* body of POST /api/v1/issuers beside id, name, type */
-    pki_code_t (*issue)(signer_t *signer, pki_arena_t *a, const issuer_ca_t *ca, const issuer_order_t *order,
-                        issuer_result_t *out, pki_err_t *err);
+    void         (*issue)(signer_t *signer, issuer_job_t *jobs, size_t count); /* at most ISSUER_JOBS_MAX */
 } issuer_ops_t;
+
+/* One order alone. */
+pki_code_t issuer_issue(const issuer_ops_t *ops, signer_t *signer, pki_arena_t *a, const issuer_ca_t *ca,
+                        const issuer_order_t *order, issuer_result_t *out, pki_err_t *err);
 
 const issuer_ops_t *issuer_find(const char *type); /* NULL for an unknown one */
 const issuer_ops_t *issuer_at(size_t i);           /* walks the table; NULL at its end */

@@ -33,3 +33,17 @@ issuer_find(const char *type)
     }
     return ops;
 }
+
+pki_code_t
+issuer_issue(const issuer_ops_t *ops, signer_t *signer, pki_arena_t *a, const issuer_ca_t *ca,
+             const issuer_order_t *order, issuer_result_t *out, pki_err_t *err)
+{
+    issuer_job_t job = { .a = a, .ca = ca, .order = order };
+
+    ops->issue(signer, &job, 1);
+    *out = job.result;
+    if (job.code != PKI_OK && err != NULL) {
+        *err = job.err;
+    }
+    return job.code;
+}

@@ -26,33 +26,53 @@ static const field_t local_fields[] = {
     FIELD_END
 };
 
-/* Sign what the template says; everything of the result is in the arena. */
+/* The to-be-signed part of what the template says, with a serial of its own, in the arena. */
 static pki_code_t
-local_sign(signer_t *signer, pki_arena_t *a, const char *key_ref, uint32_t issuer_no, cert_template_t *t,
-           bytes_t *der, pki_err_t *err)
+local_tbs(pki_arena_t *a, cert_template_t *t, bytes_t *out, pki_err_t *err)
 {
     uint8_t   serial[CERT_SERIAL_LEN];
-    pki_buf_t tbs, cert;
-    bytes_t   signature;
+    pki_buf_t tbs;
 
     PKI_TRY(cert_serial_generate(serial, err));
     PKI_TRY(pki_bytes_dup(a, BYTES_ARR(serial), &t->serial, err));
     pki_buf_init(&tbs, a, LOCAL_TBS_MAX);
     PKI_TRY(cert_build_tbs(t, &tbs, err));
-    PKI_TRY(signer_sign_cert(signer, a, key_ref, issuer_no, t->serial, pki_buf_bytes(&tbs), &signature, err));
-    pki_buf_init(&cert, a, LOCAL_CERT_MAX);
-    PKI_TRY(signed_build(pki_buf_bytes(&tbs), t->sigalg, signature, &cert, err));
-    *der = pki_buf_bytes(&cert);
+    *out = pki_buf_bytes(&tbs);
     return PKI_OK;
 }
 
 static pki_code_t
-local_issue(signer_t *signer, pki_arena_t *a, const issuer_ca_t *ca, const issuer_order_t *order,
-            issuer_result_t *out, pki_err_t *err)
+local_cert(pki_arena_t *a, bytes_t tbs, const pki_sigalg_t *alg, bytes_t signature, bytes_t *der, pki_err_t *err)
 {
-    uint8_t         skid[20];
-    pki_key_t       key;
-    cert_template_t t = {
+    pki_buf_t cert;
+
+    pki_buf_init(&cert, a, LOCAL_CERT_MAX);
+    PKI_TRY(signed_build(tbs, alg, signature, &cert, err));
+    *der = pki_buf_bytes(&cert);
+    return PKI_OK;
+}
+
+/* Sign what the template says; everything of the result is in the arena. */
+static pki_code_t
+local_sign(signer_t *signer, pki_arena_t *a, const char *key_ref, uint32_t issuer_no, cert_template_t *t,
+           bytes_t *der, pki_err_t *err)
+{
+    bytes_t tbs, signature;
+
+    PKI_TRY(local_tbs(a, t, &tbs, err));
+    PKI_TRY(signer_sign_cert(signer, a, key_ref, issuer_no, t->serial, tbs, &signature, err));
+    return local_cert(a, tbs, t->sigalg, signature, der, err);
+}
+
+/* What is to be signed for one order. */
+static pki_code_t
+job_prepare(issuer_job_t *job, signer_order_t *out, pki_err_t *err)
+{
+    const issuer_ca_t    *ca = job->ca;
+    const issuer_order_t *order = job->order;
+    uint8_t               skid[20];
+    pki_key_t             key;
+    cert_template_t       t = {
         .issuer = ca->cert.subject,
         .subject = order->subject,
         .not_before = order->not_before > ca->cert.not_before ? order->not_before : ca->cert.not_before,
@@ -78,11 +98,43 @@ local_issue(signer_t *signer, pki_arena_t *a, const issuer_ca_t *ca, const issue
         return pki_fail(err, PKI_E_CRYPTO, NULL, "key identifier");
     }
     t.skid = BYTES_ARR(skid);
-    PKI_TRY(local_sign(signer, a, ca->key_ref, ca->issuer_no, &t, &out->der, err));
+    *out = (signer_order_t){ .ref = ca->key_ref, .issuer_no = ca->issuer_no, .a = job->a };
+    PKI_TRY(local_tbs(job->a, &t, &out->tbs, err));
     out->serial = t.serial;
-    out->not_before = t.not_before;
-    out->not_after = t.not_after;
+    job->result = (issuer_result_t){ .serial = t.serial, .not_before = t.not_before, .not_after = t.not_after };
     return PKI_OK;
+}
+
+static pki_code_t
+job_finish(issuer_job_t *job, const signer_order_t *order)
+{
+    if (order->code != PKI_OK) {
+        job->err = order->err;
+        return order->code;
+    }
+    return local_cert(job->a, order->tbs, pki_key_sigalg(job->ca->cert.key.kind), order->signature, &job->result.der,
+                      &job->err);
+}
+
+static void
+local_issue(signer_t *signer, issuer_job_t *jobs, size_t count)
+{
+    signer_order_t  orders[ISSUER_JOBS_MAX];
+    signer_order_t *sent[ISSUER_JOBS_MAX] = { NULL };
+    size_t          n = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        jobs[i].code = job_prepare(&jobs[i], &orders[i], &jobs[i].err);
+        if (jobs[i].code == PKI_OK) {
+            sent[n++] = &orders[i];
+        }
+    }
+    signer_sign_certs(signer, sent, n);
+    for (size_t i = 0; i < count; i++) {
+        if (jobs[i].code == PKI_OK) {
+            jobs[i].code = job_finish(&jobs[i], &orders[i]);
+        }
+    }
 }
 
 /* One CA of the two: its key and what its certificate says. */

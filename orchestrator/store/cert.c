@@ -65,24 +65,25 @@ columns_fill(const db_param_t *values, const db_type_t *types, size_t width, siz
 #define PRIOR_WIDTH 5
 
 static pki_code_t
-prior_ask(db_conn_t *c, pki_arena_t *a, batch_item_t **items, size_t count, pki_err_t *err)
+prior_ask(db_conn_t *c, pki_arena_t *a, db_item_t *items, size_t count, pki_err_t *err)
 {
     static const db_type_t types[PRIOR_WIDTH] = { DB_BYTES, DB_INT, DB_TEXT, DB_INT, DB_BYTES };
-    db_param_t             value[BATCH_MAX][PRIOR_WIDTH], column[PRIOR_WIDTH];
+    db_param_t             column[PRIOR_WIDTH], *value;
     db_rows_t             *rows;
 
+    PKI_TRY(PKI_NEW_N(a, count * PRIOR_WIDTH, &value, err));
     for (size_t i = 0; i < count; i++) {
-        const cert_prior_ask_t *in = items[i]->in;
+        const cert_prior_ask_t *in = items[i].in;
         const db_param_t        row[PRIOR_WIDTH] = { DB_B(in->transaction_key), DB_I(in->window_s),
                                                      DB_T(in->managed_id), DB_I(in->presented_issuer_no),
                                                      DB_B(in->presented_serial) };
 
-        memcpy(value[i], row, sizeof(row));
+        memcpy(&value[i * PRIOR_WIDTH], row, sizeof(row));
     }
-    columns_fill(value[0], types, PRIOR_WIDTH, count, column);
+    columns_fill(value, types, PRIOR_WIDTH, count, column);
     PKI_TRY(db_query(c, a, Q_cert_prior, column, PRIOR_WIDTH, &rows, err));
     for (size_t i = 0; i < db_row_count(rows); i++) {
-        batch_item_t *item = items[db_int(rows, i, "place") - 1];
+        const db_item_t *item = &items[db_int(rows, i, "place") - 1];
 
         PKI_TRY(prior_read(rows, i, item->a, item->out, err));
     }
@@ -90,7 +91,7 @@ prior_ask(db_conn_t *c, pki_arena_t *a, batch_item_t **items, size_t count, pki_
 }
 
 static pki_code_t
-prior_run(db_conn_t *c, batch_item_t **items, size_t count, pki_err_t *err)
+prior_run(db_conn_t *c, db_item_t *items, size_t count, pki_err_t *err)
 {
     pki_arena_t *a = pki_arena_new(0);
     pki_code_t   rc;
@@ -103,21 +104,29 @@ prior_run(db_conn_t *c, batch_item_t **items, size_t count, pki_err_t *err)
     return rc;
 }
 
-static bool
-prior_fits(const batch_item_t *const *taken, size_t count, const batch_item_t *item)
+void
+cert_prior_many(db_t *db, db_item_t *items, size_t count, int64_t deadline_us)
 {
-    (void) taken;
-    (void) count;
-    (void) item;
-    return true;
+    batch_run(db, deadline_us, prior_run, items, count);
+}
+
+/* One of its own. */
+static pki_code_t
+item_outcome(const db_item_t *item, pki_err_t *err)
+{
+    if (item->code != PKI_OK && err != NULL) {
+        *err = item->err;
+    }
+    return item->code;
 }
 
 pki_code_t
 cert_prior(db_t *db, pki_arena_t *a, const cert_prior_ask_t *in, cert_prior_t *out, pki_err_t *err)
 {
-    static const batch_ops_t ops = { prior_fits, prior_run };
+    db_item_t item = { .in = in, .out = out, .a = a };
 
-    return batch_call(db, BATCH_PRIOR, &ops, in, out, a, err);
+    cert_prior_many(db, &item, 1, db_deadline(db));
+    return item_outcome(&item, err);
 }
 
 #define RECORD_WIDTH 28
@@ -169,22 +178,22 @@ record_row(pki_arena_t *a, const cert_record_t *in, db_param_t *out, pki_err_t *
 }
 
 static pki_code_t
-record_send(db_conn_t *c, pki_arena_t *a, batch_item_t **items, size_t count, db_rows_t **rows,
+record_send(db_conn_t *c, pki_arena_t *a, const db_item_t *items, size_t count, db_rows_t **rows,
             pki_err_t *err)
 {
     db_param_t column[RECORD_WIDTH + 1], *value;
 
     PKI_TRY(PKI_NEW_N(a, count * RECORD_WIDTH, &value, err));
     for (size_t i = 0; i < count; i++) {
-        PKI_TRY(record_row(a, items[i]->in, &value[i * RECORD_WIDTH], err));
+        PKI_TRY(record_row(a, items[i].in, &value[i * RECORD_WIDTH], err));
     }
     columns_fill(value, record_types, RECORD_WIDTH, count, column);
-    column[RECORD_WIDTH] = DB_I(((const cert_record_t *) items[0]->in)->window_s);
+    column[RECORD_WIDTH] = DB_I(((const cert_record_t *) items[0].in)->window_s);
     return db_query(c, a, Q_cert_record, column, RECORD_WIDTH + 1, rows, err);
 }
 
 static void
-record_note(const db_rows_t *rows, batch_item_t *item)
+record_note(const db_rows_t *rows, const db_item_t *item)
 {
     const cert_record_t *in = item->in;
     bool                *won = item->out;
@@ -196,7 +205,7 @@ record_note(const db_rows_t *rows, batch_item_t *item)
 }
 
 static pki_code_t
-record_run(db_conn_t *c, batch_item_t **items, size_t count, pki_err_t *err)
+record_run(db_conn_t *c, db_item_t *items, size_t count, pki_err_t *err)
 {
     pki_arena_t *a = pki_arena_new(0);
     db_rows_t   *rows;
@@ -207,40 +216,29 @@ record_run(db_conn_t *c, batch_item_t **items, size_t count, pki_err_t *err)
     }
     rc = record_send(c, a, items, count, &rows, err);
     for (size_t i = 0; i < count && rc == PKI_OK; i++) {
-        record_note(rows, items[i]);
+        record_note(rows, &items[i]);
     }
     if (rc == PKI_E_CONFLICT && count == 1) {
         rc = pki_fail(err, PKI_E_CONFLICT, NULL, "the name %s, or the serial, is another certificate's",
-                      ((const cert_record_t *) items[0]->in)->managed.name);
+                      ((const cert_record_t *) items[0].in)->managed.name);
     }
     pki_arena_free(a);
     return rc;
 }
 
-/* One statement cannot touch a row twice, and has one window. */
-static bool
-record_fits(const batch_item_t *const *taken, size_t count, const batch_item_t *item)
+void
+cert_record_many(db_t *db, db_item_t *items, size_t count, int64_t deadline_us)
 {
-    const cert_record_t *in = item->in;
-
-    for (size_t i = 0; i < count; i++) {
-        const cert_record_t *other = taken[i]->in;
-
-        if (other->window_s != in->window_s || strcmp(other->managed.id, in->managed.id) == 0
-            || (in->transaction_key.p != NULL && bytes_eq(other->transaction_key, in->transaction_key)))
-        {
-            return false;
-        }
-    }
-    return true;
+    batch_run(db, deadline_us, record_run, items, count);
 }
 
 pki_code_t
 cert_record(db_t *db, const cert_record_t *in, bool *won, pki_err_t *err)
 {
-    static const batch_ops_t ops = { record_fits, record_run };
+    db_item_t item = { .in = in, .out = won };
 
-    return batch_call(db, BATCH_RECORD, &ops, in, won, NULL, err);
+    cert_record_many(db, &item, 1, db_deadline(db));
+    return item_outcome(&item, err);
 }
 
 void

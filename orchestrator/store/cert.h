@@ -87,6 +87,14 @@ typedef struct {
 } cert_record_t;
 pki_code_t cert_record(db_t *db, const cert_record_t *in, bool *won, pki_err_t *err);
 
+/*
+ * The same for many in one statement and one commit: items are cert_record_t and bool (won), or cert_prior_ask_t
+ * and cert_prior_t in the item's arena.  One that fails does so alone.  In one call, no two certificates may have a
+ * managed id or a transaction key in common, and window_s is the same for all.
+ */
+void cert_prior_many(db_t *db, db_item_t *items, size_t count, int64_t deadline_us);
+void cert_record_many(db_t *db, db_item_t *items, size_t count, int64_t deadline_us);
+
 /* "mc-" and 20 hexadecimal digits of SHA-256 over source, label id and subject: one per label and subject. */
 #define CERT_MANAGED_ID_LEN 23
 void cert_managed_id(const char *source, const char *label_id, bytes_t subject_der,

@@ -33,7 +33,6 @@ void       conn_close(db_conn_t *c); /* accepts NULL */
 
 /* db_run() with a deadline of the caller's. */
 pki_code_t db_run_by(db_t *db, int64_t deadline_us, db_tx_pt fn, void *arg, pki_err_t *err);
-int64_t    db_deadline(const db_t *db); /* of something that starts now */
 
 /* False when the server has closed an idle connection in the meantime. */
 bool conn_alive(db_conn_t *c);

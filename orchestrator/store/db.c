@@ -4,8 +4,10 @@
  * The pool: at most so many connections, made when needed, handed out one caller at a time,
  * replaced when broken.  Transactions and their repetition.
  */
-#include "orchestrator/store/batch.h"
 
+#include "orchestrator/store/conn.h"
+
+#include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -22,14 +24,7 @@ struct db {
     pthread_cond_t  freed;
     int64_t         made; /* connections in use or idle */
     db_conn_t      *idle;
-    batch_t         batch[BATCH_COUNT];
 };
-
-batch_t *
-db_batch(db_t *db, batch_kind_t kind)
-{
-    return &db->batch[kind];
-}
 
 pki_code_t
 db_open(const conf_database_t *conf, db_t **out, pki_err_t *err)
@@ -48,9 +43,6 @@ db_open(const conf_database_t *conf, db_t **out, pki_err_t *err)
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&db->freed, &attr);
     pthread_condattr_destroy(&attr);
-    for (int i = 0; i < BATCH_COUNT; i++) {
-        batch_init(&db->batch[i]);
-    }
     *out = db;
     return PKI_OK;
 }
@@ -66,9 +58,6 @@ db_close(db_t *db)
     for (c = db->idle; c != NULL; c = next) {
         next = c->next;
         conn_close(c);
-    }
-    for (int i = 0; i < BATCH_COUNT; i++) {
-        batch_free(&db->batch[i]);
     }
     pthread_cond_destroy(&db->freed);
     pthread_mutex_destroy(&db->lock);

@@ -25,6 +25,18 @@ void       db_close(db_t *db);
 typedef pki_code_t (*db_tx_pt)(db_conn_t *c, void *arg, pki_err_t *err);
 pki_code_t db_tx(db_t *db, db_tx_pt fn, void *arg, pki_err_t *err);
 
+/* One of several that a verb does together: what is asked, where the answer goes, and how it went. */
+typedef struct {
+    const void  *in;
+    void        *out;
+    pki_arena_t *a;
+    pki_code_t   code;
+    pki_err_t    err;
+} db_item_t;
+
+/* When what starts now has to be over, as clock_mono_us() counts. */
+int64_t db_deadline(const db_t *db);
+
 /* The same without a transaction: every statement commits by itself. */
 pki_code_t db_run(db_t *db, db_tx_pt fn, void *arg, pki_err_t *err);
 

@@ -229,7 +229,7 @@ ParameterizedTest(create_case_t *c, local, creates_a_root_and_an_issuing_ca)
 
     ca_load(&ca, &issuer);
     order = order_of(leaf_key("EC", "P-256", 0));
-    cr_assert_eq(issuer_find("local")->issue(f.client, arena, &issuer, &order, &out, &err), PKI_OK, "%s", err.text);
+    cr_assert_eq(issuer_issue(issuer_find("local"), f.client, arena, &issuer, &order, &out, &err), PKI_OK, "%s", err.text);
     cr_expect_eq(chain_verify(out.der, &ca.chain), X509_V_OK);
 }
 
@@ -280,8 +280,8 @@ ParameterizedTest(leaf_case_t *c, local, issues_for_every_kind_of_key)
     cr_assert_eq(issuer_local_create(f.client, arena, "iss-test", 3, &conf, &made, &err), PKI_OK, "%s",
                  err.text);
     ca_load(&made, &ca);
-    cr_assert_eq(issuer_find("local")->issue(f.client, arena, &ca, &order, &out, &err), PKI_OK, "%s", err.text);
-    cr_assert_eq(issuer_find("local")->issue(f.client, arena, &ca, &order, &again, &err), PKI_OK);
+    cr_assert_eq(issuer_issue(issuer_find("local"), f.client, arena, &ca, &order, &out, &err), PKI_OK, "%s", err.text);
+    cr_assert_eq(issuer_issue(issuer_find("local"), f.client, arena, &ca, &order, &again, &err), PKI_OK);
     cr_expect_not(bytes_eq(out.serial, again.serial));
 
     PKI_AUTO(X509) x = x509_of(out.der);
@@ -307,12 +307,12 @@ Test(local, validity_is_clamped_to_the_cas)
     ca_load(&made, &ca);
     order.not_before = ca.cert.not_before - DAY_S;
     order.not_after = ca.cert.not_after + DAY_S;
-    cr_assert_eq(issuer_find("local")->issue(f.client, arena, &ca, &order, &out, &err), PKI_OK, "%s", err.text);
+    cr_assert_eq(issuer_issue(issuer_find("local"), f.client, arena, &ca, &order, &out, &err), PKI_OK, "%s", err.text);
     cr_expect_eq(out.not_before, ca.cert.not_before);
     cr_expect_eq(out.not_after, ca.cert.not_after);
     cr_expect_eq(chain_verify(out.der, &made.chain), X509_V_OK);
     order.not_before = ca.cert.not_after + 1;
-    cr_expect_eq(issuer_find("local")->issue(f.client, arena, &ca, &order, &out, &err), PKI_E_POLICY);
+    cr_expect_eq(issuer_issue(issuer_find("local"), f.client, arena, &ca, &order, &out, &err), PKI_E_POLICY);
 }
 
 Test(local, creating_again_uses_the_keys_that_are_there)
@@ -511,7 +511,7 @@ issue_and_verify(const issuer_local_ca_t *made)
     issuer_result_t out;
 
     ca_load(made, &ca);
-    cr_assert_eq(issuer_find("local")->issue(f.client, arena, &ca, &order, &out, &err), PKI_OK, "%s", err.text);
+    cr_assert_eq(issuer_issue(issuer_find("local"), f.client, arena, &ca, &order, &out, &err), PKI_OK, "%s", err.text);
     cr_expect_eq(chain_verify(out.der, &made->chain), X509_V_OK);
 }
 

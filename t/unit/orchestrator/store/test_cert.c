@@ -195,26 +195,6 @@ race(void *arg)
     return NULL;
 }
 
-static void *
-ask_all(void *arg)
-{
-    pki_arena_t *a = pki_arena_new(0);
-
-    (void) arg;
-    for (uint32_t i = 0; i < 50; i++) {
-        const char      *id = pki_printf(a, "mc-asked-%u", i);
-        cert_prior_ask_t ask = { .window_s = 3600, .managed_id = id, .presented_issuer_no = 1,
-                                 .presented_serial = store_serial(a, i) };
-        cert_prior_t     out;
-
-        cr_assert_eq(cert_prior(db, a, &ask, &out, NULL), PKI_OK);
-        cr_expect_str_eq(out.managed_name, id + 3);
-        cr_expect_str_eq(out.presented_id, id);
-    }
-    pki_arena_free(a);
-    return NULL;
-}
-
 Test(cert, has_one_winner_when_many_race_for_a_key)
 {
     racer_t   racer[RACERS] = { { 0 } };
@@ -238,7 +218,7 @@ Test(cert, has_one_winner_when_many_race_for_a_key)
         KEYS);
 }
 
-/* Threads that record at the same time, every third one with a name that is taken. */
+/* Many that record at the same time. */
 #define CROWD 24
 
 typedef struct {
@@ -254,9 +234,6 @@ join_crowd(void *arg)
     pki_arena_t  *a = pki_arena_new(0);
     cert_record_t in = store_cert(a, pki_printf(a, "member-%u", m->who), 100 + m->who, DAY_S);
 
-    if (m->who % 3 == 0) {
-        in.managed.name = "one";
-    }
     m->rc = cert_record(db, &in, &m->won, NULL);
     pki_arena_free(a);
     return NULL;
@@ -264,28 +241,44 @@ join_crowd(void *arg)
 
 Test(cert, fails_alone_in_a_batch)
 {
-    member_t  member[CROWD] = { { 0 } };
-    pthread_t t[CROWD];
+    cert_record_t in[CROWD];
+    db_item_t     item[CROWD];
+    bool          won[CROWD];
 
     store_issue(db, arena, "one", 7, DAY_S);
-    for (int round = 0; round < 5; round++) {
-        for (uint32_t i = 0; i < CROWD; i++) {
-            member[i].who = (uint32_t) round * CROWD + i;
-            pthread_create(&t[i], NULL, join_crowd, &member[i]);
+    for (uint32_t i = 0; i < CROWD; i++) {
+        in[i] = store_cert(arena, pki_printf(arena, "member-%u", i), 100 + i, DAY_S);
+        if (i % 3 == 0) {
+            in[i].managed.name = "one"; /* taken */
         }
-        for (uint32_t i = 0; i < CROWD; i++) {
-            pthread_join(t[i], NULL);
-            cr_expect_eq(member[i].rc, member[i].who % 3 == 0 ? PKI_E_CONFLICT : PKI_OK, "member %u",
-                         member[i].who);
-            cr_expect(member[i].won || member[i].rc != PKI_OK);
-        }
+        item[i] = (db_item_t){ .in = &in[i], .out = &won[i] };
     }
-    cr_expect_eq(pg_number(pg, "SELECT count(*) FROM certificate_version"), 1 + 5 * CROWD * 2 / 3);
+    cert_record_many(db, item, CROWD, db_deadline(db));
+    for (uint32_t i = 0; i < CROWD; i++) {
+        cr_expect_eq(item[i].code, i % 3 == 0 ? PKI_E_CONFLICT : PKI_OK, "member %u: %s", i, item[i].err.text);
+        cr_expect(item[i].code != PKI_OK || won[i]);
+    }
+    cr_expect_eq(pg_number(pg, "SELECT count(*) FROM certificate_version"), 1 + CROWD * 2 / 3);
     cr_expect_eq(
         pg_number(
             pg, "SELECT count(*) FROM managed_certificate m JOIN certificate_version v ON v.managed_no = m.no"
                 " AND v.serial = m.last_serial AND convert_from(subject_der, 'UTF8') = m.name"),
-        1 + 5 * CROWD * 2 / 3, "every value is in its own row");
+        1 + CROWD * 2 / 3, "every value is in its own row");
+}
+
+Test(cert, records_a_batch_in_one_commit)
+{
+    cert_record_t in[CROWD];
+    db_item_t     item[CROWD];
+    bool          won[CROWD];
+
+    for (uint32_t i = 0; i < CROWD; i++) {
+        in[i] = store_cert(arena, pki_printf(arena, "member-%u", i), 100 + i, DAY_S);
+        item[i] = (db_item_t){ .in = &in[i], .out = &won[i] };
+    }
+    cert_record_many(db, item, CROWD, db_deadline(db));
+    cr_expect_eq(pg_number(pg, "SELECT count(*) FROM certificate_version"), CROWD);
+    cr_expect_eq(pg_number(pg, "SELECT count(DISTINCT xid) FROM change_feed WHERE kind = 'status'"), 1);
 }
 
 Test(cert, is_unavailable_in_time_when_the_server_hangs_under_many)
@@ -311,21 +304,27 @@ Test(cert, is_unavailable_in_time_when_the_server_hangs_under_many)
     store_issue(db, arena, "afterwards", 7, DAY_S);
 }
 
+#define ASKED 50
+
 Test(cert, answers_each_question_of_a_batch_to_who_asked)
 {
-    pthread_t t[RACERS];
+    cert_prior_ask_t ask[ASKED];
+    cert_prior_t     out[ASKED];
+    db_item_t        item[ASKED];
 
-    for (uint32_t i = 0; i < 50; i++) {
-        char name[20];
+    for (uint32_t i = 0; i < ASKED; i++) {
+        const char *name = pki_printf(arena, "asked-%u", i);
 
-        snprintf(name, sizeof(name), "asked-%u", i);
         store_issue(db, arena, name, i, DAY_S);
+        ask[i] = (cert_prior_ask_t){ .window_s = 3600, .managed_id = pki_printf(arena, "mc-%s", name),
+                                     .presented_issuer_no = 1, .presented_serial = store_serial(arena, i) };
+        item[ASKED - 1 - i] = (db_item_t){ .in = &ask[i], .out = &out[i], .a = arena };
     }
-    for (int i = 0; i < RACERS; i++) {
-        pthread_create(&t[i], NULL, ask_all, NULL);
-    }
-    for (int i = 0; i < RACERS; i++) {
-        pthread_join(t[i], NULL);
+    cert_prior_many(db, item, ASKED, db_deadline(db));
+    for (uint32_t i = 0; i < ASKED; i++) {
+        cr_assert_eq(item[i].code, PKI_OK);
+        cr_expect_str_eq(out[i].managed_name, ask[i].managed_id + 3);
+        cr_expect_str_eq(out[i].presented_id, ask[i].managed_id);
     }
 }
 
