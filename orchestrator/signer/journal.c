@@ -1,22 +1,21 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * The journal as files: segments of about 16 MiB (journal_format.h), of which only the last is written and
+ * The journal in a folder of segments (journal_format.h, segment.c), of which only the last is written and
  * only the last is walked when the signer starts.
  *
  * A crash can only damage what was written after the last sync, which is at most one batch.  That much is
- * moved to "torn-POSITION" beside the segments and cut off; damage further back is no crash's and stops the signer.
+ * moved to "torn-POSITION" beside the segments and made zero again; damage further back is no crash's and stops
+ * the signer.
  */
 #include "orchestrator/signer/journal.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,175 +23,55 @@
 
 #include "core/clock.h"
 #include "core/file.h"
-#include "orchestrator/signer/journal_format.h"
 #include "orchestrator/signer/message.h"
+#include "orchestrator/signer/segment.h"
 
-#define SEGMENT_MAX (16u << 20)
-#define TORN_PREFIX "torn-"
-#define PATH_MAX_   4096
-
-typedef struct {
-    uint64_t *start; /* positions, ascending */
-    size_t    count, cap;
-    uint64_t  torn_files;
-} segments_t;
+#define PREPARE_SLICE (256u << 10) /* octets of zeros at a time */
 
 struct journal {
-    char       dir[PATH_MAX_ - 64];
-    int        lock_fd, fd; /* fd: of the last segment */
-    segments_t segments;
-    uint8_t    id[JOURNAL_ID_LEN];
-    uint8_t    chain[JOURNAL_HASH_LEN], pending_chain[JOURNAL_HASH_LEN];
-    uint64_t   end, syncs;
-    pki_buf_t  pending; /* fixed memory below */
-    uint8_t    memory[JOURNAL_BATCH_MAX];
+    char           dir[SEGMENT_PATH_MAX - 64];
+    int            lock_fd, fd; /* fd: of the last segment; a write to it is a sync, too */
+    uint64_t       room;        /* octets of records that the last segment takes, all in all */
+    segments_t     segments;
+    segment_next_t next;
+    uint8_t        id[JOURNAL_ID_LEN];
+    uint8_t        chain[JOURNAL_HASH_LEN], pending_chain[JOURNAL_HASH_LEN];
+    uint64_t       end, syncs, synced_len; /* synced_len: of the last batch */
+    pki_buf_t      pending;                /* fixed memory below */
+    uint8_t        memory[JOURNAL_BATCH_MAX];
 };
 
-static void
-segment_path(const char *dir, uint64_t start, char out[PATH_MAX_])
-{
-    snprintf(out, PATH_MAX_, "%s/%016" PRIx64 JOURNAL_SUFFIX, dir, start);
-}
-
 static pki_code_t
-segments_add(segments_t *s, uint64_t start, pki_err_t *err)
+segment_open(const journal_t *j, uint64_t start, int *fd, pki_err_t *err)
 {
-    if (s->count == s->cap) {
-        size_t    cap = s->cap != 0 ? s->cap * 2 : 16;
-        uint64_t *p = realloc(s->start, cap * sizeof(*p));
+    char path[SEGMENT_PATH_MAX];
 
-        if (p == NULL) {
-            return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
-        }
-        s->start = p;
-        s->cap = cap;
-    }
-    s->start[s->count++] = start;
-    return PKI_OK;
-}
-
-static int
-position_cmp(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *) a, y = *(const uint64_t *) b;
-
-    return x < y ? -1 : x > y;
-}
-
-static bool
-segment_name_parse(const char *name, uint64_t *start)
-{
-    char *end;
-
-    errno = 0;
-    *start = strtoull(name, &end, 16);
-    return errno == 0 && end - name == 16 && strcmp(end, JOURNAL_SUFFIX) == 0;
-}
-
-static pki_code_t
-segments_list(const char *dir, segments_t *out, pki_err_t *err)
-{
-    DIR           *d = opendir(dir);
-    struct dirent *e;
-    pki_code_t     rc = PKI_OK;
-    uint64_t       start;
-
-    *out = (segments_t){ 0 };
-    if (d == NULL) {
-        return pki_fail(err, errno == ENOENT ? PKI_E_NOT_FOUND : PKI_E_IO, NULL, "%s: %s", dir, strerror(errno));
-    }
-    while (rc == PKI_OK && (e = readdir(d)) != NULL) {
-        if (segment_name_parse(e->d_name, &start)) {
-            rc = segments_add(out, start, err);
-        }
-        out->torn_files += strncmp(e->d_name, TORN_PREFIX, strlen(TORN_PREFIX)) == 0;
-    }
-    closedir(d);
-    if (out->count > 1) {
-        qsort(out->start, out->count, sizeof(*out->start), position_cmp);
-    }
-    return rc;
-}
-
-/* A segment mapped for reading: its header, and the records as *records. */
-typedef struct {
-    void            *map;
-    size_t           size;
-    journal_header_t header;
-    bytes_t          records;
-} segment_view_t;
-
-static void
-segment_unmap(segment_view_t *v)
-{
-    if (v->map != NULL) {
-        munmap(v->map, v->size);
-        v->map = NULL;
-    }
-}
-
-static pki_code_t
-segment_map(const char *dir, uint64_t start, segment_view_t *out, pki_err_t *err)
-{
-    char        path[PATH_MAX_];
-    struct stat st;
-    int         fd;
-    pki_code_t  rc;
-
-    out->map = NULL;
-    segment_path(dir, start, path);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &st) != 0) {
-        rc = pki_fail(err, PKI_E_IO, NULL, "open %s: %s", path, strerror(errno));
-    } else if (st.st_size < JOURNAL_HEADER_LEN) {
-        rc = pki_fail(err, PKI_E_PARSE, NULL, "%s ends inside its header", path);
-    } else {
-        out->size = (size_t) st.st_size;
-        out->map = mmap(NULL, out->size, PROT_READ, MAP_SHARED, fd, 0);
-        rc = out->map != MAP_FAILED ? PKI_OK : pki_fail(err, PKI_E_IO, NULL, "map %s: %s", path, strerror(errno));
-        out->map = rc == PKI_OK ? out->map : NULL;
-    }
-    if (fd >= 0) {
-        close(fd);
-    }
-    if (rc == PKI_OK) {
-        bytes_t all = bytes_of(out->map, out->size);
-
-        rc = journal_header_parse(all, &out->header, err);
-        if (rc == PKI_OK && out->header.position != start) {
-            rc = pki_fail(err, PKI_E_PARSE, NULL, "%s is the segment of another position", path);
-        }
-        out->records = bytes_of(all.p + JOURNAL_HEADER_LEN, all.len - JOURNAL_HEADER_LEN);
-    }
-    if (rc != PKI_OK) {
-        segment_unmap(out);
-    }
-    return rc;
+    segment_path(j->dir, start, path);
+    *fd = open(path, O_RDWR | O_DSYNC | O_CLOEXEC);
+    return *fd >= 0 ? PKI_OK : pki_fail(err, PKI_E_IO, NULL, "open %s: %s", path, strerror(errno));
 }
 
 /* A new last segment behind what is there; it appears with its header or not at all. */
 static pki_code_t
-segment_create(journal_t *j, pki_err_t *err)
+segment_begin(journal_t *j, pki_err_t *err)
 {
     journal_header_t h = { .position = j->end };
-    uint8_t          octets[JOURNAL_HEADER_LEN];
-    char             path[PATH_MAX_];
     int              fd;
 
     memcpy(h.id, j->id, sizeof(h.id));
     memcpy(h.chain, j->chain, sizeof(h.chain));
-    journal_header_build(&h, octets);
-    segment_path(j->dir, j->end, path);
-    PKI_TRY(file_replace(path, BYTES_ARR(octets), 0600, err));
-    fd = open(path, O_RDWR | O_APPEND | O_CLOEXEC);
-    if (fd < 0) {
-        return pki_fail(err, PKI_E_IO, NULL, "open %s: %s", path, strerror(errno));
+    PKI_TRY(segment_next_use(&j->next, j->dir, &h, err));
+    PKI_TRY(segment_open(j, j->end, &fd, err));
+    if (segments_add(&j->segments, j->end, err) != PKI_OK) {
+        close(fd);
+        return PKI_E_NOMEM;
     }
     if (j->fd >= 0) {
         close(j->fd);
     }
     j->fd = fd;
-    return segments_add(&j->segments, j->end, err);
+    j->room = JOURNAL_SEGMENT_LEN - JOURNAL_HEADER_LEN;
+    return PKI_OK;
 }
 
 static pki_code_t
@@ -202,52 +81,60 @@ journal_create(journal_t *j, pki_err_t *err)
         return pki_fail(err, PKI_E_CRYPTO, NULL, "no random octets");
     }
     journal_chain_start(j->id, j->chain);
-    return segment_create(j, err);
+    return segment_begin(j, err);
 }
 
 /* Keep what is cut off: it is evidence too. */
 static pki_code_t
-torn_cut(journal_t *j, size_t whole, bytes_t tail, pki_err_t *err)
+torn_cut(journal_t *j, uint64_t whole, bytes_t tail, pki_err_t *err)
 {
-    char path[PATH_MAX_];
+    char path[SEGMENT_PATH_MAX];
 
-    snprintf(path, sizeof(path), "%s/" TORN_PREFIX "%016" PRIx64 "-%" PRId64, j->dir, j->end, clock_now_ms());
+    snprintf(path, sizeof(path), "%s/" SEGMENT_TORN "%016" PRIx64 "-%" PRId64, j->dir, j->end, clock_now_ms());
     PKI_TRY(file_replace(path, tail, 0600, err));
-    if (ftruncate(j->fd, (off_t) (JOURNAL_HEADER_LEN + whole)) != 0 || fsync(j->fd) != 0) {
-        return pki_fail(err, PKI_E_IO, NULL, "cut the journal: %s", strerror(errno));
-    }
-    return PKI_OK;
+    return segment_zero(j->fd, JOURNAL_HEADER_LEN + whole, JOURNAL_HEADER_LEN + whole + tail.len, err);
 }
 
-/* Walk the last segment, to its end or to what a crash left. */
+/* From the view of the last segment: the state at the end of its records, and what a crash left behind them. */
+static pki_code_t
+journal_walk_last(journal_t *j, const segment_view_t *v, size_t *torn, pki_err_t *err)
+{
+    journal_record_t r;
+    bytes_t          left = v->records;
+    uint64_t         whole;
+
+    memcpy(j->id, v->header.id, sizeof(j->id));
+    memcpy(j->chain, v->header.chain, sizeof(j->chain));
+    while (left.len > 0 && journal_record_take(&left, j->chain, &r, err) == PKI_OK) {
+    }
+    whole = v->records.len - left.len;
+    j->end = v->header.position + whole;
+    j->room = v->records.len;
+    *torn = journal_tail(left);
+    if (*torn > JOURNAL_BATCH_MAX) {
+        return pki_fail(err, PKI_E_INTERNAL, NULL, "the journal is damaged at position %" PRIu64 " of %s", j->end,
+                        j->dir);
+    }
+    return *torn > 0 ? torn_cut(j, whole, bytes_of(left.p, *torn), err) : PKI_OK;
+}
+
+/*
+ * Go on at the end of the last segment.  What a killed signer wrote but did not sync counts, since nobody can
+ * tell the difference, and is synced here: a later write syncs only itself.
+ */
 static pki_code_t
 journal_resume(journal_t *j, size_t *torn, pki_err_t *err)
 {
-    uint64_t         start = j->segments.start[j->segments.count - 1];
-    segment_view_t   v;
-    journal_record_t r;
-    char             path[PATH_MAX_];
-    bytes_t          left;
-    pki_code_t       rc = PKI_OK;
+    uint64_t       start = j->segments.start[j->segments.count - 1];
+    segment_view_t v;
+    pki_code_t     rc;
 
-    segment_path(j->dir, start, path);
-    j->fd = open(path, O_RDWR | O_APPEND | O_CLOEXEC);
-    if (j->fd < 0) {
-        return pki_fail(err, PKI_E_IO, NULL, "open %s: %s", path, strerror(errno));
+    PKI_TRY(segment_open(j, start, &j->fd, err));
+    if (fsync(j->fd) != 0) {
+        return pki_fail(err, PKI_E_IO, NULL, "sync the journal: %s", strerror(errno));
     }
     PKI_TRY(segment_map(j->dir, start, &v, err));
-    memcpy(j->id, v.header.id, sizeof(j->id));
-    memcpy(j->chain, v.header.chain, sizeof(j->chain));
-    left = v.records;
-    while (left.len > 0 && journal_record_take(&left, j->chain, &r, err) == PKI_OK) {
-    }
-    j->end = start + (v.records.len - left.len);
-    *torn = left.len;
-    if (left.len > JOURNAL_BATCH_MAX) {
-        rc = pki_fail(err, PKI_E_INTERNAL, NULL, "the journal is damaged at position %" PRIu64 " of %s", j->end, path);
-    } else if (left.len > 0) {
-        rc = torn_cut(j, v.records.len - left.len, left, err);
-    }
+    rc = journal_walk_last(j, &v, torn, err);
     segment_unmap(&v);
     return rc;
 }
@@ -255,7 +142,7 @@ journal_resume(journal_t *j, size_t *torn, pki_err_t *err)
 static pki_code_t
 journal_lock(journal_t *j, pki_err_t *err)
 {
-    char path[PATH_MAX_];
+    char path[SEGMENT_PATH_MAX];
 
     snprintf(path, sizeof(path), "%s/lock", j->dir);
     j->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -273,6 +160,7 @@ journal_start(journal_t *j, size_t *torn, pki_err_t *err)
 {
     PKI_TRY(dir_make(j->dir, 0700, err));
     PKI_TRY(journal_lock(j, err));
+    segment_next_drop(&j->next, j->dir);
     PKI_TRY(segments_list(j->dir, &j->segments, err));
     return j->segments.count == 0 ? journal_create(j, err) : journal_resume(j, torn, err);
 }
@@ -288,7 +176,7 @@ journal_open(const char *dir, journal_t **out, size_t *torn, pki_err_t *err)
     if (j == NULL) {
         return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
     }
-    j->fd = j->lock_fd = -1;
+    j->fd = j->lock_fd = j->next.fd = -1;
     if ((size_t) snprintf(j->dir, sizeof(j->dir), "%s", dir) >= sizeof(j->dir)) {
         rc = pki_fail(err, PKI_E_CONFIG, NULL, "the journal's path is too long");
     } else {
@@ -311,6 +199,9 @@ journal_close(journal_t *j)
     }
     if (j->fd >= 0) {
         close(j->fd);
+    }
+    if (j->next.fd >= 0) {
+        close(j->next.fd);
     }
     if (j->lock_fd >= 0) {
         close(j->lock_fd);
@@ -345,39 +236,61 @@ journal_drop(journal_t *j)
     memcpy(j->pending_chain, j->chain, sizeof(j->chain));
 }
 
+/* Over the zeros at the end, with one write that is a sync, too. */
+static pki_code_t
+pending_write(journal_t *j, uint64_t at, pki_err_t *err)
+{
+    size_t done = 0;
+
+    while (done < j->pending.len) {
+        ssize_t n = pwrite(j->fd, j->pending.p + done, j->pending.len - done, (off_t) (at + done));
+
+        if (n < 0 && errno != EINTR) {
+            return pki_fail(err, PKI_E_INTERNAL, NULL, "write the journal: %s", strerror(errno));
+        }
+        done += n > 0 ? (size_t) n : 0;
+    }
+    return PKI_OK;
+}
+
 pki_code_t
 journal_sync(journal_t *j, pki_err_t *err)
 {
-    uint64_t   start = j->segments.start[j->segments.count - 1];
     size_t     len = j->pending.len;
+    uint64_t   used = j->end - j->segments.start[j->segments.count - 1];
     pki_code_t rc;
 
     if (len == 0) {
         return PKI_OK;
     }
-    if (j->end - start >= SEGMENT_MAX) {
-        rc = segment_create(j, err);
+    if (used + len > j->room) {
+        rc = segment_begin(j, err);
         if (rc != PKI_OK) {
             journal_drop(j);
             return rc;
         }
-        start = j->end;
+        used = 0;
     }
-    rc = fd_write_full(j->fd, j->pending.p, len, err);
-    if (rc != PKI_OK) {
-        journal_drop(j);
-        return ftruncate(j->fd, (off_t) (JOURNAL_HEADER_LEN + (j->end - start))) == 0
-                   ? rc
-                   : pki_fail(err, PKI_E_INTERNAL, NULL, "cut the journal: %s", strerror(errno));
-    }
-    if (fdatasync(j->fd) != 0) {
-        return pki_fail(err, PKI_E_INTERNAL, NULL, "sync the journal: %s", strerror(errno));
-    }
+    PKI_TRY(pending_write(j, JOURNAL_HEADER_LEN + used, err));
     memcpy(j->chain, j->pending_chain, sizeof(j->chain));
     j->end += len;
+    j->synced_len = len;
     j->syncs++;
     journal_drop(j);
     return PKI_OK;
+}
+
+/* Twice as fast as records come: what begins at one half is ready at the end. */
+pki_code_t
+journal_prepare(journal_t *j, pki_err_t *err)
+{
+    uint64_t used = j->end - j->segments.start[j->segments.count - 1];
+    uint64_t slice = 2 * j->synced_len > PREPARE_SLICE ? 2 * j->synced_len : PREPARE_SLICE;
+
+    if (used < j->room / 2 || j->next.filled == JOURNAL_SEGMENT_LEN) {
+        return PKI_OK;
+    }
+    return segment_next_fill(&j->next, j->dir, slice, err);
 }
 
 bytes_t
@@ -434,14 +347,14 @@ typedef struct {
 } reading_t;
 
 static pki_code_t
-view_read(const journal_t *j, pki_arena_t *a, const segment_view_t *v, reading_t *in, pki_err_t *err)
+view_read(pki_arena_t *a, const segment_view_t *v, uint64_t end, reading_t *in, pki_err_t *err)
 {
     uint8_t          chain[JOURNAL_HASH_LEN];
     journal_record_t r;
     bytes_t          left;
 
     PKI_TRY(view_seek(v, in->at - v->header.position, &left, chain, err));
-    while (left.len > 0 && in->at < j->end && !in->full) {
+    while (in->at < end && !in->full) {
         signer_journal_entry_t *e = &in->entries[in->count];
         size_t                  before = left.len;
 
@@ -478,7 +391,7 @@ journal_read(journal_t *j, pki_arena_t *a, uint64_t from, size_t max, size_t max
         segment_view_t v;
 
         PKI_TRY(segment_map(j->dir, j->segments.start[i], &v, err));
-        rc = view_read(j, a, &v, &in, err);
+        rc = view_read(a, &v, i + 1 < j->segments.count ? j->segments.start[i + 1] : j->end, &in, err);
         segment_unmap(&v);
     }
     *count = in.count;
@@ -502,6 +415,7 @@ segment_check(const segment_view_t *v, bool is_first, bool is_last, journal_each
     uint8_t          start[JOURNAL_HASH_LEN];
     journal_record_t r;
     bytes_t          left = v->records;
+    size_t           before, tail;
 
     if (is_first) {
         memcpy(out->id, v->header.id, sizeof(out->id));
@@ -518,21 +432,22 @@ segment_check(const segment_view_t *v, bool is_first, bool is_last, journal_each
         return pki_fail(err, PKI_E_INVALID, NULL, "the segment at position %" PRIu64 " does not continue the chain",
                         out->end);
     }
-    while (left.len > 0) {
-        if (journal_record_take(&left, out->head, &r, err) != PKI_OK) {
-            if (is_last && left.len <= JOURNAL_BATCH_MAX) {
-                break;
+    do { /* again while a signer that is at work has written on meanwhile */
+        before = left.len;
+        while (journal_record_take(&left, out->head, &r, err) == PKI_OK) {
+            summary_count(out, &r);
+            if (each != NULL) {
+                each(&r, arg);
             }
-            return err != NULL ? pki_err_context(err, "position %" PRIu64, out->end + v->records.len - left.len)
-                               : PKI_E_PARSE;
         }
-        summary_count(out, &r);
-        if (each != NULL) {
-            each(&r, arg);
-        }
+        tail = journal_tail(left);
+    } while (tail > 0 && left.len < before);
+    if (tail > (is_last ? JOURNAL_BATCH_MAX : 0)) {
+        return err != NULL ? pki_err_context(err, "position %" PRIu64, out->end + v->records.len - left.len)
+                           : PKI_E_PARSE;
     }
     out->end += v->records.len - left.len;
-    out->unfinished = left.len;
+    out->unfinished = tail;
     out->segments++;
     return PKI_OK;
 }

@@ -25,7 +25,7 @@ typedef struct {
 
 /*
  * Open or create the journal of a folder, alone (CONFLICT when another process has it).  What a crash
- * left half written after the last sync is moved to a file of its own, with *torn octets, and cut off.  A
+ * left half written after the last sync is moved to a file of its own, with *torn octets, and made zero.  A
  * fault further back than a crash can reach is an error: such a journal is not written on.
  */
 pki_code_t journal_open(const char *dir, journal_t **out, size_t *torn, pki_err_t *err);
@@ -36,11 +36,14 @@ pki_code_t journal_add(journal_t *j, const journal_record_t *r, pki_err_t *err);
 size_t     journal_pending(const journal_t *j); /* octets collected */
 void       journal_drop(journal_t *j);          /* forget what was collected */
 
-/* All collected records, or none.  INTERNAL: the sync failed and the state on disk is unknown; end the process. */
+/* All collected records, or none.  INTERNAL: the write failed and the state on disk is unknown; end the process. */
 pki_code_t journal_sync(journal_t *j, pki_err_t *err);
 
 /* No more than this may be collected between two syncs; a crash damages no more than this. */
 #define JOURNAL_BATCH_MAX (1u << 20)
+
+/* Between batches: make a part of the next segment, when the end of this one comes near. */
+pki_code_t journal_prepare(journal_t *j, pki_err_t *err);
 
 bytes_t  journal_id(const journal_t *j);
 uint64_t journal_end(const journal_t *j);   /* position after the last synced record */

@@ -116,7 +116,7 @@ journal_record_take(bytes_t *in, uint8_t chain[JOURNAL_HASH_LEN], journal_record
     uint64_t len, kind;
     uint8_t  want[JOURNAL_HASH_LEN];
 
-    if (!bytes_take_be(&left, 4, &len) || len > JOURNAL_BODY_MAX || !bytes_take_be(&left, 1, &kind)
+    if (!bytes_take_be(&left, 4, &len) || len == 0 || len > JOURNAL_BODY_MAX || !bytes_take_be(&left, 1, &kind)
         || !bytes_take(&left, len, &body) || !bytes_take(&left, JOURNAL_HASH_LEN, &hash))
     {
         return pki_fail(err, PKI_E_PARSE, NULL, "record is not whole");
@@ -131,4 +131,18 @@ journal_record_take(bytes_t *in, uint8_t chain[JOURNAL_HASH_LEN], journal_record
     memcpy(chain, want, sizeof(want));
     *in = left;
     return PKI_OK;
+}
+
+size_t
+journal_tail(bytes_t in)
+{
+    static const uint8_t zeros[4096];
+
+    while (in.len >= sizeof(zeros) && memcmp(in.p + in.len - sizeof(zeros), zeros, sizeof(zeros)) == 0) {
+        in.len -= sizeof(zeros);
+    }
+    while (in.len > 0 && in.p[in.len - 1] == 0) {
+        in.len--;
+    }
+    return in.len;
 }

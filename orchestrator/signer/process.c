@@ -433,6 +433,17 @@ batch_run(process_t *p)
     return ok;
 }
 
+/* A fault here is no fault yet: it is met again, and told to those who wait, when the segment is needed. */
+static void
+journal_work_ahead(process_t *p)
+{
+    pki_err_t err;
+
+    if (journal_prepare(p->journal, &err) != PKI_OK) {
+        log_failure(LOG_WARN, "signer.journal_not_prepared", &err);
+    }
+}
+
 static pki_code_t
 process_start(process_t *p, const conf_t *conf, pki_err_t *err)
 {
@@ -481,6 +492,7 @@ signer_process_run(const conf_t *conf, int fd)
     }
     while (ok && batch_receive(p)) {
         ok = batch_run(p);
+        journal_work_ahead(p);
     }
     journal_close(p->journal);
     keys_close(p->keys);

@@ -95,10 +95,12 @@ landlock_enter(const char *dir, pki_err_t *err)
 
 /* All that serving requests takes: messages, the journal, key files, memory, time. */
 static const char *const calls_allowed[] = {
-    "read", "readv", "write", "writev", "pread64", "pwrite64", "recvmsg", "recvfrom", "sendmsg", "sendto",
+    "read", "readv", "write", "writev", "pread64", "pwrite64", "recvmsg", "recvmmsg", "recvfrom",
+    "sendmsg", "sendmmsg", "sendto",
     "poll", "ppoll", "openat", "open", "close", "fstat", "stat", "lstat", "newfstatat", "statx", "lseek",
-    "fdatasync", "fsync", "ftruncate", "rename", "renameat", "renameat2", "unlink", "unlinkat", "mkdir", "mkdirat",
-    "access", "faccessat", "faccessat2", "getdents64", "fchmod", "fcntl", "flock", "ioctl", "readlink", "readlinkat",
+    "fdatasync", "fsync", "sync_file_range", "ftruncate", "rename", "renameat", "renameat2", "unlink", "unlinkat",
+    "mkdir", "mkdirat", "access", "faccessat", "faccessat2", "getdents64", "fchmod", "fcntl", "flock", "ioctl", "readlink",
+    "readlinkat",
     "mmap", "munmap", "mremap", "mprotect", "madvise", "mlock", "mlock2", "munlock", "brk", "futex", "sched_yield",
     "getrandom", "clock_gettime", "clock_nanosleep", "nanosleep", "gettimeofday", "time", "getpid", "gettid",
     "getuid", "geteuid", "getgid", "getegid", "getrusage", "sysinfo", "uname", "rt_sigaction", "rt_sigprocmask",

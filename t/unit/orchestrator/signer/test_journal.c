@@ -178,30 +178,65 @@ Test(journal, a_batch_that_would_be_too_large_is_refused_and_the_rest_kept)
     free(data);
 }
 
-/* Every length at which a crash may cut the last write. */
-Test(journal, a_torn_tail_is_cut_kept_aside_and_written_on)
+static void
+file_octets(const char *path, long at, void *out, size_t len)
 {
-    long     whole, full;
-    uint64_t end;
+    FILE *f = fopen(path, "r");
+
+    fseek(f, at, SEEK_SET);
+    cr_assert_eq(fread(out, 1, len, f), len);
+    fclose(f);
+}
+
+/* [from, to) of the last batch reached the disk, the rest of it did not. */
+typedef struct {
+    size_t from, to;
+} piece_t;
+
+static void
+tear(long at, const uint8_t *batch, size_t len, piece_t piece)
+{
+    uint8_t left[4096] = { 0 };
+
+    memcpy(left + piece.from, batch + piece.from, piece.to - piece.from);
+    file_change(first, at, left, len);
+}
+
+/* Every piece of the last write that a crash may leave: its beginning, its end, some of the middle. */
+Test(journal, a_torn_tail_is_made_zero_kept_aside_and_written_on)
+{
+    uint8_t  batch[4096], after[4096];
+    uint64_t whole;
+    size_t   len, cuts = 0;
     char     pattern[128];
     glob_t   found;
 
     add_synced(2);
-    whole = file_size(first);
-    end = journal_end(j);
+    whole = journal_end(j);
     add(2, 40);
     cr_assert_eq(journal_sync(j, &err), PKI_OK);
-    full = file_size(first);
-    for (long len = full - 1; len > whole; len -= 7) {
-        cr_assert_eq(truncate(first, len), 0);
-        cr_assert_eq(reopen(), PKI_OK, "%ld: %s", len, err.text);
-        cr_expect_eq(torn, (size_t) (len - whole), "%ld", len);
-        cr_expect_eq(journal_end(j), end);
-        cr_expect_eq(file_size(first), whole);
-        cr_expect_eq(count_from(0), 2);
-        add(2, 40);
-        cr_assert_eq(journal_sync(j, &err), PKI_OK);
+    len = journal_end(j) - whole;
+    file_octets(first, (long) (JOURNAL_HEADER_LEN + whole), batch, len);
+    for (size_t from = 0; from < len; from += 9) {
+        for (size_t to = from + 1; to <= len; to += 13) {
+            if (from <= 3 && to == len) {
+                continue; /* the length starts with zeros: all of it is there */
+            }
+            tear((long) (JOURNAL_HEADER_LEN + whole), batch, len, (piece_t){ from, to });
+            cr_assert_eq(reopen(), PKI_OK, "%zu to %zu: %s", from, to, err.text);
+            cr_expect_leq(torn, to);
+            cr_expect_eq(journal_end(j), whole);
+            cr_expect_eq(count_from(0), 2);
+            file_octets(first, (long) (JOURNAL_HEADER_LEN + whole), after, len);
+            cr_expect_eq(journal_tail(bytes_of(after, len)), 0);
+            cuts += torn > 0;
+        }
     }
+    cr_expect_gt(cuts, 10);
+    add(2, 40);
+    cr_assert_eq(journal_sync(j, &err), PKI_OK);
+    cr_assert_eq(reopen(), PKI_OK, "%s", err.text);
+    cr_expect_eq(torn, 0);
     cr_expect_eq(count_from(0), 3);
     snprintf(pattern, sizeof(pattern), "%s/torn-*", dir);
     cr_expect_eq(glob(pattern, 0, NULL, &found), 0);
@@ -211,14 +246,92 @@ Test(journal, a_torn_tail_is_cut_kept_aside_and_written_on)
 
 Test(journal, garbage_after_the_end_is_cut)
 {
-    long whole;
+    uint64_t end;
+    uint8_t  octet;
 
     add_synced(2);
-    whole = file_size(first);
-    file_change(first, whole, "\0\0\0\x10garbage that a power failure left there", 40);
+    end = journal_end(j);
+    file_change(first, (long) (JOURNAL_HEADER_LEN + end), "\0\0\0\x10garbage that a power failure left there", 40);
     cr_assert_eq(reopen(), PKI_OK, "%s", err.text);
     cr_expect_eq(torn, 40);
-    cr_expect_eq(file_size(first), whole);
+    cr_expect_eq(journal_end(j), end);
+    file_octets(first, (long) (JOURNAL_HEADER_LEN + end), &octet, 1);
+    cr_expect_eq(octet, 0);
+}
+
+Test(journal, a_segment_is_made_whole_before_its_first_record)
+{
+    uint8_t *all = malloc(JOURNAL_SEGMENT_LEN);
+
+    cr_expect_eq(file_size(first), JOURNAL_SEGMENT_LEN);
+    file_octets(first, 0, all, JOURNAL_SEGMENT_LEN);
+    cr_expect_eq(journal_tail(bytes_of(all + JOURNAL_HEADER_LEN, JOURNAL_SEGMENT_LEN - JOURNAL_HEADER_LEN)), 0);
+    add_synced(10);
+    cr_expect_eq(file_size(first), JOURNAL_SEGMENT_LEN);
+    free(all);
+}
+
+static void
+add_large(uint32_t count)
+{
+    for (uint32_t n = 0; n < count; n++) {
+        add(n, 60000);
+        cr_assert_eq(journal_sync(j, &err), PKI_OK, "%s", err.text);
+        cr_assert_eq(journal_prepare(j, &err), PKI_OK, "%s", err.text);
+    }
+}
+
+Test(journal, the_next_segment_is_ready_before_it_is_needed)
+{
+    journal_summary_t s;
+    char              next[128];
+
+    snprintf(next, sizeof(next), "%s/next", dir);
+    add_large(100);
+    cr_expect_neq(access(next, F_OK), 0, "too early");
+    add_large(150);
+    cr_expect_eq(file_size(next), JOURNAL_SEGMENT_LEN);
+    cr_assert_eq(journal_check(dir, &s, &err), PKI_OK, "%s", err.text);
+    cr_expect_eq(s.segments, 1, "what is to come is no segment yet");
+    add_large(50);
+    cr_expect_neq(access(next, F_OK), 0, "used");
+    cr_assert_eq(journal_check(dir, &s, &err), PKI_OK, "%s", err.text);
+    cr_expect_eq(s.segments, 2);
+    cr_expect_eq(s.unfinished, 0);
+    cr_expect_eq(count_from(0), 300);
+}
+
+Test(journal, half_a_next_segment_does_no_harm)
+{
+    char  next[128];
+    FILE *file;
+
+    snprintf(next, sizeof(next), "%s/next", dir);
+    add_synced(3);
+    file = fopen(next, "w");
+    fputs("what a killed signer left there", file);
+    fclose(file);
+    cr_assert_eq(reopen(), PKI_OK, "%s", err.text);
+    cr_expect_neq(access(next, F_OK), 0);
+    add_large(300);
+    cr_expect_eq(count_from(0), 303);
+}
+
+/* Segments of before were as long as their records. */
+Test(journal, goes_on_after_a_segment_without_zeros)
+{
+    journal_summary_t s;
+
+    add_synced(3);
+    cr_assert_eq(truncate(first, (off_t) (JOURNAL_HEADER_LEN + journal_end(j))), 0);
+    cr_assert_eq(reopen(), PKI_OK, "%s", err.text);
+    cr_expect_eq(torn, 0);
+    add_synced(4);
+    cr_expect_eq(count_from(0), 7);
+    cr_assert_eq(journal_check(dir, &s, &err), PKI_OK, "%s", err.text);
+    cr_expect_eq(s.segments, 2);
+    cr_assert_eq(reopen(), PKI_OK, "%s", err.text);
+    cr_expect_eq(count_from(0), 7);
 }
 
 Test(journal, damage_that_no_crash_can_do_stops_the_signer)
@@ -272,7 +385,7 @@ Test(journal, every_changed_octet_is_found)
     long              size;
 
     add_synced(4);
-    size = file_size(first);
+    size = (long) (JOURNAL_HEADER_LEN + journal_end(j) + 50); /* some of the zeros, too */
     cr_assert_eq(journal_check(dir, &s, &err), PKI_OK, "%s", err.text);
     cr_expect_eq(s.unfinished, 0);
     for (long at = 0; at < size; at += 3) {
@@ -288,6 +401,30 @@ Test(journal, every_changed_octet_is_found)
         file_change(first, at, &was, 1);
     }
     cr_expect_eq(journal_check(dir, &s, NULL), PKI_OK);
+}
+
+Test(journal, what_stands_among_the_zeros_is_found)
+{
+    journal_summary_t s;
+
+    add_synced(4);
+    file_change(first, JOURNAL_SEGMENT_LEN - 1, "x", 1);
+    cr_expect_eq(journal_check(dir, &s, &err), PKI_E_PARSE);
+    cr_expect_eq(reopen(), PKI_E_INTERNAL, "no crash puts it so far from the end");
+}
+
+Test(journal, records_made_zero_in_an_earlier_segment_are_found)
+{
+    static const uint8_t zeros[60100];
+    journal_summary_t    s;
+
+    add_large(300);
+    cr_assert_eq(journal_check(dir, &s, &err), PKI_OK, "%s", err.text);
+    cr_assert_eq(s.segments, 2);
+    for (long at = JOURNAL_SEGMENT_LEN - 130000; at < (long) JOURNAL_SEGMENT_LEN; at += 60100) {
+        file_change(first, at, zeros, at + 60100 < (long) JOURNAL_SEGMENT_LEN ? 60100 : JOURNAL_SEGMENT_LEN - at);
+    }
+    cr_expect_neq(journal_check(dir, &s, &err), PKI_OK);
 }
 
 /* A record taken out whole, with its neighbours untouched. */
