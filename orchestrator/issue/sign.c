@@ -147,7 +147,7 @@ turn_judge(issue_t *i, const turn_t *all, turn_t *out)
 static void
 turn_sign(issue_t *i, const turn_t *t)
 {
-    issuer_job_t orders[ISSUER_JOBS_MAX];
+    issuer_job_t orders[ISSUER_JOBS_MAX] = { 0 };
 
     for (size_t n = 0; n < t->count; n++) {
         orders[n] = (issuer_job_t){ .a = t->job[n]->a, .ca = &t->job[n]->s->issuer->ca, .order = &t->job[n]->s->order };
