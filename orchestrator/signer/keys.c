@@ -36,6 +36,7 @@ struct signer_key {
     pki_key_t           public; /* borrowed from spki */
     const pki_sigalg_t *sigalg;
     EVP_MD             *md;   /* NULL for Ed25519 */
+    EVP_MD_CTX         *hash; /* for md, used again and again */
     EVP_PKEY           *pkey; /* NULL for a key on a token */
     EVP_PKEY_CTX       *ctx;  /* ready for EVP_PKEY_sign(); NULL for Ed25519 and on a token */
     token_key_t        *token_key;
@@ -55,6 +56,7 @@ key_free(signer_key_t *key)
     if (key != NULL) {
         EVP_PKEY_CTX_free(key->ctx);
         EVP_PKEY_free(key->pkey);
+        EVP_MD_CTX_free(key->hash);
         EVP_MD_free(key->md);
         token_key_free(key->token_key);
         free(key);
@@ -146,7 +148,8 @@ key_describe(signer_key_t *key, size_t spki_len, pki_err_t *err)
     key->sigalg = pki_key_sigalg(key->public.kind);
     if (key->sigalg->digest != NULL) {
         key->md = EVP_MD_fetch(NULL, key->sigalg->digest, NULL);
-        if (key->md == NULL) {
+        key->hash = EVP_MD_CTX_new();
+        if (key->md == NULL || key->hash == NULL) {
             return pki_fail(err, PKI_E_CRYPTO, NULL, "OpenSSL has no %s", key->sigalg->digest);
         }
     }
@@ -420,7 +423,9 @@ key_sign_message(signer_key_t *key, bytes_t message, uint8_t out[SIGNER_SIGNATUR
         return key->token_key != NULL ? token_key_sign(key->token_key, message, out, len, err)
                                       : ed25519_sign(key, message, out, len, err);
     }
-    if (EVP_Digest(message.p, message.len, digest, &digest_len, key->md, NULL) != 1) {
+    if (EVP_DigestInit_ex2(key->hash, key->md, NULL) != 1 || EVP_DigestUpdate(key->hash, message.p, message.len) != 1
+        || EVP_DigestFinal_ex(key->hash, digest, &digest_len) != 1)
+    {
         return pki_fail(err, PKI_E_CRYPTO, NULL, "hashing failed");
     }
     return key_sign_digest(key, bytes_of(digest, digest_len), out, len, err);

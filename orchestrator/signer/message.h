@@ -28,6 +28,7 @@ typedef enum {
 
 #define SIGNER_EPOCH_OFFSET 8 /* of the epoch in a request, for sending it again */
 #define SIGNER_REQUEST_LEN  52 /* octets of a request before its parts */
+#define SIGNER_ANSWER_LEN   52 /* and of an answer */
 #define SIGNER_MESSAGE_MAX  (SIGNER_TBS_MAX + 4096)
 
 typedef struct {

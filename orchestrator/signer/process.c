@@ -31,6 +31,8 @@
 #include "pkiproto/base/text.h"
 
 #define BATCH_JOBS     256
+#define AT_ONCE        8                       /* messages that one system call takes */
+#define SEND_AT_ONCE   16                      /* answers; the caller works while the next ones are signed */
 #define BATCH_OCTETS   (JOURNAL_BATCH_MAX / 2) /* of requests; leaves room for the records' frames */
 #define CRL_MAX        (1u << 30)              /* octets of a TBSCertList that is signed whole */
 #define JOURNAL_AT_ONE 4096                    /* entries of one answer */
@@ -48,6 +50,11 @@ typedef struct {
     pki_err_t        err;
 } job_t;
 
+typedef union {
+    struct cmsghdr align;
+    uint8_t        octets[CMSG_SPACE(sizeof(int))];
+} control_t;
+
 typedef struct {
     int          fd;
     uint64_t     epoch;
@@ -56,8 +63,16 @@ typedef struct {
     pki_arena_t *arena; /* of one batch */
     job_t        jobs[BATCH_JOBS];
     size_t       count, octets;
-    uint8_t      message[SIGNER_MESSAGE_MAX];
     sigset_t     waiting; /* signals while waiting for messages */
+
+    struct mmsghdr headers[AT_ONCE]; /* of messages that come */
+    struct iovec   parts[AT_ONCE];
+    control_t      controls[AT_ONCE];
+    uint8_t        messages[AT_ONCE][SIGNER_MESSAGE_MAX];
+
+    struct mmsghdr out_headers[SEND_AT_ONCE]; /* of answers in the arena that are to be sent */
+    struct iovec   out_parts[SEND_AT_ONCE];
+    unsigned       out_count;
 } process_t;
 
 static volatile sig_atomic_t stop_asked;
@@ -86,21 +101,40 @@ signals_start(process_t *p)
     sigaction(SIGPIPE, &ignore, NULL);
 }
 
+/* All answers that are ready. */
 static pki_code_t
-answer_send(process_t *p, signer_answer_t *a, pki_err_t *err)
+answers_send(process_t *p, pki_err_t *err)
 {
-    pki_buf_t b;
-    ssize_t   n;
+    unsigned at = 0;
+
+    while (at < p->out_count) {
+        int n = sendmmsg(p->fd, p->out_headers + at, p->out_count - at, MSG_NOSIGNAL);
+
+        if (n < 0 && (errno != EINTR || stop_asked)) {
+            return pki_fail(err, PKI_E_UNAVAILABLE, NULL, "send: %s", strerror(errno));
+        }
+        at += n > 0 ? (unsigned) n : 0;
+    }
+    p->out_count = 0;
+    return PKI_OK;
+}
+
+static pki_code_t
+answer_add(process_t *p, signer_answer_t *a, pki_err_t *err)
+{
+    struct iovec *part = &p->out_parts[p->out_count];
+    uint8_t      *octets;
+    pki_buf_t     b;
 
     a->epoch = p->epoch;
     a->syncs = journal_syncs(p->journal);
-    pki_buf_fixed(&b, p->message, sizeof(p->message));
+    PKI_TRY(PKI_NEW_N(p->arena, SIGNER_ANSWER_LEN + a->body.len, &octets, err));
+    pki_buf_fixed(&b, octets, SIGNER_ANSWER_LEN + a->body.len);
     signer_answer_build(a, &b);
     PKI_TRY(pki_buf_check(&b, "an answer", err));
-    do {
-        n = send(p->fd, b.p, b.len, MSG_NOSIGNAL);
-    } while (n < 0 && errno == EINTR && !stop_asked);
-    return n >= 0 ? PKI_OK : pki_fail(err, PKI_E_UNAVAILABLE, NULL, "send: %s", strerror(errno));
+    *part = (struct iovec){ b.p, b.len };
+    p->out_headers[p->out_count++] = (struct mmsghdr){ .msg_hdr = { .msg_iov = part, .msg_iovlen = 1 } };
+    return p->out_count == SEND_AT_ONCE ? answers_send(p, err) : PKI_OK;
 }
 
 /* The descriptor that came with a message, or -1.  More than one does not fit the control buffer. */
@@ -118,33 +152,29 @@ message_descriptor(struct msghdr *m)
     return fd;
 }
 
-typedef enum { RECEIVED, RECEIVED_NOTHING, RECEIVED_END } received_t;
-
-static received_t
-message_receive(process_t *p, bytes_t *out, int *fd)
+/* Messages that are there, at most what the batch has room for.  0: there is none; -1: at the end. */
+static int
+messages_receive(process_t *p)
 {
-    union {
-        struct cmsghdr align;
-        uint8_t        octets[CMSG_SPACE(sizeof(int))];
-    } control;
-    struct iovec  io = { p->message, sizeof(p->message) };
-    struct msghdr m = {
-        .msg_iov = &io,
-        .msg_iovlen = 1,
-        .msg_control = control.octets,
-        .msg_controllen = sizeof(control.octets),
-    };
-    ssize_t n = recvmsg(p->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    size_t room = (BATCH_OCTETS - p->octets) / SIGNER_MESSAGE_MAX + 1, n = BATCH_JOBS - p->count;
+    int    got;
 
-    if (n < 0) {
-        return errno == EAGAIN || errno == EINTR ? RECEIVED_NOTHING : RECEIVED_END;
+    n = n < room ? n : room;
+    n = n < AT_ONCE ? n : AT_ONCE;
+    for (size_t i = 0; i < n; i++) {
+        p->parts[i] = (struct iovec){ p->messages[i], sizeof(p->messages[i]) };
+        p->headers[i].msg_hdr = (struct msghdr){
+            .msg_iov = &p->parts[i],
+            .msg_iovlen = 1,
+            .msg_control = p->controls[i].octets,
+            .msg_controllen = sizeof(p->controls[i].octets),
+        };
     }
-    if (n == 0) {
-        return RECEIVED_END;
+    got = recvmmsg(p->fd, p->headers, (unsigned) n, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
+    if (got < 0) {
+        return errno == EAGAIN || errno == EINTR ? 0 : -1;
     }
-    *fd = message_descriptor(&m);
-    *out = bytes_of(p->message, (m.msg_flags & MSG_TRUNC) != 0 ? 0 : (size_t) n);
-    return RECEIVED;
+    return got == 0 || p->headers[0].msg_len == 0 ? -1 : got;
 }
 
 /* One message into the batch.  A request that is refused is answered, unless nobody knows who asked. */
@@ -178,8 +208,7 @@ static bool
 batch_receive(process_t *p)
 {
     struct pollfd wait = { .fd = p->fd, .events = POLLIN };
-    bytes_t       message;
-    int           fd;
+    int           n;
 
     p->count = p->octets = 0;
     pki_arena_reset(p->arena);
@@ -188,18 +217,16 @@ batch_receive(process_t *p)
             return false;
         }
     }
-    while (p->count < BATCH_JOBS && p->octets < BATCH_OCTETS) {
-        received_t got = message_receive(p, &message, &fd);
+    do {
+        n = messages_receive(p);
+        for (int i = 0; i < n; i++) {
+            struct msghdr *m = &p->headers[i].msg_hdr;
+            bool           cut = (m->msg_flags & MSG_TRUNC) != 0;
 
-        if (got == RECEIVED_END) {
-            return false;
+            batch_add(p, bytes_of(p->messages[i], cut ? 0 : p->headers[i].msg_len), message_descriptor(m));
         }
-        if (got == RECEIVED_NOTHING) {
-            break;
-        }
-        batch_add(p, message, fd);
-    }
-    return !stop_asked;
+    } while (n > 0 && p->count < BATCH_JOBS && p->octets < BATCH_OCTETS);
+    return n >= 0 && !stop_asked;
 }
 
 static pki_code_t
@@ -394,7 +421,7 @@ job_finish(process_t *p, job_t *job)
         close(job->fd);
     }
     free(job->whole);
-    if (answer_send(p, &job->answer, &err) != PKI_OK) {
+    if (answer_add(p, &job->answer, &err) != PKI_OK) {
         log_failure(LOG_WARN, "signer.answer_lost", &err);
         return false;
     }
@@ -429,6 +456,10 @@ batch_run(process_t *p)
             job->answer.code = rc;
         }
         ok = job_finish(p, job) && ok;
+    }
+    if (answers_send(p, &err) != PKI_OK) {
+        log_failure(LOG_WARN, "signer.answer_lost", &err);
+        ok = false;
     }
     return ok;
 }
@@ -465,7 +496,8 @@ process_start(process_t *p, const conf_t *conf, pki_err_t *err)
     PKI_TRY(sandbox_enter(conf->signer.dir, module != NULL && module[0] != '\0', err));
     hex_encode(journal_id(p->journal), id);
     log_info("signer.ready", LOG_S("journal", id), LOG_I("position", journal_end(p->journal)));
-    return answer_send(p, &(signer_answer_t){ .op = SIGNER_OP_HELLO }, err);
+    PKI_TRY(answer_add(p, &(signer_answer_t){ .op = SIGNER_OP_HELLO }, err));
+    return answers_send(p, err);
 }
 
 int
