@@ -1,7 +1,7 @@
 #!/bin/sh
 # Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
 #
-# How the vectors in csr, cert, certs_only, base64, json, basic and name were made: keys, requests and certificates with
+# How the vectors in csr, cert, certs_only, base64, json, basic, name and journal were made: keys, requests and certificates with
 # the openssl command, and what it refuses to write (hostile requests) put together octet by octet and signed with
 # it.  The vectors are committed; running this again makes new ones of the same kinds.
 set -eu
@@ -214,3 +214,29 @@ printf '{"protocol":"est","operation":"simpleenroll","label":"iot","identity_kin
 printf '{"status":"pending","retry_after_s":60}' >json/answer.json
 printf 'CN=Issuing CA,O=Example\\, Inc,C=GB' >name/rfc4514.txt
 printf '2.5.4.3=#0C0161,DC=a;emailAddress=a@b , 1.2.3.4=\\ x\\C3\\A9' >name/odd.txt
+
+# The signer's journal, after the description in journal_format.h.
+python3 - <<'EOF_'
+import hashlib, struct
+
+def sha(octets):
+    return hashlib.sha256(octets).digest()
+
+def record(chain, kind, at, issuer_no, ref, name, data):
+    body = struct.pack('>qIH', at, issuer_no, len(ref)) + ref + struct.pack('>H', len(name)) + name + data
+    frame = struct.pack('>IB', len(body), kind) + body
+    return frame, sha(chain + sha(frame))
+
+def save(name, octets):
+    with open('journal/' + name, 'wb') as f:
+        f.write(octets)
+
+cert, one = record(bytes(32), 1, 1700000000, 7, b'file:ca', b'\x11\x22', b'0' * 20)
+crl, two = record(one, 2, 1700000001, 7, b'file:ca', b'\x01', b'd' * 32)
+save('frame', cert)
+save('records', cert + one + crl + two + bytes(100))
+identity = bytes(range(16))
+head = b'CHNCYJN1' + identity + bytes(8) + sha(identity)
+cert, one = record(sha(identity), 1, 1700000000, 7, b'file:ca', b'\x11\x22', b'0' * 20)
+save('segment', head + sha(head) + cert + one + bytes(200))
+EOF_

@@ -444,6 +444,28 @@ Test(journal, a_removed_record_is_found)
     cr_expect(journal_check(dir, &s, NULL) != PKI_OK || s.unfinished > 0);
 }
 
+/* A segment that another program wrote after the description. */
+Test(journal, reads_the_format_that_is_described)
+{
+    journal_summary_t      s;
+    signer_journal_entry_t e[2];
+    char                   command[256];
+    size_t                 n;
+
+    snprintf(command, sizeof(command), "cp t/vectors/journal/segment %s", first);
+    cr_assert_eq(system(command), 0);
+    cr_assert_eq(journal_check(dir, &s, &err), PKI_OK, "%s", err.text);
+    cr_expect_eq(s.certs, 1);
+    cr_expect_eq(s.crls, 0);
+    cr_expect_eq(s.unfinished, 0);
+    cr_expect_eq(s.first_at, 1700000000);
+    cr_assert_eq(reopen(), PKI_OK, "%s", err.text);
+    cr_assert_eq(journal_read(j, arena, 0, 2, 1 << 20, e, &n, &err), PKI_OK, "%s", err.text);
+    cr_assert_eq(n, 1);
+    cr_expect(bytes_eq(e[0].serial, BYTES_LIT("\x11\x22")));
+    cr_expect(bytes_eq(e[0].tbs, BYTES_LIT("00000000000000000000")));
+}
+
 Test(journal, there_is_none_in_an_empty_folder)
 {
     journal_summary_t s;
