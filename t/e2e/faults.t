@@ -8,6 +8,7 @@ moments (SEED= repeats a run; ROUNDS= makes it longer).  Then everything that an
 import hashlib
 import os
 import random
+import re
 import subprocess
 import sys
 import time
@@ -236,15 +237,18 @@ def check_revoked(s, book, rows):
     diag('%d orphans' % len(orphans))
 
 
-def check_crowd(crowd, kills):
+def check_crowd(s, crowd, kills):
     for kind, name in ((RelyingParty, 'OCSP answered all the time, and rightly'), (ListReader, 'so did the CRL'),
                        (Device, 'devices were issued certificates or told to come again'),
                        (Operator, 'what the API acknowledged was true at once')):
         faults = crowd.faults(kind)
         ok(not faults and crowd.total(kind, 'answers' if kind is not Device else 'done') > 10, name,
            '%d faults\n%s' % (len(faults), '\n'.join(faults[:10])))
+    died = re.findall(r'exited on signal (\d+)', s.log('nginx'))
+    ok(set(died) <= {'9'} and len(died) <= kills['worker'], 'no worker died but those that were killed', (died, kills))
     cut = [each.broken for each in crowd.of(RelyingParty) + crowd.of(ListReader)]
-    ok(max(cut) <= kills['worker'], "connections broke only by the death of their worker", (cut, kills))
+    ok(max(cut) <= kills['worker'], "connections broke only by the death of their worker",
+       [cut, kills] + [each.breaks for each in crowd.of(RelyingParty) + crowd.of(ListReader)])
     diag('%d OCSP answers (%.2f s at most) and %d CRLs; %d connections were cut by a worker that was killed' % (
         crowd.total(RelyingParty, 'answers'), max(each.slowest for each in crowd.of(RelyingParty)),
         crowd.total(ListReader, 'answers'), sum(cut)))
@@ -273,7 +277,7 @@ def main():
         crowd.stop(Device)
         orphan(s, book, requests[2])
         crowd.stop()
-        check_crowd(crowd, kills)
+        check_crowd(s, crowd, kills)
 
         old = s.kill('master')
         ok(s.wait_again('master', old) and s.wait_ready(60), 'ready after one more death')

@@ -164,7 +164,7 @@ class Member(threading.Thread):
         self.chance = random.Random(seed)
         self.client = Client(stack, self.tls)
         self.ending = threading.Event()
-        self.faults, self.answers, self.broken, self.slowest = [], 0, 0, 0.0
+        self.faults, self.breaks, self.answers, self.broken, self.slowest = [], [], 0, 0, 0.0
 
     def run(self):
         try:
@@ -189,6 +189,7 @@ class Member(threading.Thread):
                 return answer
             except BROKEN as problem:
                 self.broken += 1
+                self.breaks.append('%.3f %r' % (time.time(), problem))
                 if last:
                     self.fault('no answer from a new connection either: %r' % problem)
         return None
