@@ -5,12 +5,15 @@
  * two commits.  What is published meanwhile goes to the old store and is remembered (the tee), so that
  * nothing that a caller was told is visible is missing from the new one.
  */
+#include <unistd.h>
+
 #include "core/clock.h"
 #include "core/log.h"
 #include "orchestrator/edge/part.h"
 
 #define REBUILD_COMMIT 200000          /* statuses in one transaction */
 #define REBUILD_KEEP_S (7 * 24 * 3600) /* certificates that ended longer ago are left out */
+#define REBUILD_SEEN_US 1500000        /* a worker looks for another store once in a second */
 
 typedef struct {
     edge_t           *edge;
@@ -171,6 +174,9 @@ swap_commit(rebuild_t *r, env_t *old, pki_err_t *err)
 /*
  * In a turn of the writer.  The new folder takes the place of the old one before that is marked retired, so that a
  * reader which sees the mark finds the new one at once.
+ *
+ * Where there is no old one to be marked (it was deleted, or may be damaged), workers may have it open all the
+ * same, and know everything that anybody was told so far.  Nothing more is published until all of them have looked.
  */
 static pki_code_t
 swap_run(env_t **env, void *arg, pki_err_t *err)
@@ -184,10 +190,10 @@ swap_run(env_t **env, void *arg, pki_err_t *err)
     r->edge->tee.count = 0;
     *env = r->env;
     r->env = NULL;
-    if (old != NULL) {
-        (void) env_retire(old, NULL);
-        env_close(old, false);
+    if (old == NULL || env_retire(old, NULL) != PKI_OK) {
+        usleep(REBUILD_SEEN_US);
     }
+    env_close(old, false);
     return PKI_OK;
 }
 

@@ -264,7 +264,7 @@ def main():
     diag('SEED=%d' % seed)
     chance, book = random.Random(seed), Book()
     random.seed(seed)
-    requests = requests_make(8000 // SLOW, 'fault')
+    requests = requests_make(24000 // SLOW, 'fault')
     numbered = list(enumerate(requests[3:]))
     with Stack(workers=2) as s:
         crowd = Crowd([Device(s, book, numbered, seed + n) for n in range(DEVICES)]

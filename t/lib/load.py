@@ -82,6 +82,10 @@ class Issuer:
         return answer
 
 
+def is_try_later(body):
+    return ocsp.load_der_ocsp_response(body).response_status == ocsp.OCSPResponseStatus.TRY_LATER
+
+
 def state_of(answer):
     return {ocsp.OCSPCertStatus.GOOD: GOOD, ocsp.OCSPCertStatus.REVOKED: REVOKED}.get(answer.certificate_status, 'unknown')
 
@@ -119,12 +123,18 @@ class Book:
         with self.lock:
             return [serial for serial, its in self.state.items() if its == state]
 
-    def pick(self, chance, state=None):
+    def pick(self, chance):
         """A serial, or None when there is none."""
+        with self.lock:
+            return chance.choice(self.serials) if self.serials else None
+
+    def take(self, chance):
+        """A good one, for somebody who will change that."""
         with self.lock:
             for _ in range(20):
                 serial = chance.choice(self.serials) if self.serials else None
-                if serial is None or state is None or self.state[serial] == state:
+                if serial is not None and self.state[serial] == GOOD:
+                    self.state[serial] = CHANGING
                     return serial
             return None
 
@@ -260,7 +270,7 @@ class Device(Member):
     asks again with a request that was served: it must get the same.
     """
 
-    tls = True
+    tls, pause = True, 0.02
 
     def __init__(self, stack, book, requests, seed, again=0.1):
         super().__init__(stack, book, seed)
@@ -353,13 +363,12 @@ class Operator(Member):
         raise RuntimeError('the API did not come back')
 
     def turn(self):
-        serial = self.book.pick(self.chance, GOOD)
+        serial = self.book.take(self.chance)
         if serial is None:
             return time.sleep(0.05)
         found, _ = self.call('GET', '/api/v1/certificates?serial=%x' % serial)
         if found.status != 200 or len(found.json['data']) != 1:
             return self.fault('a certificate that was handed out is not found by its serial: %r' % found)
-        self.book.mark(serial, CHANGING)
         answer, again = self.call('POST', '/api/v1/certificates/%s/revoke' % found.json['data'][0]['id'],
                                   {'reason': 'keyCompromise'})
         if answer.status == 409 and again:
@@ -379,13 +388,16 @@ class Operator(Member):
         return None
 
     def status(self, serial):
-        for _ in range(3):
+        limit = time.monotonic() + 20 * SLOW
+        while time.monotonic() < limit:
             try:
                 answer = self.relying.ask('POST', self.path, self.issuer.request(serial),
                                           {'Content-Type': 'application/ocsp-request'})
-                return state_of(self.issuer.read(answer.body, serial))
+                if not is_try_later(answer.body):
+                    return state_of(self.issuer.read(answer.body, serial))
             except BROKEN:
-                continue
+                pass
+            time.sleep(0.02)
         return 'no answer'
 
 
