@@ -281,7 +281,8 @@ class Device(Member):
     def turn(self):
         with self.book.lock:
             if not self.requests:
-                return time.sleep(0.1)
+                self.fault('all requests are used: the test needs more of them')
+                return time.sleep(1)
             number, body = self.requests.pop()
         self.waiting_for = number
         serial = self.insist(number, body)
