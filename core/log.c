@@ -51,12 +51,6 @@ log_request_set(const char *request_id)
     log_request_id = request_id;
 }
 
-const char *
-log_request(void)
-{
-    return log_request_id;
-}
-
 /* Octets of the UTF-8 sequence at p, or 0 when it is none (RFC 3629 section 4). */
 static size_t
 utf8_len(const uint8_t *p, size_t left)

@@ -46,6 +46,5 @@ void log_configure(log_level_t least, const char *process /* "orchestrator", "si
 
 /* The request id that this thread's events carry; NULL for none.  The text must outlive its use. */
 void log_request_set(const char *request_id);
-const char *log_request(void);
 
 #endif

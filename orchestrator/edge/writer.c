@@ -26,7 +26,7 @@ struct writer {
     group_t       group;
     env_t        *env; /* of whoever leads the group */
     atomic_bool   damaged, has_env;
-    atomic_ullong statuses, commits;
+    atomic_ullong statuses;
 };
 
 static writer_job_t *
@@ -64,7 +64,6 @@ batch_commit(writer_t *w, writer_job_t *list, bool *failed)
     rc = mdb_txn_commit(txn);
     if (rc == 0) {
         atomic_store(&w->statuses, statuses);
-        atomic_fetch_add(&w->commits, 1);
     }
     return rc;
 }
@@ -182,12 +181,6 @@ uint64_t
 writer_statuses(writer_t *w)
 {
     return atomic_load(&w->statuses);
-}
-
-uint64_t
-writer_commits(writer_t *w)
-{
-    return atomic_load(&w->commits);
 }
 
 pki_code_t

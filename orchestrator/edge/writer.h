@@ -33,6 +33,5 @@ pki_code_t writer_swap(writer_t *w, writer_swap_pt fn, void *arg, pki_err_t *err
 bool     writer_damaged(writer_t *w);  /* a commit met damage since the last swap: rebuild */
 bool     writer_has_env(writer_t *w);
 uint64_t writer_statuses(writer_t *w); /* certificates in the store */
-uint64_t writer_commits(writer_t *w);
 
 #endif

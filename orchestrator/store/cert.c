@@ -306,15 +306,8 @@ managed_read(const db_rows_t *r, size_t row, pki_arena_t *a, void *out, pki_err_
 pki_code_t
 cert_find(db_t *db, pki_arena_t *a, const char *managed_id, managed_row_t *out, pki_err_t *err)
 {
-    return verb_find(db, a, Q_cert_find, DB_PARAMS(DB_T(managed_id), DB_T(NULL)), managed_read, out,
+    return verb_find(db, a, Q_cert_find, DB_PARAMS(DB_T(managed_id)), managed_read, out,
                      "certificate", managed_id, err);
-}
-
-pki_code_t
-cert_find_name(db_t *db, pki_arena_t *a, const char *name, managed_row_t *out, pki_err_t *err)
-{
-    return verb_find(db, a, Q_cert_find, DB_PARAMS(DB_T(NULL), DB_T(name)), managed_read, out,
-                     "certificate named", name, err);
 }
 
 static pki_code_t

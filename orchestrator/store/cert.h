@@ -108,7 +108,6 @@ char *cert_managed_name(pki_arena_t *a, const char *label, const char *common_na
 
 /* NOT_FOUND for an unknown one. */
 pki_code_t cert_find(db_t *db, pki_arena_t *a, const char *managed_id, managed_row_t *out, pki_err_t *err);
-pki_code_t cert_find_name(db_t *db, pki_arena_t *a, const char *name, managed_row_t *out, pki_err_t *err);
 /* By serial, in any issuer (CERT_ANY_ISSUER; the newest) or in one. */
 #define CERT_ANY_ISSUER 0u
 pki_code_t cert_version_find(db_t *db, pki_arena_t *a, uint32_t issuer_no, bytes_t serial,

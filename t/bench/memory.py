@@ -16,7 +16,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'
 from bench import done, line, resident_kb, resident_private_kb  # noqa: E402
 from chancery import Stack, openssl                           # noqa: E402
 
-# Serials that the load tool knows too: 16 octets, MD5 of their number with the first octet below 0x80 and not zero.
+# Serials that serial_of() knows too: 16 octets, MD5 of their number with the first octet below 0x80 and not zero.
 SEED = """
 INSERT INTO certificate_version (issuer_no, serial, managed_no, orphan, der, spki_sha256, fingerprint, not_before,
                                  not_after)

@@ -81,7 +81,7 @@ WITH input AS MATERIALIZED (
 SELECT id FROM managed;
 
 -- name: cert_find
--- By id or by name.
+-- By id.
 SELECT
        m.no, m.id, m.name, m.source, m.profile_id, m.issuer_no, i.id AS issuer_id, m.est_label_id, m.owner,
        m.common_name, m.subject, m.subject_der, m.sans,
@@ -89,7 +89,7 @@ SELECT
        m.expires_at, m.last_serial, m.revoked_at, m.revocation_reason, m.created_at, m.updated_at
   FROM managed_certificate m
   JOIN issuer i ON i.no = m.issuer_no
- WHERE m.id = $1 OR m.name = $2;
+ WHERE m.id = $1;
 
 -- name: cert_version_find
 -- By serial in every issuer (0) or in one; the newest, should there be two.
