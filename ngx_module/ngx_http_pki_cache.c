@@ -20,7 +20,7 @@ struct ngx_http_pki_cache_entry_s {
     ngx_http_pki_cache_entry_t *next; /* in its chain */
     ngx_queue_t                 queue;
     uint32_t                    hash;
-    uint32_t                    issuer_no, responder_generation;
+    uint32_t                    authority, responder_generation;
     uint16_t                    cert_id_len, status_len, tbs_len, signature_len;
     int64_t                     reuse_until, moved_at;
     uint8_t                     data[]; /* CertID, status record, tbs, signature */
@@ -108,14 +108,14 @@ ngx_http_pki_cache_zone(ngx_conf_t *cf, ngx_str_t *value, ngx_shm_zone_t **zone,
 static uint32_t
 ngx_http_pki_cache_hash(const ngx_http_pki_cache_key_t *key)
 {
-    return ngx_murmur_hash2((u_char *) key->cert_id.p, key->cert_id.len) ^ key->issuer_no;
+    return ngx_murmur_hash2((u_char *) key->cert_id.p, key->cert_id.len) ^ key->authority;
 }
 
 static ngx_int_t
 ngx_http_pki_cache_match(const ngx_http_pki_cache_entry_t *e, const ngx_http_pki_cache_key_t *key,
                          uint32_t hash)
 {
-    return e->hash == hash && e->issuer_no == key->issuer_no
+    return e->hash == hash && e->authority == key->authority
            && e->responder_generation == key->responder_generation && e->cert_id_len == key->cert_id.len
            && e->status_len == key->status.len && ngx_memcmp(e->data, key->cert_id.p, e->cert_id_len) == 0
            && ngx_memcmp(e->data + e->cert_id_len, key->status.p, e->status_len) == 0;
@@ -193,7 +193,7 @@ ngx_http_pki_cache_fill(ngx_http_pki_cache_entry_t *e, const ngx_http_pki_cache_
 {
     u_char *p = e->data;
 
-    e->issuer_no = key->issuer_no;
+    e->authority = key->authority;
     e->responder_generation = key->responder_generation;
     e->cert_id_len = (uint16_t) key->cert_id.len;
     e->status_len = (uint16_t) key->status.len;

@@ -1,7 +1,7 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * Signed OCSP answers in memory that all workers share.  The key is everything an answer depends on (issuer,
+ * Signed OCSP answers in memory that all workers share.  The key is everything an answer depends on (authority,
  * CertID as asked, status record as just read, responder generation), so that nothing ever needs to be
  * invalidated: an answer for another state has another key, and what is no longer asked for is evicted.
  */
@@ -12,7 +12,7 @@
 #include "pkiproto/edge/record.h"
 
 typedef struct {
-    uint32_t issuer_no;
+    uint32_t authority;
     uint32_t responder_generation;
     bytes_t  cert_id; /* whole, as asked */
     bytes_t  status;  /* the record */

@@ -3,8 +3,8 @@
  *
  * Certificate revocation lists and CA certificates over HTTP (RFC 5280 4.2.1.13, 4.2.2.1; RFC 2585 4).
  *
- *     pki_crl;      location; {location}{issuer id}[.crl]
- *     pki_ca;       location; {location}{issuer id}[.crt]
+ *     pki_crl;      location; {location}{name}[.crl], names as in pkiproto/crl/scope.h
+ *     pki_ca;       location; {location}{issuer id}[.g{generation}][.crt]
  *
  * A list is a file of the edge folder, sent with sendfile; nginx's own filters answer conditional and range
  * requests from the validators set here.
@@ -67,15 +67,16 @@ ngx_module_t ngx_http_pki_crl_module = {
 };
 
 /*
- * What both downloads begin with: method, store, and the issuer named by the path.  NGX_OK with the store's
+ * What both downloads begin with: method, store, and the authority named by the path.  NGX_OK with the store's
  * transaction open; else the answer has been sent, and *answer is what the handler returns.
  */
 static ngx_int_t
-ngx_http_pki_crl_issuer(ngx_http_request_t *r, bytes_t suffix, ngx_http_pki_issuer_t **issuer,
-                        ngx_int_t *answer)
+ngx_http_pki_crl_authority(ngx_http_request_t *r, const char *suffix, crl_name_t *name,
+                           ngx_http_pki_authority_t **authority, ngx_int_t *answer)
 {
     ngx_http_pki_store_t *store = ngx_http_pki_store(r);
-    bytes_t               id;
+    bytes_t               path;
+    size_t                i, count = 0;
 
     if (ngx_http_pki_method(r, NGX_HTTP_GET | NGX_HTTP_HEAD) != NGX_OK) {
         *answer = ngx_http_pki_send_text(r, NGX_HTTP_NOT_ALLOWED, "this can only be read");
@@ -88,20 +89,17 @@ ngx_http_pki_crl_issuer(ngx_http_request_t *r, bytes_t suffix, ngx_http_pki_issu
         *answer = ngx_http_pki_send_unavailable(r, "there is no edge store yet", 1);
         return NGX_DECLINED;
     }
-    *issuer = NULL;
-    if (ngx_http_pki_path(r, &id) == NGX_OK) {
-        if (id.len > suffix.len
-            && bytes_eq(bytes_of(id.p + id.len - suffix.len, suffix.len), suffix)) {
-            id.len -= suffix.len;
+    if (ngx_http_pki_path(r, &path) == NGX_OK && crl_name_parse(path, suffix, name)) {
+        *authority = ngx_http_pki_authorities_find(store->snapshot, name->issuer, &count);
+    }
+    for (i = 0; i < count; i++, (*authority)++) {
+        if (((*authority)->record.no & 0xff) == name->generation) {
+            return NGX_OK;
         }
-        *issuer = ngx_http_pki_issuer_find(store->snapshot, id);
     }
-    if (*issuer == NULL) {
-        ngx_http_pki_store_end(store);
-        *answer = ngx_http_pki_send_text(r, NGX_HTTP_NOT_FOUND, "there is no such issuer");
-        return NGX_DECLINED;
-    }
-    return NGX_OK;
+    ngx_http_pki_store_end(store);
+    *answer = ngx_http_pki_send_text(r, NGX_HTTP_NOT_FOUND, "there is no such issuer");
+    return NGX_DECLINED;
 }
 
 /* NGX_DECLINED: the file is not there. */
@@ -207,20 +205,20 @@ ngx_http_pki_crl_send(ngx_http_request_t *r, ngx_str_t *path, ngx_open_file_info
 static ngx_int_t
 ngx_http_pki_crl_handler(ngx_http_request_t *r)
 {
-    ngx_http_pki_issuer_t *issuer;
-    ngx_open_file_info_t   of;
-    ngx_str_t              path;
-    ngx_int_t              rc;
+    ngx_http_pki_authority_t *authority;
+    ngx_http_pki_crl_t       *crl;
+    ngx_open_file_info_t      of;
+    crl_name_t                name;
+    ngx_str_t                 path;
+    ngx_int_t                 rc;
 
-    if (ngx_http_pki_crl_issuer(r, BYTES_LIT(".crl"), &issuer, &rc) != NGX_OK) {
+    if (ngx_http_pki_crl_authority(r, ".crl", &name, &authority, &rc) != NGX_OK) {
         return rc;
     }
-    rc = NGX_DECLINED;
-    if (issuer->crl.file.p != NULL) {
-        rc = ngx_http_pki_crl_open(r, &issuer->crl, &path, &of);
-    }
+    crl = ngx_http_pki_crl_find(authority, name.scope);
+    rc = crl != NULL ? ngx_http_pki_crl_open(r, &crl->record, &path, &of) : NGX_DECLINED;
     if (rc == NGX_OK) {
-        rc = ngx_http_pki_crl_headers(r, &issuer->crl);
+        rc = ngx_http_pki_crl_headers(r, &crl->record);
     }
     ngx_http_pki_store_end(ngx_http_pki_store(r));
 
@@ -233,18 +231,19 @@ ngx_http_pki_crl_handler(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_pki_ca_handler(ngx_http_request_t *r)
 {
-    static ngx_str_t       type = ngx_string("application/pkix-cert");
-    ngx_http_pki_issuer_t *issuer;
-    bytes_t                der = BYTES_NONE;
-    ngx_int_t              rc;
-    u_char                *p;
+    static ngx_str_t          type = ngx_string("application/pkix-cert");
+    ngx_http_pki_authority_t *authority;
+    crl_name_t                name;
+    bytes_t                   der = BYTES_NONE;
+    ngx_int_t                 rc;
+    u_char                   *p;
 
-    if (ngx_http_pki_crl_issuer(r, BYTES_LIT(".crt"), &issuer, &rc) != NGX_OK) {
+    if (ngx_http_pki_crl_authority(r, ".crt", &name, &authority, &rc) != NGX_OK) {
         return rc;
     }
-    if (issuer->record.chain_len != 0) {
+    if (authority->record.chain_len != 0) {
         /* A copy: the snapshot may go before the last octet is sent. */
-        der = issuer->record.chain[0];
+        der = authority->record.chain[0];
         p = ngx_pnalloc(r->pool, der.len);
         if (p != NULL) {
             ngx_memcpy(p, der.p, der.len);

@@ -108,8 +108,8 @@ ngx_http_pki_est_trust(ngx_http_pki_est_t *est, X509_STORE **out, pki_err_t *err
         }
         PKI_TRY(pki_arena_own(est->snapshot->arena, store, (pki_free_pt) X509_STORE_free, err));
         X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);
-        if (label->issuer->record.chain_len != 0) {
-            PKI_TRY(ngx_http_pki_est_trust_add(store, label->issuer->record.chain[0], err));
+        if (label->authority->record.chain_len != 0) {
+            PKI_TRY(ngx_http_pki_est_trust_add(store, label->authority->record.chain[0], err));
         }
         for (i = 0; i < label->record.trust_len; i++) {
             PKI_TRY(ngx_http_pki_est_trust_add(store, label->record.trust[i], err));
@@ -175,16 +175,16 @@ ngx_http_pki_est_standing(ngx_http_request_t *r, ngx_http_pki_est_t *est, bytes_
     ngx_int_t                rc;
     size_t                   i;
 
-    for (i = 0; i < snap->issuer_count; i++) {
-        if (snap->issuers[i].record.chain_len != 0 && bytes_eq(snap->issuers[i].record.chain[0], issuer)) {
+    for (i = 0; i < snap->authority_count; i++) {
+        if (snap->authorities[i].record.chain_len != 0 && bytes_eq(snap->authorities[i].record.chain[0], issuer)) {
             break;
         }
     }
-    if (i == snap->issuer_count) {
+    if (i == snap->authority_count) {
         return PKI_OK;
     }
     PKI_TRY(cert_parse(est->arena, est->certificate, &est->own, err));
-    rc = ngx_http_pki_store_status(ngx_http_pki_store(r), snap->issuers[i].record.no, est->own.serial, &value,
+    rc = ngx_http_pki_store_status(ngx_http_pki_store(r), snap->authorities[i].record.no, est->own.serial, &value,
                                    r->connection->log);
     if (rc == NGX_ERROR) {
         return pki_fail(err, PKI_E_UNAVAILABLE, NULL, "the edge store cannot be read");
@@ -198,7 +198,7 @@ ngx_http_pki_est_standing(ngx_http_request_t *r, ngx_http_pki_est_t *est, bytes_
         return pki_fail(err, PKI_E_FORBIDDEN, "RFC 7030 3.3.2", "the client certificate is %s",
                         status.kind == EDGE_HOLD ? "on hold" : "revoked");
     }
-    est->is_own = snap->issuers[i].record.no == est->label->record.issuer_no;
+    est->is_own = snap->authorities[i].record.no >> 8 == est->label->record.issuer_no;
     return PKI_OK;
 }
 

@@ -152,7 +152,7 @@ ngx_http_pki_est_cacerts(ngx_http_request_t *r, ngx_http_pki_est_t *est)
 {
     ngx_uint_t   lines = ngx_http_pki_est_is_libest(r);
     bytes_t     *body = &est->label->cacerts[lines];
-    edge_issuer_t record = est->label->issuer->record;
+    edge_issuer_t record = est->label->authority->record;
     cert_list_t  chain = { record.chain, record.chain_len };
     pki_err_t    err;
 

@@ -56,55 +56,62 @@ ngx_http_pki_snapshot_count(ngx_http_pki_store_t *s, ngx_http_pki_db_t db)
 }
 
 static pki_code_t
-ngx_http_pki_issuer_visit(ngx_http_pki_snapshot_t *snap, bytes_t key, bytes_t value, pki_err_t *err)
+ngx_http_pki_authority_visit(ngx_http_pki_snapshot_t *snap, bytes_t key, bytes_t value, pki_err_t *err)
 {
-    edge_issuer_t *issuer = &snap->issuers[snap->issuer_count].record;
+    edge_issuer_t *issuer = &snap->authorities[snap->authority_count].record;
 
     PKI_TRY(edge_issuer_decode(value, issuer, err));
-    snap->issuer_count++;
+    snap->authority_count++;
     return PKI_OK;
 }
 
-/* The issuer that a record's key starts with. */
-static ngx_http_pki_issuer_t *
-ngx_http_pki_issuer_of(ngx_http_pki_snapshot_t *snap, bytes_t *key)
+/* The authority that a record's key starts with; the key is left with what follows. */
+static pki_code_t
+ngx_http_pki_authority_of(ngx_http_pki_snapshot_t *snap, bytes_t *key, ngx_http_pki_authority_t **out,
+                          pki_err_t *err)
 {
     uint64_t no;
-    size_t   i;
 
-    if (bytes_take_be(key, 4, &no)) {
-        for (i = 0; i < snap->issuer_count; i++) {
-            if (snap->issuers[i].record.no == no) {
-                return &snap->issuers[i];
-            }
-        }
-    }
-    return NULL;
+    *out = bytes_take_be(key, 4, &no) ? ngx_http_pki_authority_find_no(snap, (uint32_t) no) : NULL;
+    return *out != NULL ? PKI_OK : pki_fail(err, PKI_E_NOT_FOUND, NULL, "a record of an unknown authority");
 }
 
+/* Keys are sorted: the default responder comes first. */
 static pki_code_t
 ngx_http_pki_responder_visit(ngx_http_pki_snapshot_t *snap, bytes_t key, bytes_t value, pki_err_t *err)
 {
-    ngx_http_pki_issuer_t *issuer = ngx_http_pki_issuer_of(snap, &key);
+    ngx_http_pki_authority_t *authority;
 
-    if (issuer == NULL) {
-        return pki_fail(err, PKI_E_NOT_FOUND, NULL, "an OCSP responder of an unknown issuer");
+    PKI_TRY(ngx_http_pki_authority_of(snap, &key, &authority, err));
+    if (authority->responder_count == NGX_HTTP_PKI_RESPONDERS_MAX) {
+        return pki_fail(err, PKI_E_TOO_LARGE, NULL, "more than %d OCSP responders", NGX_HTTP_PKI_RESPONDERS_MAX);
     }
-    return edge_responder_decode(value, &issuer->responder, err);
+    PKI_TRY(edge_responder_decode(value, &authority->responders[authority->responder_count].record, err));
+    authority->responder_count++;
+    return PKI_OK;
 }
 
 static pki_code_t
 ngx_http_pki_crl_visit(ngx_http_pki_snapshot_t *snap, bytes_t key, bytes_t value, pki_err_t *err)
 {
-    ngx_http_pki_issuer_t *issuer = ngx_http_pki_issuer_of(snap, &key);
+    ngx_http_pki_authority_t *authority;
+    ngx_http_pki_crl_t        crl, *grown;
 
-    if (issuer == NULL) {
-        return pki_fail(err, PKI_E_NOT_FOUND, NULL, "a CRL of an unknown issuer");
+    PKI_TRY(ngx_http_pki_authority_of(snap, &key, &authority, err));
+    if (!crl_scope_parse(key, &crl.scope)) {
+        return pki_fail(err, PKI_E_UNSUPPORTED, NULL, "a CRL of an unknown scope");
     }
-    if (!bytes_eq(key, BYTES_LIT("full"))) {
-        return PKI_OK;
+    PKI_TRY(edge_crl_decode(value, &crl.record, err));
+    if (authority->crl_count == authority->crl_cap) {
+        authority->crl_cap = authority->crl_cap == 0 ? 2 : 2 * authority->crl_cap;
+        PKI_TRY(PKI_NEW_N(snap->arena, authority->crl_cap, &grown, err));
+        if (authority->crl_count != 0) {
+            ngx_memcpy(grown, authority->crls, authority->crl_count * sizeof(*grown));
+        }
+        authority->crls = grown;
     }
-    return edge_crl_decode(value, &issuer->crl, err);
+    authority->crls[authority->crl_count++] = crl;
+    return PKI_OK;
 }
 
 static pki_code_t
@@ -121,9 +128,9 @@ ngx_http_pki_label_visit(ngx_http_pki_snapshot_t *snap, bytes_t key, bytes_t val
     PKI_TRY(edge_est_label_decode(value, &label->record, err));
     label->name = key;
 
-    for (i = 0; i < snap->issuer_count; i++) {
-        if (snap->issuers[i].record.no == label->record.issuer_no) {
-            label->issuer = &snap->issuers[i];
+    for (i = 0; i < snap->authority_count; i++) {
+        if (snap->authorities[i].record.is_current && snap->authorities[i].record.no >> 8 == label->record.issuer_no) {
+            label->authority = &snap->authorities[i];
             snap->label_count++;
             return PKI_OK;
         }
@@ -132,30 +139,46 @@ ngx_http_pki_label_visit(ngx_http_pki_snapshot_t *snap, bytes_t key, bytes_t val
                     key.p);
 }
 
-/* The key and the encoded parts of an issuer's responder; the key of the old snapshot when it is the same
- * one. */
+/* The key that the old snapshot has for the same responder; NULL: none. */
+static ngx_http_pki_signer_t *
+ngx_http_pki_signer_before(ngx_http_pki_snapshot_t *old, uint32_t no, uint32_t generation,
+                           const uint8_t certificate[32])
+{
+    ngx_http_pki_authority_t *before = old != NULL ? ngx_http_pki_authority_find_no(old, no) : NULL;
+    size_t                    i;
+
+    for (i = 0; before != NULL && i < before->responder_count; i++) {
+        if (before->responders[i].signer != NULL && before->responders[i].record.generation == generation
+            && ngx_memcmp(before->responders[i].signer->certificate, certificate, 32) == 0) {
+            return before->responders[i].signer;
+        }
+    }
+    return NULL;
+}
+
+/* The key and the encoded parts of a responder. */
 static pki_code_t
 ngx_http_pki_responder_prepare(ngx_http_pki_store_t *s, ngx_http_pki_snapshot_t *snap,
-                               ngx_http_pki_issuer_t *issuer, ngx_http_pki_snapshot_t *old, pki_err_t *err)
+                               ngx_http_pki_snapshot_t *old, uint32_t no, ngx_http_pki_responder_t *responder,
+                               pki_err_t *err)
 {
-    ngx_http_pki_issuer_t *before = old != NULL ? ngx_http_pki_issuer_find(old, issuer->record.id) : NULL;
     ngx_http_pki_signer_t *signer;
     uint8_t                digest[32];
     cert_t                 cert;
     char                  *file;
 
-    PKI_TRY(cert_parse(snap->arena, issuer->responder.certificate, &cert, err));
-    PKI_TRY(ocsp_responder_build(snap->arena, &cert, true, &issuer->ocsp, err));
+    PKI_TRY(cert_parse(snap->arena, responder->record.certificate, &cert, err));
+    PKI_TRY(ocsp_responder_build(snap->arena, &cert, true, &responder->ocsp, err));
 
     if (EVP_Digest(cert.der.p, cert.der.len, digest, NULL, EVP_sha256(), NULL) != 1) {
         return pki_fail(err, PKI_E_CRYPTO, NULL, "SHA-256 failed");
     }
-    if (before != NULL && before->signer != NULL && ngx_memcmp(before->signer->certificate, digest, 32) == 0
-        && before->responder.generation == issuer->responder.generation) {
-        signer = ngx_http_pki_signer_hold(before->signer);
+    signer = ngx_http_pki_signer_before(old, no, responder->record.generation, digest);
+    if (signer != NULL) {
+        signer = ngx_http_pki_signer_hold(signer);
     } else {
         file = pki_printf(snap->arena, "%s/%s/%.*s", (char *) s->dir.data, EDGE_KEY_DIR,
-                          (int) issuer->responder.key_file.len, issuer->responder.key_file.p);
+                          (int) responder->record.key_file.len, responder->record.key_file.p);
         if (file == NULL) {
             return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
         }
@@ -163,15 +186,39 @@ ngx_http_pki_responder_prepare(ngx_http_pki_store_t *s, ngx_http_pki_snapshot_t 
         ngx_memcpy(signer->certificate, digest, 32);
     }
     PKI_TRY(pki_arena_own(snap->arena, signer, ngx_http_pki_signer_release, err));
-    issuer->signer = signer;
+    responder->signer = signer;
     return PKI_OK;
 }
 
-static int ngx_libc_cdecl
-ngx_http_pki_issuer_cmp(const void *a, const void *b)
+static void
+ngx_http_pki_authority_prepare(ngx_http_pki_store_t *s, ngx_http_pki_snapshot_t *snap,
+                               ngx_http_pki_snapshot_t *old, ngx_http_pki_authority_t *authority, ngx_log_t *log)
 {
-    return bytes_cmp(((const ngx_http_pki_issuer_t *) a)->record.id,
-                     ((const ngx_http_pki_issuer_t *) b)->record.id);
+    pki_err_t err;
+    size_t    i;
+
+    for (i = 0; i < authority->responder_count; i++) {
+        if (ngx_http_pki_responder_prepare(s, snap, old, authority->record.no, &authority->responders[i], &err)
+            != PKI_OK) {
+            ngx_log_error(NGX_LOG_ERR, log, 0, "pki: OCSP responder left out: %s", err.text);
+        }
+    }
+}
+
+static int ngx_libc_cdecl
+ngx_http_pki_authority_cmp(const void *a, const void *b)
+{
+    const edge_issuer_t *x = &((const ngx_http_pki_authority_t *) a)->record;
+    const edge_issuer_t *y = &((const ngx_http_pki_authority_t *) b)->record;
+    int                  by_id = bytes_cmp(x->id, y->id);
+
+    if (by_id != 0) {
+        return by_id;
+    }
+    if (x->is_current != y->is_current) {
+        return x->is_current ? -1 : 1;
+    }
+    return x->no > y->no ? -1 : x->no < y->no;
 }
 
 static int ngx_libc_cdecl
@@ -187,13 +234,13 @@ ngx_http_pki_snapshot_read(ngx_http_pki_store_t *s, ngx_http_pki_snapshot_t *sna
     pki_err_t err;
     size_t    i;
 
-    PKI_TRY(PKI_NEW_N(snap->arena, ngx_http_pki_snapshot_count(s, NGX_HTTP_PKI_DB_ISSUER) + 1, &snap->issuers,
+    PKI_TRY(PKI_NEW_N(snap->arena, ngx_http_pki_snapshot_count(s, NGX_HTTP_PKI_DB_ISSUER) + 1, &snap->authorities,
                       &err));
     PKI_TRY(PKI_NEW_N(snap->arena, ngx_http_pki_snapshot_count(s, NGX_HTTP_PKI_DB_PROFILE) + 1, &snap->labels,
                       &err));
 
-    PKI_TRY(ngx_http_pki_snapshot_visit(s, snap, NGX_HTTP_PKI_DB_ISSUER, ngx_http_pki_issuer_visit, log));
-    ngx_qsort(snap->issuers, snap->issuer_count, sizeof(*snap->issuers), ngx_http_pki_issuer_cmp);
+    PKI_TRY(ngx_http_pki_snapshot_visit(s, snap, NGX_HTTP_PKI_DB_ISSUER, ngx_http_pki_authority_visit, log));
+    ngx_qsort(snap->authorities, snap->authority_count, sizeof(*snap->authorities), ngx_http_pki_authority_cmp);
 
     PKI_TRY(
         ngx_http_pki_snapshot_visit(s, snap, NGX_HTTP_PKI_DB_RESPONDER, ngx_http_pki_responder_visit, log));
@@ -201,11 +248,8 @@ ngx_http_pki_snapshot_read(ngx_http_pki_store_t *s, ngx_http_pki_snapshot_t *sna
     PKI_TRY(ngx_http_pki_snapshot_visit(s, snap, NGX_HTTP_PKI_DB_PROFILE, ngx_http_pki_label_visit, log));
     ngx_qsort(snap->labels, snap->label_count, sizeof(*snap->labels), ngx_http_pki_label_cmp);
 
-    for (i = 0; i < snap->issuer_count; i++) {
-        if (snap->issuers[i].responder.certificate.p != NULL
-            && ngx_http_pki_responder_prepare(s, snap, &snap->issuers[i], old, &err) != PKI_OK) {
-            ngx_log_error(NGX_LOG_ERR, log, 0, "pki: OCSP responder left out: %s", err.text);
-        }
+    for (i = 0; i < snap->authority_count; i++) {
+        ngx_http_pki_authority_prepare(s, snap, old, &snap->authorities[i], log);
     }
     return PKI_OK;
 }
@@ -261,16 +305,50 @@ ngx_http_pki_snapshot_hold(ngx_http_request_t *r, ngx_http_pki_snapshot_t *snap)
     return NGX_OK;
 }
 
-static int ngx_libc_cdecl
-ngx_http_pki_issuer_at(const void *id, const void *issuer)
+ngx_http_pki_authority_t *
+ngx_http_pki_authorities_find(ngx_http_pki_snapshot_t *snap, bytes_t id, size_t *count)
 {
-    return bytes_cmp(*(const bytes_t *) id, ((const ngx_http_pki_issuer_t *) issuer)->record.id);
+    size_t first = 0, last = snap->authority_count, middle;
+
+    while (first < last) {
+        middle = first + (last - first) / 2;
+        if (bytes_cmp(snap->authorities[middle].record.id, id) < 0) {
+            first = middle + 1;
+        } else {
+            last = middle;
+        }
+    }
+    for (last = first; last < snap->authority_count && bytes_eq(snap->authorities[last].record.id, id); last++) {
+        /* void */
+    }
+    *count = last - first;
+    return last != first ? &snap->authorities[first] : NULL;
 }
 
-ngx_http_pki_issuer_t *
-ngx_http_pki_issuer_find(ngx_http_pki_snapshot_t *snap, bytes_t id)
+ngx_http_pki_authority_t *
+ngx_http_pki_authority_find_no(ngx_http_pki_snapshot_t *snap, uint32_t no)
 {
-    return bsearch(&id, snap->issuers, snap->issuer_count, sizeof(*snap->issuers), ngx_http_pki_issuer_at);
+    size_t i;
+
+    for (i = 0; i < snap->authority_count; i++) {
+        if (snap->authorities[i].record.no == no) {
+            return &snap->authorities[i];
+        }
+    }
+    return NULL;
+}
+
+ngx_http_pki_crl_t *
+ngx_http_pki_crl_find(const ngx_http_pki_authority_t *authority, crl_scope_t scope)
+{
+    size_t i;
+
+    for (i = 0; i < authority->crl_count; i++) {
+        if (authority->crls[i].scope.kind == scope.kind && authority->crls[i].scope.shard == scope.shard) {
+            return &authority->crls[i];
+        }
+    }
+    return NULL;
 }
 
 static int ngx_libc_cdecl

@@ -344,11 +344,11 @@ ngx_http_pki_store_get(ngx_http_pki_store_t *s, ngx_http_pki_db_t db, bytes_t ke
 }
 
 ngx_int_t
-ngx_http_pki_store_status(ngx_http_pki_store_t *s, uint32_t issuer_no, bytes_t serial, bytes_t *value,
+ngx_http_pki_store_status(ngx_http_pki_store_t *s, uint32_t authority, bytes_t serial, bytes_t *value,
                           ngx_log_t *log)
 {
     uint8_t key[EDGE_STATUS_KEY_MAX];
-    size_t  len = edge_status_key(issuer_no, serial, key);
+    size_t  len = edge_status_key(authority, serial, key);
 
     if (len == 0) {
         return NGX_DECLINED;

@@ -13,34 +13,50 @@
 
 #include "ngx_module/ngx_http_pki_glue.h"
 #include "ngx_module/ngx_http_pki_signer.h"
+#include "pkiproto/crl/scope.h"
 #include "pkiproto/edge/record.h"
 #include "pkiproto/ocsp/response.h"
 
+#define NGX_HTTP_PKI_RESPONDERS_MAX 8
+
+/* A delegated OCSP key of an authority. */
+typedef struct {
+    edge_responder_t       record;
+    ngx_http_pki_signer_t *signer; /* NULL: it cannot sign */
+    ocsp_responder_t       ocsp;   /* what is the same in its every answer */
+} ngx_http_pki_responder_t;
+
+typedef struct {
+    crl_scope_t scope;
+    edge_crl_t  record;
+} ngx_http_pki_crl_t;
+
+/* One generation of an issuer's CA. */
 typedef struct {
     edge_issuer_t            record;
-    edge_responder_t         responder;
-    ngx_http_pki_signer_t   *signer; /* NULL: no responder that could sign */
-    ocsp_responder_t         ocsp;   /* what is the same in its every answer */
-    edge_crl_t               crl;    /* crl.file absent: none published yet */
-} ngx_http_pki_issuer_t;
+    ngx_http_pki_responder_t responders[NGX_HTTP_PKI_RESPONDERS_MAX]; /* the default one first */
+    size_t                   responder_count;
+    ngx_http_pki_crl_t      *crls; /* published ones */
+    size_t                   crl_count, crl_cap;
+} ngx_http_pki_authority_t;
 
 typedef struct {
     bytes_t                      name; /* as in the URL; empty for the default label */
     edge_est_label_t             record;
-    const ngx_http_pki_issuer_t *issuer;
+    const ngx_http_pki_authority_t *authority;
     X509_STORE                  *trust; /* made on first use */
     bytes_t cacerts[2];                 /* finished bodies, made on first use: as the label says, in lines */
 } ngx_http_pki_label_t;
 
 /* Immutable but for what is made on first use; freed when the last request that looks at it ends. */
 typedef struct {
-    pki_arena_t           *arena;
-    ngx_uint_t             refs;
-    uint64_t               generation;
-    ngx_http_pki_issuer_t *issuers; /* sorted by id */
-    size_t                 issuer_count;
-    ngx_http_pki_label_t  *labels;  /* sorted by name */
-    size_t                 label_count;
+    pki_arena_t              *arena;
+    ngx_uint_t                refs;
+    uint64_t                  generation;
+    ngx_http_pki_authority_t *authorities; /* by issuer id; of one issuer the current one first, then the latest */
+    size_t                    authority_count;
+    ngx_http_pki_label_t     *labels;      /* sorted by name */
+    size_t                    label_count;
 } ngx_http_pki_snapshot_t;
 
 typedef struct {
@@ -88,12 +104,16 @@ ngx_int_t ngx_http_pki_store_get(ngx_http_pki_store_t *s, ngx_http_pki_db_t db, 
                                  ngx_log_t *log);
 
 /* The status record of a serial, as it is in the store. */
-ngx_int_t ngx_http_pki_store_status(ngx_http_pki_store_t *s, uint32_t issuer_no, bytes_t serial,
+ngx_int_t ngx_http_pki_store_status(ngx_http_pki_store_t *s, uint32_t authority, bytes_t serial,
                                     bytes_t *value, ngx_log_t *log);
 
+/* The authorities of an issuer, one after the other; NULL and count 0 when there is none. */
+ngx_http_pki_authority_t *ngx_http_pki_authorities_find(ngx_http_pki_snapshot_t *snap, bytes_t id, size_t *count);
+ngx_http_pki_authority_t *ngx_http_pki_authority_find_no(ngx_http_pki_snapshot_t *snap, uint32_t no);
+ngx_http_pki_crl_t       *ngx_http_pki_crl_find(const ngx_http_pki_authority_t *authority, crl_scope_t scope);
+
 /* NULL when there is none. */
-ngx_http_pki_issuer_t *ngx_http_pki_issuer_find(ngx_http_pki_snapshot_t *snap, bytes_t id);
-ngx_http_pki_label_t  *ngx_http_pki_label_find(ngx_http_pki_snapshot_t *snap, bytes_t name);
+ngx_http_pki_label_t *ngx_http_pki_label_find(ngx_http_pki_snapshot_t *snap, bytes_t name);
 
 /* Decode a new snapshot inside a transaction; old may be NULL and lends keys that are the same. */
 ngx_http_pki_snapshot_t *ngx_http_pki_snapshot_new(ngx_http_pki_store_t *s, ngx_http_pki_snapshot_t *old,

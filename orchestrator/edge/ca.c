@@ -13,6 +13,7 @@ edge_ca_of(pki_arena_t *a, const issuer_chain_t *in, issuer_ca_t *out, pki_err_t
     }
     *out = (issuer_ca_t){
         .issuer_no = (uint32_t) in->issuer.no,
+        .generation = (uint32_t) in->chain[0].generation,
         .issuer_id = in->issuer.id,
         .key_ref = in->chain[0].key_ref,
         .chain.count = in->chain_len,

@@ -46,12 +46,24 @@ set_add(config_set_t *s, env_db_t db, bytes_t key, const pki_buf_t *value, pki_e
 }
 
 static pki_code_t
-issuer_key(config_set_t *s, uint32_t issuer_no, bytes_t *key, pki_err_t *err)
+authority_key(config_set_t *s, uint32_t authority, bytes_t *key, pki_err_t *err)
 {
     pki_buf_t b;
 
     pki_buf_init(&b, s->arena, 4);
-    pki_buf_put_be(&b, issuer_no, 4);
+    pki_buf_put_be(&b, authority, 4);
+    *key = pki_buf_bytes(&b);
+    return pki_buf_check(&b, "edge key", err);
+}
+
+static pki_code_t
+responder_key(config_set_t *s, uint32_t authority, uint8_t place, bytes_t *key, pki_err_t *err)
+{
+    pki_buf_t b;
+
+    pki_buf_init(&b, s->arena, 5);
+    pki_buf_put_be(&b, authority, 4);
+    pki_buf_put_u8(&b, place);
     *key = pki_buf_bytes(&b);
     return pki_buf_check(&b, "edge key", err);
 }
@@ -71,8 +83,10 @@ text_key(config_set_t *s, bytes_t *key, pki_err_t *err, const char *label, const
 static pki_code_t
 add_issuer(edge_t *e, config_set_t *s, const issuer_chain_t *row, pki_err_t *err)
 {
-    edge_issuer_t record = { .no = (uint32_t) row->issuer.no,
+    edge_issuer_t record = { .no = edge_authority((uint32_t) row->issuer.no, (uint32_t) row->chain[0].generation),
                              .id = bytes_str(row->issuer.id),
+                             .is_current = true,
+                             .reason = -1,
                              .ocsp_validity_s = (uint32_t) e->conf->ocsp.validity_s };
     issuer_ca_t   ca;
     bytes_t       key;
@@ -89,7 +103,7 @@ add_issuer(edge_t *e, config_set_t *s, const issuer_chain_t *row, pki_err_t *err
     }
     pki_buf_init(&value, s->arena, CONFIG_RECORD_MAX);
     PKI_TRY(edge_issuer_encode(&record, &value, err));
-    PKI_TRY(issuer_key(s, record.no, &key, err));
+    PKI_TRY(authority_key(s, record.no, &key, err));
     return set_add(s, ENV_ISSUER, key, &value, err);
 }
 
@@ -109,7 +123,8 @@ add_responder(edge_t *e, config_set_t *s, const issuer_chain_t *issuer, pki_err_
                                  .not_after = row.not_after };
     pki_buf_init(&value, s->arena, CONFIG_RECORD_MAX);
     PKI_TRY(edge_responder_encode(&record, &value, err));
-    PKI_TRY(issuer_key(s, (uint32_t) row.issuer_no, &key, err));
+    PKI_TRY(responder_key(s, edge_authority((uint32_t) row.issuer_no, (uint32_t) issuer->chain[0].generation), 0, &key,
+                          err));
     return set_add(s, ENV_RESPONDER, key, &value, err);
 }
 

@@ -225,7 +225,7 @@ crl_record(const crl_row_t *row, pki_buf_t *key, pki_buf_t *value, pki_err_t *er
                            .next_update = row->next_update,
                            .size = (uint64_t) row->size };
 
-    pki_buf_put_be(key, (uint64_t) row->issuer_no, 4);
+    pki_buf_put_be(key, edge_authority((uint32_t) row->issuer_no, 1), 4);
     pki_buf_put(key, bytes_str(row->scope));
     PKI_TRY(pki_buf_check(key, "edge key", err));
     return edge_crl_encode(&record, value, err);

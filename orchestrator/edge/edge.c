@@ -48,7 +48,7 @@ edge_change_of(const status_row_t *row)
     bool revoked = row->state == 'r' || row->state == 'h';
 
     return (edge_change_t){
-        .issuer_no = (uint32_t) row->issuer_no,
+        .authority = edge_authority((uint32_t) row->issuer_no, 1),
         .serial = row->serial,
         .status.kind = row->state == 'r' ? EDGE_REVOKED : row->state == 'h' ? EDGE_HOLD : EDGE_GOOD,
         .status.reason = revoked ? (int) row->reason : -1,
@@ -74,7 +74,7 @@ tee_add(edge_tee_t *tee, const edge_change_t *c)
         tee->v = v;
         tee->cap = cap;
     }
-    tee->v[tee->count].issuer_no = c->issuer_no;
+    tee->v[tee->count].authority = c->authority;
     tee->v[tee->count].serial_len = (uint8_t) c->serial.len;
     memcpy(tee->v[tee->count].serial, c->serial.p, c->serial.len);
     tee->v[tee->count++].status = c->status;
@@ -95,7 +95,7 @@ publish_write(env_t *env, MDB_txn *txn, void *arg, pki_err_t *err)
     for (size_t i = 0; i < p->count; i++) {
         const edge_change_t *c = &p->changes[i];
 
-        PKI_TRY(env_status_put(env, txn, c->issuer_no, c->serial, &c->status, &newer, err));
+        PKI_TRY(env_status_put(env, txn, c->authority, c->serial, &c->status, &newer, err));
         if (p->edge->tee.on) {
             tee_add(&p->edge->tee, c);
         }

@@ -23,7 +23,7 @@ void       edge_close(edge_t *e);
 
 /* Write certificate states; returns when they are committed to the store and visible to every worker. */
 typedef struct {
-    uint32_t      issuer_no;
+    uint32_t      authority; /* edge_authority() */
     bytes_t       serial;
     edge_status_t status;
 } edge_change_t;

@@ -24,7 +24,7 @@
 #include "core/file.h"
 #include "pkiproto/base/text.h"
 
-#define ENV_SCHEMA     "1"
+#define ENV_SCHEMA     "2"
 #define ENV_KEY_SCHEMA "schema"
 #define ENV_MARK       "mark"
 #define ENV_MARK_CLEAN "clean"
@@ -157,11 +157,11 @@ env_state_put(env_t *e, MDB_txn *txn, const env_state_t *in, pki_err_t *err)
 }
 
 pki_code_t
-env_status_put(env_t *e, MDB_txn *txn, uint32_t issuer_no, bytes_t serial, const edge_status_t *status, bool *newer,
+env_status_put(env_t *e, MDB_txn *txn, uint32_t authority, bytes_t serial, const edge_status_t *status, bool *newer,
                pki_err_t *err)
 {
-    uint8_t       key[EDGE_STATUS_KEY_MAX], value[EDGE_STATUS_LEN];
-    size_t        key_len = edge_status_key(issuer_no, serial, key);
+    uint8_t       key[EDGE_STATUS_KEY_MAX], value[EDGE_STATUS_MAX];
+    size_t        key_len = edge_status_key(authority, serial, key);
     edge_status_t present;
     MDB_val       k = { key_len, key }, v;
     int           rc;
@@ -180,23 +180,21 @@ env_status_put(env_t *e, MDB_txn *txn, uint32_t issuer_no, bytes_t serial, const
     } else if (rc != MDB_NOTFOUND) {
         return env_fail(e, rc, "status", err);
     }
-    edge_status_encode(status, value);
-    return env_put(e, txn, ENV_STATUS, bytes_of(key, key_len), BYTES_ARR(value), err);
+    return env_put(e, txn, ENV_STATUS, bytes_of(key, key_len), bytes_of(value, edge_status_encode(status, value)), err);
 }
 
 pki_code_t
-env_status_append(env_t *e, MDB_txn *txn, uint32_t issuer_no, bytes_t serial, const edge_status_t *status,
+env_status_append(env_t *e, MDB_txn *txn, uint32_t authority, bytes_t serial, const edge_status_t *status,
                   pki_err_t *err)
 {
-    uint8_t key[EDGE_STATUS_KEY_MAX], value[EDGE_STATUS_LEN];
-    size_t  key_len = edge_status_key(issuer_no, serial, key);
-    MDB_val k = { key_len, key }, v = { sizeof(value), value };
+    uint8_t key[EDGE_STATUS_KEY_MAX], value[EDGE_STATUS_MAX];
+    size_t  key_len = edge_status_key(authority, serial, key);
+    MDB_val k = { key_len, key }, v = { edge_status_encode(status, value), value };
     int     rc;
 
     if (key_len == 0) {
         return pki_fail(err, PKI_E_INVALID, "RFC 5280 4.1.2.2", "serial of %zu octets", serial.len);
     }
-    edge_status_encode(status, value);
     rc = mdb_put(txn, e->dbi[ENV_STATUS], &k, &v, MDB_APPEND);
     return rc == 0 ? PKI_OK : env_fail(e, rc, "status, in order", err);
 }

@@ -78,10 +78,10 @@ pki_code_t env_copy_db(env_t *from, MDB_txn *from_txn, env_t *to, MDB_txn *to_tx
  * The status of one certificate, unless the store has a later revision of it already.  *newer: the store did
  * not have this revision.
  */
-pki_code_t env_status_put(env_t *e, MDB_txn *txn, uint32_t issuer_no, bytes_t serial,
+pki_code_t env_status_put(env_t *e, MDB_txn *txn, uint32_t authority, bytes_t serial,
                           const edge_status_t *status, bool *newer, pki_err_t *err);
 /* The same for sorted bulk loads: keys have to come in order. */
-pki_code_t env_status_append(env_t *e, MDB_txn *txn, uint32_t issuer_no, bytes_t serial,
+pki_code_t env_status_append(env_t *e, MDB_txn *txn, uint32_t authority, bytes_t serial,
                              const edge_status_t *status, pki_err_t *err);
 uint64_t   env_status_count(env_t *e, MDB_txn *txn);
 

@@ -44,7 +44,7 @@ feed_write(env_t *env, MDB_txn *txn, void *arg, pki_err_t *err)
         edge_change_t c = edge_change_of(&w->changes[i].status);
 
         if (w->changes[i].kind == CHANGE_STATUS) {
-            PKI_TRY(env_status_put(env, txn, c.issuer_no, c.serial, &c.status, &w->newer[i], err));
+            PKI_TRY(env_status_put(env, txn, c.authority, c.serial, &c.status, &w->newer[i], err));
         }
     }
     PKI_TRY(env_state_get(env, txn, &state, err));

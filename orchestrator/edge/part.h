@@ -33,7 +33,7 @@ typedef struct {
     bool     on, overflow;
     size_t   count, cap;
     struct {
-        uint32_t      issuer_no;
+        uint32_t      authority;
         uint8_t       serial[CERT_SERIAL_MAX], serial_len;
         edge_status_t status;
     } *v;

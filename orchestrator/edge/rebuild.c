@@ -83,7 +83,7 @@ load_status(const status_row_t *row, void *arg, pki_err_t *err)
     }
     r->pending++;
     r->count++;
-    return env_status_append(r->env, r->txn, c.issuer_no, c.serial, &c.status, err);
+    return env_status_append(r->env, r->txn, c.authority, c.serial, &c.status, err);
 }
 
 static pki_code_t
@@ -138,7 +138,7 @@ swap_write(rebuild_t *r, env_t *old, MDB_txn *txn, pki_err_t *err)
         return pki_fail(err, PKI_E_UNAVAILABLE, NULL, "too many changes during the rebuild");
     }
     for (size_t i = 0; i < tee->count; i++) {
-        PKI_TRY(env_status_put(r->env, txn, tee->v[i].issuer_no, bytes_of(tee->v[i].serial, tee->v[i].serial_len),
+        PKI_TRY(env_status_put(r->env, txn, tee->v[i].authority, bytes_of(tee->v[i].serial, tee->v[i].serial_len),
                                &tee->v[i].status, &newer, err));
     }
     PKI_TRY(env_state_get(r->env, txn, &state, err));

@@ -206,7 +206,7 @@ turn_publish(issue_t *i, const turn_t *all)
 
         if (job->code == PKI_OK && job->won) {
             changes[t.count] = (edge_change_t){
-                .issuer_no = job->s->issuer->ca.issuer_no,
+                .authority = edge_authority(job->s->issuer->ca.issuer_no, job->s->issuer->ca.generation),
                 .serial = job->cert.serial,
                 .status = { .kind = EDGE_GOOD, .reason = -1, .not_after = job->cert.not_after },
             };

@@ -14,7 +14,7 @@
 
 /* A CA certificate with its key, as the issuer's current generation has it. */
 typedef struct {
-    uint32_t    issuer_no;
+    uint32_t    issuer_no, generation;
     const char *issuer_id;
     cert_t      cert;      /* of the issuing CA */
     cert_list_t chain;     /* issuing CA first, root last */

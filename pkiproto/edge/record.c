@@ -9,12 +9,16 @@
 
 #include <openssl/evp.h>
 
-#define RECORD_VERSION 1
+#define RECORD_VERSION 2
 #define RECORD_NAME    1 /* octets of length before a name */
 #define RECORD_DER     4 /* octets of length before DER */
 #define RECORD_BOOT_ID 16
 #define RECORD_ETAG    32
 #define RECORD_DIGEST  32
+
+#define RECORD_NO_REASON 0xffu
+#define ISSUER_CURRENT   0x01u
+#define ISSUER_REVOKED   0x02u
 
 #define LABEL_BASIC       0x01u
 #define LABEL_CERTIFICATE 0x02u
@@ -200,13 +204,13 @@ edge_state_decode(bytes_t in, edge_state_t *out, pki_err_t *err)
 }
 
 size_t
-edge_status_key(uint32_t issuer_no, bytes_t serial, uint8_t out[EDGE_STATUS_KEY_MAX])
+edge_status_key(uint32_t authority, bytes_t serial, uint8_t out[EDGE_STATUS_KEY_MAX])
 {
     if (serial.len == 0 || serial.len > CERT_SERIAL_MAX) {
         return 0;
     }
     for (size_t i = 0; i < 4; i++) {
-        out[i] = (uint8_t) (issuer_no >> 8 * (3 - i));
+        out[i] = (uint8_t) (authority >> 8 * (3 - i));
     }
     memcpy(out + 4, serial.p, serial.len);
     return 4 + serial.len;
@@ -233,8 +237,8 @@ time40(const uint8_t *p)
     return (int64_t) v - (v >> 39 != 0 ? INT64_C(1) << 40 : 0);
 }
 
-void
-edge_status_encode(const edge_status_t *in, uint8_t out[EDGE_STATUS_LEN])
+size_t
+edge_status_encode(const edge_status_t *in, uint8_t out[EDGE_STATUS_MAX])
 {
     uint8_t *p = out;
 
@@ -246,7 +250,11 @@ edge_status_encode(const edge_status_t *in, uint8_t out[EDGE_STATUS_LEN])
     p = put_time40(p, in->revoked_at);
     p = put_time40(p, in->invalidity_at);
     p = put_time40(p, in->not_after);
-    *p = 0;
+    if (in->cert_hash.len == EDGE_STATUS_HASH) {
+        memcpy(p, in->cert_hash.p, EDGE_STATUS_HASH);
+        p += EDGE_STATUS_HASH;
+    }
+    return (size_t) (p - out);
 }
 
 pki_code_t
@@ -258,7 +266,7 @@ edge_status_decode(bytes_t in, edge_status_t *out, pki_err_t *err)
         return pki_fail(err, PKI_E_UNSUPPORTED, NULL, "status record has version %d, not %d", p[0] >> 4,
                         RECORD_VERSION);
     }
-    if (in.len != EDGE_STATUS_LEN || (p[0] & 15) > EDGE_HOLD || p[EDGE_STATUS_LEN - 1] != 0) {
+    if ((in.len != EDGE_STATUS_LEN && in.len != EDGE_STATUS_MAX) || (p[0] & 15) > EDGE_HOLD) {
         return pki_fail(err, PKI_E_PARSE, NULL, "status record of %zu octets is not one", in.len);
     }
     out->kind = (edge_status_kind_t) (p[0] & 15);
@@ -267,6 +275,7 @@ edge_status_decode(bytes_t in, edge_status_t *out, pki_err_t *err)
     out->revoked_at = time40(p + 6);
     out->invalidity_at = time40(p + 11);
     out->not_after = time40(p + 16);
+    out->cert_hash = in.len == EDGE_STATUS_MAX ? bytes_of(p + EDGE_STATUS_LEN, EDGE_STATUS_HASH) : BYTES_NONE;
     return PKI_OK;
 }
 
@@ -288,6 +297,10 @@ edge_issuer_encode(const edge_issuer_t *in, pki_buf_t *out, pki_err_t *err)
     put_version(out);
     pki_buf_put_be(out, in->no, 4);
     put_slice(out, in->id, RECORD_NAME);
+    pki_buf_put_u8(out, (in->is_current ? ISSUER_CURRENT : 0) | (in->is_revoked ? ISSUER_REVOKED : 0));
+    pki_buf_put_u8(out, in->reason < 0 ? RECORD_NO_REASON : (uint8_t) in->reason);
+    pki_buf_put_be(out, (uint64_t) in->revoked_at, 8);
+    pki_buf_put_be(out, in->crl_shards, 4);
     for (size_t h = 0; h < OCSP_HASH_COUNT; h++) {
         pki_buf_put(out, in->name_hash[h]);
         pki_buf_put(out, in->key_hash[h]);
@@ -301,10 +314,19 @@ pki_code_t
 edge_issuer_decode(bytes_t in, edge_issuer_t *out, pki_err_t *err)
 {
     record_t r;
+    uint64_t flags, reason;
 
     PKI_TRY(record_begin(&r, in, "issuer", err));
     out->no = (uint32_t) record_number(&r, 4);
     out->id = record_slice(&r, RECORD_NAME);
+    flags = record_number(&r, 1);
+    reason = record_number(&r, 1);
+    out->is_current = (flags & ISSUER_CURRENT) != 0;
+    out->is_revoked = (flags & ISSUER_REVOKED) != 0;
+    out->reason = reason == RECORD_NO_REASON ? -1 : (int) reason;
+    out->revoked_at = record_time(&r);
+    out->crl_shards = (uint32_t) record_number(&r, 4);
+    r.bad = r.bad || flags > (ISSUER_CURRENT | ISSUER_REVOKED);
     for (size_t h = 0; h < OCSP_HASH_COUNT; h++) {
         out->name_hash[h] = record_bytes(&r, ocsp_hash_len[h]);
         out->key_hash[h] = record_bytes(&r, ocsp_hash_len[h]);
@@ -349,6 +371,7 @@ edge_crl_encode(const edge_crl_t *in, pki_buf_t *out, pki_err_t *err)
     PKI_TRY(check_file(in->file, "CRL file", err));
     PKI_TRY(check_name(in->number, "CRL number", err));
     PKI_TRY(check_len(in->etag, RECORD_ETAG, "CRL entity tag", err));
+    PKI_TRY(check_len(in->gzip_etag, in->gzip_size != 0 ? RECORD_ETAG : 0, "CRL entity tag of gzip", err));
     put_version(out);
     put_slice(out, in->file, RECORD_NAME);
     put_slice(out, in->number, RECORD_NAME);
@@ -356,6 +379,8 @@ edge_crl_encode(const edge_crl_t *in, pki_buf_t *out, pki_err_t *err)
     pki_buf_put_be(out, (uint64_t) in->this_update, 8);
     pki_buf_put_be(out, (uint64_t) in->next_update, 8);
     pki_buf_put_be(out, in->size, 8);
+    pki_buf_put_be(out, in->gzip_size, 8);
+    put_slice(out, in->gzip_etag, RECORD_NAME);
     return pki_buf_check(out, "CRL record", err);
 }
 
@@ -371,7 +396,9 @@ edge_crl_decode(bytes_t in, edge_crl_t *out, pki_err_t *err)
     out->this_update = record_time(&r);
     out->next_update = record_time(&r);
     out->size = record_number(&r, 8);
-    r.bad = r.bad || !is_file_name(out->file);
+    out->gzip_size = record_number(&r, 8);
+    out->gzip_etag = record_slice(&r, RECORD_NAME);
+    r.bad = r.bad || !is_file_name(out->file) || out->gzip_etag.len != (out->gzip_size != 0 ? RECORD_ETAG : 0);
     return record_end(&r, "CRL", err);
 }
 

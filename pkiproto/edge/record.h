@@ -15,10 +15,10 @@
 
 /* Names of the LMDB databases inside the environment, and of its files' folder below the edge folder. */
 #define EDGE_DB_META      "meta"
-#define EDGE_DB_ISSUER    "issuer"    /* key: issuer number, u32 */
-#define EDGE_DB_STATUS    "status"    /* key: issuer number, u32, then serial octets */
-#define EDGE_DB_RESPONDER "responder" /* key: issuer number, u32 */
-#define EDGE_DB_CRL       "crl"       /* key: issuer number, u32, then scope ("full") */
+#define EDGE_DB_ISSUER    "issuer"    /* key: authority number, u32 */
+#define EDGE_DB_STATUS    "status"    /* key: authority number, u32, then serial octets */
+#define EDGE_DB_RESPONDER "responder" /* key: authority number, u32, then its place, u8: 0 is the default one */
+#define EDGE_DB_CRL       "crl"       /* key: authority number, u32, then scope as in pkiproto/crl/scope.h */
 #define EDGE_DB_PROFILE   "profile"   /* key: "est/" label name; the default label also as "est/" */
 #define EDGE_DB_ACCOUNT   "account"   /* key: "est/" label name "/" user name */
 #define EDGE_DB_COUNT     7
@@ -27,6 +27,16 @@
 #define EDGE_KEY_DIR      "responder" /* delegated OCSP responder keys, PEM */
 #define EDGE_MAP_SIZE     ((size_t) 64 << 30) /* octets of address space; the file grows as needed */
 #define EDGE_MAX_READERS  512
+
+/*
+ * An authority is one generation of an issuer's CA, a key with its certificate: relying parties know nothing
+ * else of an issuer.  Generations count from 1 to 255.
+ */
+static inline uint32_t
+edge_authority(uint32_t issuer_no, uint32_t generation)
+{
+    return issuer_no << 8 | generation;
+}
 
 /* meta, key "state": the one record that readers look at in every transaction. */
 #define EDGE_STATE_KEY "state"
@@ -48,19 +58,27 @@ typedef struct {
     int64_t            revoked_at;    /* 0 when good */
     int64_t            invalidity_at; /* 0: none */
     int64_t            not_after;
+    bytes_t            cert_hash; /* 32 octets: SHA-256 of the certificate; absent unless the issuer wants it shown */
 } edge_status_t;
-#define EDGE_STATUS_LEN 22 /* 1 version+kind, 1 reason, 4 revision, 3 * 5 times, 1 reserved */
+#define EDGE_STATUS_HASH 32
+#define EDGE_STATUS_LEN  21 /* 1 version+kind, 1 reason, 4 revision, 3 * 5 times */
+#define EDGE_STATUS_MAX  (EDGE_STATUS_LEN + EDGE_STATUS_HASH)
 
 #define EDGE_STATUS_KEY_MAX (4 + CERT_SERIAL_MAX)
-size_t edge_status_key(uint32_t issuer_no, bytes_t serial, uint8_t out[EDGE_STATUS_KEY_MAX]); /* 0: serial too long */
-void   edge_status_encode(const edge_status_t *in, uint8_t out[EDGE_STATUS_LEN]);
+size_t edge_status_key(uint32_t authority, bytes_t serial, uint8_t out[EDGE_STATUS_KEY_MAX]); /* 0: serial too long */
+size_t edge_status_encode(const edge_status_t *in, uint8_t out[EDGE_STATUS_MAX]); /* the record's length */
 pki_code_t edge_status_decode(bytes_t in, edge_status_t *out, pki_err_t *err);
 
 /* issuer */
 #define EDGE_CHAIN_MAX 8
 typedef struct {
-    uint32_t no;
-    bytes_t  id;                          /* "iss-local" */
+    uint32_t no;                          /* of the authority */
+    bytes_t  id;                          /* "iss-local"; the generations of an issuer share it */
+    bool     is_current;                  /* the generation that issues */
+    bool     is_revoked;                  /* the CA certificate, and by that all that it issued (RFC 6960 2.7) */
+    int      reason;                      /* CRLReason of that, -1: none */
+    int64_t  revoked_at;
+    uint32_t crl_shards;                  /* 0: one list */
     bytes_t  name_hash[OCSP_HASH_COUNT];  /* of the subject Name, whole */
     bytes_t  key_hash[OCSP_HASH_COUNT];   /* of the BIT STRING contents */
     bytes_t  chain[EDGE_CHAIN_MAX];       /* DER: the issuing CA first, its root last */
@@ -76,20 +94,23 @@ typedef struct {
     int64_t  not_before, not_after;
 } edge_responder_t;
 
-/* crl */
+/* crl; the same list compressed is in a file of that name with ".gz" */
+#define EDGE_CRL_GZIP ".gz"
 typedef struct {
     bytes_t file;   /* name inside EDGE_CRL_DIR */
     bytes_t number; /* INTEGER contents octets */
     bytes_t etag;   /* 32 octets: SHA-256 of the file */
     int64_t this_update, next_update;
     uint64_t size;
+    uint64_t gzip_size; /* 0: no such file */
+    bytes_t  gzip_etag; /* 32 octets: SHA-256 of it; absent when there is none */
 } edge_crl_t;
 
 /* profile: an EST label */
 #define EDGE_TRUST_MAX 16
 typedef struct {
     bytes_t  label;
-    uint32_t issuer_no;
+    uint32_t issuer_no;       /* of the issuer: its current authority serves the label */
     uint32_t wrap;            /* base64 line length of answers, 0: one line */
     bool     auth_basic, auth_certificate; /* what simpleenroll accepts; either suffices */
     bytes_t  trust[EDGE_TRUST_MAX]; /* DER: anchors for client certificates, besides the label's own issuer */

@@ -6,9 +6,10 @@
  *     edge_fill DIR name=value...
  *
  *     issuer=ID            the records that follow belong to this issuer, numbered in order of appearance
+ *     generation=N         ... to this generation of it (1; the first one is the current one)
  *     chain=FILE           PEM, the issuing CA first
  *     validity=SECONDS     of OCSP answers (before chain=; 3600)
- *     responder=CERT,KEY   PEM files; the key is copied to the folder of responder keys
+ *     responder=CERT,KEY[,PLACE]    PEM files; the key is copied to the folder of responder keys; place 0: default
  *     crl=FILE             DER; copied to the folder of lists
  *     label=NAME,MODES,WRAP    EST label; MODES of "basic", "certificate", "both"; NAME empty: the default
  *     trust=FILE           PEM anchors for client certificates of the labels that follow
@@ -44,7 +45,7 @@ typedef struct {
     MDB_env     *env;
     MDB_txn     *txn;
     edge_state_t state;
-    uint32_t     issuer_no, issuer_count;
+    uint32_t     authority, issuer_count;
     const char  *issuer_id;
     uint32_t     validity_s;
     cert_list_t  trust;
@@ -118,10 +119,10 @@ put(fill_t *f, const char *db, bytes_t key, bytes_t value, unsigned flags)
 }
 
 static bytes_t
-issuer_key(const fill_t *f, uint8_t key[4])
+authority_key(const fill_t *f, uint8_t key[4])
 {
     for (int i = 0; i < 4; i++) {
-        key[i] = (uint8_t) (f->issuer_no >> 8 * (3 - i));
+        key[i] = (uint8_t) (f->authority >> 8 * (3 - i));
     }
     return bytes_of(key, 4);
 }
@@ -130,7 +131,13 @@ static void
 fill_issuer(fill_t *f, char *value)
 {
     f->issuer_id = value;
-    f->issuer_no = ++f->issuer_count;
+    f->authority = edge_authority(++f->issuer_count, 1);
+}
+
+static void
+fill_generation(fill_t *f, char *value)
+{
+    f->authority = edge_authority(f->issuer_count, (uint32_t) atoi(value));
 }
 
 static void
@@ -143,7 +150,8 @@ static void
 fill_chain(fill_t *f, char *value)
 {
     edge_issuer_t issuer = {
-        .no = f->issuer_no, .id = bytes_str(f->issuer_id), .ocsp_validity_s = f->validity_s
+        .no = f->authority, .id = bytes_str(f->issuer_id), .is_current = (f->authority & 0xff) == 1, .reason = -1,
+        .ocsp_validity_s = f->validity_s
     };
     uint8_t     key[4];
     cert_list_t list;
@@ -158,15 +166,15 @@ fill_chain(fill_t *f, char *value)
     issuer.chain_len = list.count;
     pki_buf_init(&out, f->arena, 1 << 20);
     must(edge_issuer_encode(&issuer, &out, &err), value, &err);
-    put(f, EDGE_DB_ISSUER, issuer_key(f, key), pki_buf_bytes(&out), 0);
+    put(f, EDGE_DB_ISSUER, authority_key(f, key), pki_buf_bytes(&out), 0);
 }
 
 static void
 fill_responder(fill_t *f, char *value)
 {
     edge_responder_t responder = { 0 };
-    char            *certificate = strtok(value, ","), *file = strtok(NULL, ",");
-    uint8_t          key[4];
+    char            *certificate = strtok(value, ","), *file = strtok(NULL, ","), *place = strtok(NULL, ",");
+    uint8_t          key[5];
     cert_list_t      list;
     cert_t           cert;
     pki_buf_t        out;
@@ -181,7 +189,9 @@ fill_responder(fill_t *f, char *value)
     responder.not_after = cert.not_after;
     pki_buf_init(&out, f->arena, 1 << 20);
     must(edge_responder_encode(&responder, &out, &err), certificate, &err);
-    put(f, EDGE_DB_RESPONDER, issuer_key(f, key), pki_buf_bytes(&out), 0);
+    authority_key(f, key);
+    key[4] = (uint8_t) (place != NULL ? atoi(place) : 0);
+    put(f, EDGE_DB_RESPONDER, BYTES_ARR(key), pki_buf_bytes(&out), 0);
 }
 
 static void
@@ -204,7 +214,7 @@ fill_crl(fill_t *f, char *value)
     crl.etag = BYTES_ARR(etag);
     pki_buf_init(&out, f->arena, 1 << 20);
     must(edge_crl_encode(&crl, &out, &err), value, &err);
-    issuer_key(f, key);
+    authority_key(f, key);
     memcpy(key + 4, "full", 4);
     put(f, EDGE_DB_CRL, BYTES_ARR(key), pki_buf_bytes(&out), 0);
 }
@@ -221,7 +231,7 @@ static void
 fill_label(fill_t *f, char *value)
 {
     char            *modes = strchr(value, ','), *wrap = modes != NULL ? strchr(modes + 1, ',') : NULL;
-    edge_est_label_t label = { .issuer_no = f->issuer_no };
+    edge_est_label_t label = { .issuer_no = f->issuer_count };
     pki_buf_t        out;
     pki_err_t        err;
 
@@ -267,8 +277,8 @@ fill_status(fill_t *f, char *value)
 {
     char         *hex = strtok(value, ","), *kind = strtok(NULL, ","), *reason = strtok(NULL, ",");
     edge_status_t status = { .reason = -1, .revision = 1, .not_after = time(NULL) + 86400 };
-    uint8_t       key[EDGE_STATUS_KEY_MAX], record[EDGE_STATUS_LEN], serial[CERT_SERIAL_MAX];
-    size_t        len;
+    uint8_t       key[EDGE_STATUS_KEY_MAX], record[EDGE_STATUS_MAX], serial[CERT_SERIAL_MAX];
+    size_t        len, record_len;
     pki_err_t     err;
 
     must(hex_decode(bytes_str(hex), serial, sizeof(serial), &len, &err), hex, &err);
@@ -278,9 +288,9 @@ fill_status(fill_t *f, char *value)
         status.revoked_at = time(NULL);
         status.revision = 2;
     }
-    edge_status_encode(&status, record);
-    len = edge_status_key(f->issuer_no, bytes_of(serial, len), key);
-    put(f, EDGE_DB_STATUS, bytes_of(key, len), BYTES_ARR(record), 0);
+    record_len = edge_status_encode(&status, record);
+    len = edge_status_key(f->authority, bytes_of(serial, len), key);
+    put(f, EDGE_DB_STATUS, bytes_of(key, len), bytes_of(record, record_len), 0);
 }
 
 static int
@@ -294,20 +304,21 @@ fill_count(fill_t *f, char *value)
 {
     size_t        count = strtoul(value, NULL, 10);
     edge_status_t status = { .reason = -1, .revision = 1, .not_after = time(NULL) + 86400 };
-    uint8_t       record[EDGE_STATUS_LEN], digest[32], *keys = malloc(count * (4 + SERIAL_LEN));
+    uint8_t       record[EDGE_STATUS_MAX], digest[32], *keys = malloc(count * (4 + SERIAL_LEN));
     char          text[24];
 
-    edge_status_encode(&status, record);
+    size_t        record_len = edge_status_encode(&status, record);
+
     for (size_t i = 0; keys != NULL && i < count; i++) {
         snprintf(text, sizeof(text), "%zu", i);
         EVP_Digest(text, strlen(text), digest, NULL, EVP_sha256(), NULL);
         digest[0] = 0x40;
-        edge_status_key(f->issuer_no, bytes_of(digest, SERIAL_LEN), keys + i * (4 + SERIAL_LEN));
+        edge_status_key(f->authority, bytes_of(digest, SERIAL_LEN), keys + i * (4 + SERIAL_LEN));
     }
     /* In order, pages are filled one after the other. */
     qsort(keys, count, 4 + SERIAL_LEN, key_cmp);
     for (size_t i = 0; i < count; i++) {
-        put(f, EDGE_DB_STATUS, bytes_of(keys + i * (4 + SERIAL_LEN), 4 + SERIAL_LEN), BYTES_ARR(record), 0);
+        put(f, EDGE_DB_STATUS, bytes_of(keys + i * (4 + SERIAL_LEN), 4 + SERIAL_LEN), bytes_of(record, record_len), 0);
     }
     free(keys);
 }
@@ -343,7 +354,8 @@ static const struct {
     { "responder", fill_responder }, { "crl", fill_crl },       { "label", fill_label },
     { "trust", fill_trust },       { "account", fill_account }, { "status", fill_status },
     { "count", fill_count },       { "synced", fill_synced },   { "boot", fill_boot },
-    { "retired", fill_retired },   { NULL, NULL },
+    { "retired", fill_retired },   { "generation", fill_generation },
+    { NULL, NULL },
 };
 
 /* This boot, as the kernel names it. */

@@ -1,0 +1,216 @@
+/*
+ * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
+ *
+ * From a parsed OCSP request to its answer: authority, statuses, times, responder, cache, signature.  Errors and
+ * unknown serials never cause a signature unless the configuration asks for one.
+ */
+#include "ngx_module/ngx_http_pki_ocsp.h"
+
+#define NGX_HTTP_PKI_OCSP_SINGLE_MAX 384 /* one SingleResponse, with a SHA-512 CertID and all we put in */
+#define NGX_HTTP_PKI_OCSP_FRAME_MAX  512 /* what is around them, with a nonce */
+
+/* The authority that a CertID names must be one of the issuer that was asked, by both hashes (RFC 6960 4.1.1). */
+static ngx_int_t
+ngx_http_pki_ocsp_matches(const ocsp_cert_id_t *id, const edge_issuer_t *issuer)
+{
+    return id->hash != OCSP_HASH_COUNT && bytes_eq(id->key_hash, issuer->key_hash[id->hash])
+           && bytes_eq(id->name_hash, issuer->name_hash[id->hash]);
+}
+
+static ngx_http_pki_authority_t *
+ngx_http_pki_ocsp_authority(ngx_http_pki_ocsp_t *o, const ocsp_cert_id_t *id)
+{
+    size_t i;
+
+    for (i = 0; i < o->authority_count; i++) {
+        if (ngx_http_pki_ocsp_matches(id, &o->authorities[i].record)) {
+            return &o->authorities[i];
+        }
+    }
+    return NULL;
+}
+
+/* Find the status of every CertID.  None may be missing: an answer covers all or nothing (RFC 6960 4.2.2.3).
+ */
+static ocsp_response_status_t
+ngx_http_pki_ocsp_lookup(ngx_http_pki_ocsp_t *o)
+{
+    ngx_log_t *log = o->r->connection->log;
+    size_t     i;
+    ngx_int_t  rc;
+
+    o->authority = ngx_http_pki_ocsp_authority(o, &o->request.id[0]);
+    for (i = 0; i < o->request.count; i++) {
+        /* One signature, one key: a request that spans generations cannot be answered. */
+        if (o->authority == NULL || !ngx_http_pki_ocsp_matches(&o->request.id[i], &o->authority->record)) {
+            return OCSP_UNAUTHORIZED;
+        }
+        rc = ngx_http_pki_store_status(o->store, o->authority->record.no, o->request.id[i].serial, &o->status[i],
+                                       log);
+        if (rc != NGX_OK) {
+            return rc == NGX_DECLINED ? OCSP_UNAUTHORIZED : OCSP_INTERNAL_ERROR;
+        }
+    }
+    return OCSP_SUCCESSFUL;
+}
+
+/* The first that can sign now. */
+static ngx_http_pki_responder_t *
+ngx_http_pki_ocsp_responder(ngx_http_pki_ocsp_t *o)
+{
+    ngx_http_pki_responder_t *responder = o->authority->responders;
+    size_t                    i;
+
+    for (i = 0; i < o->authority->responder_count; i++, responder++) {
+        if (responder->signer != NULL && responder->record.not_before <= o->now && responder->ocsp.not_after > o->now) {
+            return responder;
+        }
+    }
+    return NULL;
+}
+
+/*
+ * thisUpdate is never later than the last time the store was in step with the database, and an answer
+ * never outlives its signer's certificate.  What would have expired already is not answered.
+ */
+static ocsp_response_status_t
+ngx_http_pki_ocsp_times(ngx_http_pki_ocsp_t *o)
+{
+    o->responder = ngx_http_pki_ocsp_responder(o);
+    if (o->responder == NULL) {
+        return OCSP_TRY_LATER;
+    }
+    o->this_update = ngx_min(o->now, o->store->state.synced_at);
+    o->next_update = ngx_min(o->this_update + o->authority->record.ocsp_validity_s, o->responder->ocsp.not_after);
+    return o->next_update > o->now ? OCSP_SUCCESSFUL : OCSP_TRY_LATER;
+}
+
+static pki_code_t
+ngx_http_pki_ocsp_single(const ngx_http_pki_ocsp_t *o, size_t i, ocsp_single_t *single, pki_err_t *err)
+{
+    edge_status_t status;
+
+    PKI_TRY(edge_status_decode(o->status[i], &status, err));
+    *single = (ocsp_single_t){
+        .cert_id = o->request.id[i].whole,
+        .status = status.kind == EDGE_GOOD ? OCSP_GOOD : OCSP_REVOKED,
+        .revoked_at = status.revoked_at,
+        .reason = status.reason,
+        .invalidity_at = status.kind == EDGE_GOOD ? 0 : status.invalidity_at,
+        .this_update = o->this_update,
+        .next_update = o->next_update,
+    };
+    return PKI_OK;
+}
+
+static u_char *
+ngx_http_pki_ocsp_memory(ngx_http_pki_ocsp_t *o, pki_buf_t *b, size_t size)
+{
+    u_char *p = ngx_pnalloc(o->r->pool, size);
+
+    pki_buf_fixed(b, p, p != NULL ? size : 0);
+    return p;
+}
+
+static pki_code_t
+ngx_http_pki_ocsp_finish(ngx_http_pki_ocsp_t *o, bytes_t tbs, bytes_t signature, pki_err_t *err)
+{
+    pki_buf_t out;
+
+    ngx_http_pki_ocsp_memory(
+        o, &out, o->responder->ocsp.certificate.len + tbs.len + signature.len + NGX_HTTP_PKI_OCSP_FRAME_MAX);
+    PKI_TRY(ocsp_response_build(&o->responder->ocsp, tbs, signature, &out, err));
+    o->answer = pki_buf_bytes(&out);
+    return PKI_OK;
+}
+
+/* Build and sign an answer. */
+static pki_code_t
+ngx_http_pki_ocsp_sign(ngx_http_pki_ocsp_t *o, bytes_t *tbs, uint8_t *sig, size_t *sig_len, pki_err_t *err)
+{
+    ocsp_single_t singles[OCSP_IDS_MAX];
+    pki_buf_t     b;
+    size_t        i;
+
+    for (i = 0; i < o->request.count; i++) {
+        PKI_TRY(ngx_http_pki_ocsp_single(o, i, &singles[i], err));
+    }
+    ngx_http_pki_ocsp_memory(o, &b,
+                             o->request.count * NGX_HTTP_PKI_OCSP_SINGLE_MAX + NGX_HTTP_PKI_OCSP_FRAME_MAX);
+    PKI_TRY(ocsp_tbs_build(&o->responder->ocsp, singles, o->request.count, o->now, o->request.nonce, &b, err));
+    *tbs = pki_buf_bytes(&b);
+    PKI_TRY(ngx_http_pki_signer_sign(o->responder->signer, *tbs, sig, sig_len, err));
+    return ngx_http_pki_ocsp_finish(o, *tbs, bytes_of(sig, *sig_len), err);
+}
+
+/* Reuse ends at half of the answer's life, earlier by up to an eighth: answers made together do not end
+ * together. */
+static int64_t
+ngx_http_pki_ocsp_reuse(const ngx_http_pki_ocsp_t *o)
+{
+    int64_t  life = o->next_update - o->this_update;
+    bytes_t  serial = o->request.id[0].serial;
+    uint32_t jitter = serial.p[serial.len - 1];
+
+    return o->this_update + life / 2 - life / 8 * jitter / 256;
+}
+
+/* One CertID without a nonce: from the cache if it is there, into it if not. */
+static pki_code_t
+ngx_http_pki_ocsp_cached(ngx_http_pki_ocsp_t *o, ngx_shm_zone_t *zone, pki_err_t *err)
+{
+    ngx_http_pki_cache_answer_t answer;
+    ngx_http_pki_cache_key_t    key;
+    bytes_t                     tbs;
+    size_t                      len;
+
+    key.authority = o->authority->record.no;
+    key.responder_generation = o->responder->record.generation;
+    key.cert_id = o->request.id[0].whole;
+    key.status = o->status[0];
+
+    if (ngx_http_pki_cache_find(zone, &key, o->now, &answer) == NGX_OK) {
+        return ngx_http_pki_ocsp_finish(o, bytes_of(answer.tbs, answer.tbs_len),
+                                        bytes_of(answer.signature, answer.signature_len), err);
+    }
+    PKI_TRY(ngx_http_pki_ocsp_sign(o, &tbs, answer.signature, &len, err));
+
+    answer.reuse_until = ngx_http_pki_ocsp_reuse(o);
+    if (tbs.len <= sizeof(answer.tbs) && answer.reuse_until > o->now) {
+        answer.tbs_len = (uint16_t) tbs.len;
+        answer.signature_len = (uint16_t) len;
+        ngx_memcpy(answer.tbs, tbs.p, tbs.len);
+        ngx_http_pki_cache_insert(zone, &key, &answer);
+    }
+    return PKI_OK;
+}
+
+ocsp_response_status_t
+ngx_http_pki_ocsp_answer(ngx_http_pki_ocsp_t *o)
+{
+    ngx_http_pki_ocsp_main_conf_t *omcf = ngx_http_get_module_main_conf(o->r, ngx_http_pki_ocsp_module);
+    uint8_t                        sig[NGX_HTTP_PKI_SIGNATURE_MAX];
+    ocsp_response_status_t         status;
+    pki_err_t                      err;
+    bytes_t                        tbs;
+    size_t                         len;
+    pki_code_t                     rc;
+
+    status = ngx_http_pki_ocsp_lookup(o);
+    if (status == OCSP_SUCCESSFUL) {
+        status = ngx_http_pki_ocsp_times(o);
+    }
+    if (status != OCSP_SUCCESSFUL) {
+        return status;
+    }
+    if (omcf->cache != NULL && o->request.count == 1 && o->request.nonce.p == NULL) {
+        rc = ngx_http_pki_ocsp_cached(o, omcf->cache, &err);
+    } else {
+        rc = ngx_http_pki_ocsp_sign(o, &tbs, sig, &len, &err);
+    }
+    if (rc != PKI_OK) {
+        ngx_log_error(NGX_LOG_ERR, o->r->connection->log, 0, "pki: OCSP answer: %s", err.text);
+        return OCSP_INTERNAL_ERROR;
+    }
+    return OCSP_SUCCESSFUL;
+}
