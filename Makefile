@@ -46,6 +46,7 @@ SQL_SRC     := $(sort $(wildcard orchestrator/store/sql/*.sql))
 UNIT_SRC    := $(call tree,t/unit,test_*.c)
 UNIT_HELP   := $(filter-out $(UNIT_SRC),$(call tree,t/unit,*.c))
 TOOL_SRC    := $(sort $(wildcard t/lib/*.c t/bench/*.c))
+LOAD_SRC    := $(sort $(wildcard t/bench/load/*.c))
 MODULE_SRC  := $(sort $(wildcard ngx_module/* config)) $(call tree,pkiproto,*.h)
 
 LIB_PROTO   := $(BUILD)/libpkiproto.a
@@ -59,6 +60,7 @@ DAEMON      := $(if $(MAIN_SRC),$(BUILD)/chanceryd)
 MODULE      := $(if $(wildcard tools/build-module),$(BUILD)/ngx_http_pki_module.so)
 UNIT_BIN    := $(patsubst t/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 TOOL_BIN    := $(patsubst %.c,$(BUILD)/%,$(TOOL_SRC))
+LOAD_BIN    := $(BUILD)/t/bench/ocsp_load
 
 # ---- what people ask for ---------------------------------------------------------------------------------------
 
@@ -136,7 +138,9 @@ $(BUILD)/unit/%: $(BUILD)/obj/t/unit/%.o $(call objs,$(UNIT_HELP)) $(ALL_LIBS)
 $(BUILD)/t/%: $(BUILD)/obj/t/%.o $(ALL_LIBS)
 	@mkdir -p $(@D)
 	@echo "  LINK $@"
-	@$(LINK) -o $@ $< $(GROUP) $(LIBS)
+	@$(LINK) -o $@ $(filter %.o,$^) $(GROUP) $(LIBS) -lm
+
+$(LOAD_BIN): $(call objs,$(LOAD_SRC))
 
 .SECONDARY:
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
