@@ -284,6 +284,38 @@ ngx_http_pki_header(ngx_http_request_t *r, const char *name, ngx_str_t value)
     return NGX_OK;
 }
 
+char *
+ngx_http_pki_zone(ngx_conf_t *cf, ngx_str_t *value, size_t min, ngx_shm_zone_t **zone, void *tag)
+{
+    ngx_str_t name, text;
+    ssize_t   size;
+    u_char   *colon;
+
+    if (*zone != NULL) {
+        return "is duplicate";
+    }
+    if (value->len < 5 || ngx_strncmp(value->data, "zone=", 5) != 0) {
+        return "takes \"zone=NAME:SIZE\"";
+    }
+    name.data = value->data + 5;
+    colon = ngx_strlchr(name.data, value->data + value->len, ':');
+    if (colon == NULL || colon == name.data) {
+        return "takes \"zone=NAME:SIZE\"";
+    }
+    name.len = colon - name.data;
+    text.data = colon + 1;
+    text.len = value->data + value->len - text.data;
+    size = ngx_parse_size(&text);
+    if (size < (ssize_t) min) {
+        return "needs a larger zone: 64k at least";
+    }
+    *zone = ngx_shared_memory_add(cf, &name, size, tag);
+    if (*zone == NULL) {
+        return NGX_CONF_ERROR;
+    }
+    return (*zone)->data == NULL ? NGX_CONF_OK : "uses a zone that is in use already";
+}
+
 void
 ngx_http_pki_body_unlimited(ngx_conf_t *cf)
 {
