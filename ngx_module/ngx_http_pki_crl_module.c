@@ -67,12 +67,12 @@ ngx_module_t ngx_http_pki_crl_module = {
 };
 
 /*
- * What both downloads begin with: method, store, and the authority named by the path.  NGX_OK with the store's
- * transaction open; else the answer has been sent, and *answer is what the handler returns.
+ * What both downloads begin with: method, store, and the authority named by the path, for which is counted.
+ * NGX_OK with the store's transaction open; else the answer has been sent, and *answer is what the handler returns.
  */
 static ngx_int_t
 ngx_http_pki_crl_authority(ngx_http_request_t *r, const char *suffix, crl_name_t *name,
-                           ngx_http_pki_authority_t **authority, ngx_int_t *answer)
+                           ngx_http_pki_authority_t **authority, ngx_http_pki_slot_t **slot, ngx_int_t *answer)
 {
     ngx_http_pki_store_t *store = ngx_http_pki_store(r);
     bytes_t               path;
@@ -94,6 +94,7 @@ ngx_http_pki_crl_authority(ngx_http_request_t *r, const char *suffix, crl_name_t
     }
     for (i = 0; i < count; i++, (*authority)++) {
         if (((*authority)->record.no & 0xff) == name->generation) {
+            *slot = ngx_http_pki_metrics_slot(r, NGX_HTTP_PKI_CRL, &(*authority)->slots, (*authority)->record.id);
             return NGX_OK;
         }
     }
@@ -203,7 +204,7 @@ ngx_http_pki_crl_send(ngx_http_request_t *r, ngx_str_t *path, ngx_open_file_info
 }
 
 static ngx_int_t
-ngx_http_pki_crl_handler(ngx_http_request_t *r)
+ngx_http_pki_crl_answer(ngx_http_request_t *r, ngx_http_pki_slot_t **slot)
 {
     ngx_http_pki_authority_t *authority;
     ngx_http_pki_crl_t       *crl;
@@ -212,7 +213,7 @@ ngx_http_pki_crl_handler(ngx_http_request_t *r)
     ngx_str_t                 path;
     ngx_int_t                 rc;
 
-    if (ngx_http_pki_crl_authority(r, ".crl", &name, &authority, &rc) != NGX_OK) {
+    if (ngx_http_pki_crl_authority(r, ".crl", &name, &authority, slot, &rc) != NGX_OK) {
         return rc;
     }
     crl = ngx_http_pki_crl_find(authority, name.scope);
@@ -229,7 +230,7 @@ ngx_http_pki_crl_handler(ngx_http_request_t *r)
 }
 
 static ngx_int_t
-ngx_http_pki_ca_handler(ngx_http_request_t *r)
+ngx_http_pki_ca_answer(ngx_http_request_t *r, ngx_http_pki_slot_t **slot)
 {
     static ngx_str_t          type = ngx_string("application/pkix-cert");
     ngx_http_pki_authority_t *authority;
@@ -238,7 +239,7 @@ ngx_http_pki_ca_handler(ngx_http_request_t *r)
     ngx_int_t                 rc;
     u_char                   *p;
 
-    if (ngx_http_pki_crl_authority(r, ".crt", &name, &authority, &rc) != NGX_OK) {
+    if (ngx_http_pki_crl_authority(r, ".crt", &name, &authority, slot, &rc) != NGX_OK) {
         return rc;
     }
     if (authority->record.chain_len != 0) {
@@ -256,6 +257,32 @@ ngx_http_pki_ca_handler(ngx_http_request_t *r)
         return ngx_http_pki_send_unavailable(r, "the CA certificate is not known yet", 1);
     }
     return ngx_http_pki_send(r, NGX_HTTP_OK, &type, der);
+}
+
+typedef ngx_int_t (*ngx_http_pki_crl_answer_pt)(ngx_http_request_t *r, ngx_http_pki_slot_t **slot);
+
+/* The slot, and not the authority, outlasts the sending. */
+static ngx_int_t
+ngx_http_pki_crl_counted(ngx_http_request_t *r, ngx_http_pki_crl_answer_pt answer)
+{
+    uint64_t             began = ngx_http_pki_metrics_clock();
+    ngx_http_pki_slot_t *slot = ngx_http_pki_metrics_none(r, NGX_HTTP_PKI_CRL);
+    ngx_int_t            rc = answer(r, &slot);
+
+    ngx_http_pki_metrics_done(slot, ngx_http_pki_metrics_status(r, rc), began);
+    return rc;
+}
+
+static ngx_int_t
+ngx_http_pki_crl_handler(ngx_http_request_t *r)
+{
+    return ngx_http_pki_crl_counted(r, ngx_http_pki_crl_answer);
+}
+
+static ngx_int_t
+ngx_http_pki_ca_handler(ngx_http_request_t *r)
+{
+    return ngx_http_pki_crl_counted(r, ngx_http_pki_ca_answer);
 }
 
 static char *

@@ -14,6 +14,7 @@ typedef struct {
     pki_arena_t             *arena;    /* the request's */
     ngx_http_pki_snapshot_t *snapshot; /* held for the request */
     ngx_http_pki_label_t    *label;
+    ngx_http_pki_watch_t    *watch; /* counts when the request ends */
     est_op_t                 op;
 
     /* Who asks; filled by ngx_http_pki_est_authenticate(). */

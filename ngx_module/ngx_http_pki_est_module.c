@@ -455,6 +455,8 @@ ngx_http_pki_est_begin(ngx_http_request_t *r, ngx_http_pki_est_t *est, bytes_t l
     if (est->label == NULL) {
         return ngx_http_pki_send_text(r, NGX_HTTP_NOT_FOUND, "there is no such EST label");
     }
+    est->watch->slot = ngx_http_pki_metrics_slot(r, NGX_HTTP_PKI_EST, &est->label->authority->slots,
+                                                 est->label->authority->record.id);
     if (ngx_http_pki_snapshot_hold(r, est->snapshot) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -480,14 +482,16 @@ ngx_http_pki_est_handler(ngx_http_request_t *r)
     bytes_t               path;
     ngx_int_t             rc;
 
-    if (r->connection->ssl == NULL) {
-        return ngx_http_pki_send_text(r, NGX_HTTP_FORBIDDEN, "EST needs TLS (RFC 7030 3.3)");
-    }
     est = ngx_pcalloc(r->pool, sizeof(*est));
-    if (est == NULL || (est->arena = ngx_http_pki_arena(r, NGX_HTTP_PKI_EST_ARENA_MAX)) == NULL) {
+    if (est == NULL || (est->watch = ngx_http_pki_metrics_watch(r, NGX_HTTP_PKI_EST)) == NULL
+        || (est->arena = ngx_http_pki_arena(r, NGX_HTTP_PKI_EST_ARENA_MAX)) == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
     ngx_http_set_ctx(r, est, ngx_http_pki_est_module);
+
+    if (r->connection->ssl == NULL) {
+        return ngx_http_pki_send_text(r, NGX_HTTP_FORBIDDEN, "EST needs TLS (RFC 7030 3.3)");
+    }
 
     if (ngx_http_pki_path(r, &path) != NGX_OK || est_path_parse(path, label, &est->op, NULL) != PKI_OK) {
         return ngx_http_pki_send_text(r, NGX_HTTP_NOT_FOUND,

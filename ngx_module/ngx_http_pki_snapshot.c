@@ -194,9 +194,14 @@ static void
 ngx_http_pki_authority_prepare(ngx_http_pki_store_t *s, ngx_http_pki_snapshot_t *snap,
                                ngx_http_pki_snapshot_t *old, ngx_http_pki_authority_t *authority, ngx_log_t *log)
 {
+    ngx_http_pki_authority_t *before =
+        old != NULL ? ngx_http_pki_authority_find_no(old, authority->record.no) : NULL;
     pki_err_t err;
     size_t    i;
 
+    if (before != NULL) {
+        authority->slots = before->slots;
+    }
     for (i = 0; i < authority->responder_count; i++) {
         if (ngx_http_pki_responder_prepare(s, snap, old, authority->record.no, &authority->responders[i], &err)
             != PKI_OK) {

@@ -12,6 +12,7 @@
 #include <lmdb.h>
 
 #include "ngx_module/ngx_http_pki_glue.h"
+#include "ngx_module/ngx_http_pki_metrics.h"
 #include "ngx_module/ngx_http_pki_signer.h"
 #include "pkiproto/crl/scope.h"
 #include "pkiproto/edge/record.h"
@@ -38,12 +39,13 @@ typedef struct {
     size_t                   responder_count;
     ngx_http_pki_crl_t      *crls; /* published ones */
     size_t                   crl_count, crl_cap;
+    ngx_http_pki_slots_t     slots; /* where this worker counts for the issuer */
 } ngx_http_pki_authority_t;
 
 typedef struct {
     bytes_t                      name; /* as in the URL; empty for the default label */
     edge_est_label_t             record;
-    const ngx_http_pki_authority_t *authority;
+    ngx_http_pki_authority_t    *authority;
     X509_STORE                  *trust; /* made on first use */
     bytes_t cacerts[2];                 /* finished bodies, made on first use: as the label says, in lines */
 } ngx_http_pki_label_t;

@@ -49,7 +49,14 @@ class Web:
         sanitised = {'LD_PRELOAD': preload, 'ASAN_OPTIONS': os.environ.get('ASAN_OPTIONS', '') + ':detect_leaks=0'}
         argv = ['/usr/sbin/nginx', '-p', places.var, '-c', self.conf, '-e', places.log('nginx')]
         self.child = Child(places, 'nginx', argv, stop=(signal.SIGQUIT, 5),
-                           env=sanitised if preload else None)
+                           env=sanitised if preload else None, before=self._clear)
+
+    def _clear(self):
+        """nginx does not take the place of a socket that a killed one left behind."""
+        try:
+            os.unlink(self.places.path('run/nginx-metrics.sock'))
+        except FileNotFoundError:
+            pass
 
     def configure(self):
         values = {
