@@ -79,3 +79,62 @@ done >index.txt
 crl reasons -crlexts plain
 crl idp -crlexts idp
 crl delta -crlexts delta
+
+# Requests that the openssl command does not write: with extensions and a requestor's name; and refused ones.
+python3 - "$here/ocsp_request" <<'PY'
+import sys
+
+
+def tlv(tag, *parts):
+    body = b''.join(parts)
+    size = len(body)
+    head = bytes([size]) if size < 128 else bytes([0x81, size]) if size < 256 else bytes([0x82, size >> 8, size & 255])
+    return bytes([tag]) + head + body
+
+
+def oid(last):
+    return tlv(6, bytes.fromhex('2b06010505073001') + bytes([last]))
+
+
+SHA1, NULL = tlv(6, bytes.fromhex('2b0e03021a')), tlv(5)
+CERT_ID = tlv(0x30, tlv(0x30, SHA1, NULL), tlv(4, b'n' * 20), tlv(4, b'k' * 20), tlv(2, b'\x12\x34'))
+ONE = tlv(0x30, CERT_ID)
+EC = tlv(0x30, tlv(6, bytes.fromhex('2a8648ce3d040302')))
+
+
+def extension(last, value, *critical):
+    return tlv(0x30, oid(last), *critical, tlv(4, value))
+
+
+def request(name, *parts, requests=ONE, extensions=None):
+    more = b'' if extensions is None else tlv(0xa2, tlv(0x30, extensions))
+    with open('%s/%s.der' % (sys.argv[1], name), 'wb') as file:
+        file.write(tlv(0x30, tlv(0x30, *parts, tlv(0x30, requests), more)))
+
+
+TRUE, FALSE, ODD = tlv(1, b'\xff'), tlv(1, b'\0'), tlv(1, b'\1')
+NONCE, BASIC, PREFERRED = tlv(4, b'0123456789abcdef'), tlv(0x30, oid(1)), tlv(0x30, tlv(0x30, EC, EC), tlv(0x30, EC))
+DIRECTORY = tlv(0xa1, tlv(0xa4, tlv(0x30, tlv(0x31, tlv(0x30, tlv(6, b'\x55\4\3'), tlv(12, b'requestor'))))))
+request('extensions', DIRECTORY, extensions=extension(2, NONCE) + extension(4, BASIC, TRUE) + extension(8, PREFERRED))
+request('raw-nonce', tlv(0xa0, tlv(2, b'\0')), extensions=extension(2, b'\x99' * 16, FALSE))
+request('single', requests=tlv(0x30, CERT_ID, tlv(0xa0, tlv(0x30, extension(2, NONCE) + extension(7, tlv(0x30))))))
+
+request('refused/version', tlv(0xa0, tlv(2, b'\1')))
+request('refused/critical', extensions=extension(99, b'?', TRUE))
+request('refused/single-critical', requests=tlv(0x30, CERT_ID, tlv(0xa0, tlv(0x30, extension(99, b'?', TRUE)))))
+request('refused/boolean', extensions=extension(2, NONCE, ODD))
+request('refused/nonce-empty', extensions=extension(2, tlv(4)))
+request('refused/nonce-long', extensions=extension(2, tlv(4, b'n' * 129)))
+request('refused/nonces', extensions=extension(2, NONCE) + extension(2, NONCE))
+request('refused/not-basic', extensions=extension(4, tlv(0x30, oid(3))))
+request('refused/preferred', extensions=extension(8, tlv(0x30, NULL)))
+request('refused/extensions', extensions=b'')
+request('refused/many-extensions', extensions=b''.join(extension(100 + i, b'?') for i in range(17)))
+request('refused/many-ids', requests=ONE * 17)
+request('refused/no-ids', requests=b'')
+request('refused/large', extensions=extension(99, b'?' * 11000))
+request('refused/hashes', requests=tlv(0x30, tlv(0x30, tlv(0x30, SHA1, NULL), tlv(4, b'n' * 19), tlv(4, b'k' * 21),
+                                                 tlv(2, b'\1'))))
+request('refused/parameters', requests=tlv(0x30, tlv(0x30, tlv(0x30, SHA1, tlv(0x30)), tlv(4, b'n' * 20), tlv(4, b'k' * 20),
+                                                     tlv(2, b'\1'))))
+PY

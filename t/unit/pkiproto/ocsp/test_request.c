@@ -213,6 +213,24 @@ Test(request, reads_every_request_of_the_openssl_command)
     globfree(&g);
 }
 
+Test(request, refuses_what_is_well_formed_and_wrong)
+{
+    glob_t g;
+
+    cr_assert_eq(glob("t/vectors/ocsp_request/refused/*.der", 0, NULL, &g), 0);
+    cr_assert_geq(g.gl_pathc, 16);
+    for (size_t i = 0; i < g.gl_pathc; i++) {
+        bytes_t        der = file(g.gl_pathv[i]);
+        const uint8_t *p = der.p;
+        OCSP_REQUEST  *theirs = d2i_OCSP_REQUEST(NULL, &p, (long) der.len);
+
+        cr_assert(theirs != NULL && p == der.p + der.len, "%s is not for OpenSSL", g.gl_pathv[i]);
+        cr_assert_neq(parse(der), PKI_OK, "%s", g.gl_pathv[i]);
+        OCSP_REQUEST_free(theirs);
+    }
+    globfree(&g);
+}
+
 Test(request, knows_signed_requests)
 {
     bytes_t        der = file("t/vectors/ocsp_request/signed.der");
