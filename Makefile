@@ -60,7 +60,7 @@ DAEMON      := $(if $(MAIN_SRC),$(BUILD)/chanceryd)
 MODULE      := $(if $(wildcard tools/build-module),$(BUILD)/ngx_http_pki_module.so)
 UNIT_BIN    := $(patsubst t/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 TOOL_BIN    := $(patsubst %.c,$(BUILD)/%,$(TOOL_SRC))
-LOAD_BIN    := $(BUILD)/t/bench/ocsp_load
+LOAD_BIN    := $(addprefix $(BUILD)/t/bench/,ocsp_load serials)
 
 # ---- what people ask for ---------------------------------------------------------------------------------------
 
@@ -77,6 +77,9 @@ bootstrap: ## install the Debian packages that are missing
 
 bootstrap-lint:
 	@tools/bootstrap quality || echo "lint: going on with what is installed" >&2
+
+bootstrap-bench:
+	@tools/bootstrap bench || tools/bootstrap test
 
 bootstrap-%:
 	@tools/bootstrap $*
@@ -170,7 +173,7 @@ run: bootstrap ## start everything and print the URLs (VAR=, HTTP_PORT=, HTTPS_P
 	@$(MAKE) --no-print-directory -j$(JOBS) build
 	@BUILD='$(BUILD)' exec tools/run
 
-bench: bootstrap-test ## measure, and print ratios
+bench: bootstrap-bench ## measure, and print ratios
 	@$(MAKE) --no-print-directory -j$(JOBS) build
 	@BUILD='$(BUILD)' exec tools/bench
 

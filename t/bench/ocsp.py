@@ -1,75 +1,230 @@
 #!/usr/bin/python3
 # Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
 """
-OCSP with one nginx worker, keepalive, serials in random order over 100,000 certificates: answers from the cache
-against `return 200` of the same size in the same nginx, and signed answers against the openssl command's signatures.
+OCSP with one nginx worker over a store of 1,000,000 certificates, keepalive, serials in random order.
+
+Ratios are of answers for each second of the servers' CPU, so that they hold when the machine has other things to do
+and when the load generator is the slower side; the ratio by answers a second is printed beside it.  On both sides the
+requests are the same octets but for the path.
 """
 
-import base64
-import hashlib
 import os
+import shutil
+import signal
+import statistics
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from bench import done, line, openssl_sign_rate, pairs, wrk  # noqa: E402
-from edge import Edge                                        # noqa: E402
+from bench import (Background, Figure, cpu_s, done, duel, line, ocsp_load, openssl_sign_rate, pick,  # noqa: E402
+                   skipped, tool)
+from chancery import wait_for                                                                       # noqa: E402
+from edge import Edge, free_port                                                                    # noqa: E402
 
-CERTIFICATES = 100000
-CONNECTIONS = 16
-SECONDS = 2
-ROUNDS = 5
-LUA = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'ocsp.lua')
-
-
-def requests_make(edge):
-    """One request for each certificate that edge_fill made, and how long an answer is."""
-    mark = '41' * 16
-    template = edge.ocsp_request(mark)
-    name = os.path.join(edge.folder, 'requests')
-    with open(name, 'w') as file:
-        for i in range(CERTIFICATES):
-            serial = b'\x40' + hashlib.sha256(b'%d' % i).digest()[1:16]
-            der = template.replace(bytes.fromhex(mark), serial)
-            file.write(base64.b64encode(der).decode() + '\n')
-    answer = edge.ocsp_post(der)[2]
-    if len(answer) < 100:
-        raise RuntimeError('the last certificate is answered ' + answer.hex())
-    return name, len(answer)
+CERTIFICATES = pick(1000000, 20000)
+LEARNED = pick(100000, 5000)   # certificates whose ETags are learned, and that other responders get
+CACHE = pick('1024m', '64m')   # room for an answer about every certificate
+SECONDS = pick(2, 0.5)
+ROUNDS = pick(5, 1)
+OURS, BASELINE = '/ocsp/iss-test', '/baseline/iss-test'
+NGINX_OWN = ('server', 'date', 'content-type', 'content-length', 'connection')
 
 
-def edge_start(cache):
-    size = [0]
-    edge = Edge(workers=1, cache=cache, text=lambda text: text.replace(
-        '# ---- devices', 'location /baseline { default_type application/ocsp-response; return 200 "%s"; }\n        # ----' % ('x' * size[0])))
-    edge.fill_all('count=%d' % CERTIFICATES)
-    edge.start()
-    name, size[0] = requests_make(edge)
-    edge.stop()
-    edge.start()
-    return edge, name, size[0]
+class Bench:
+    """The edge, and beside OCSP two locations of nginx's own that answer with as many octets and fields."""
+
+    def __init__(self):
+        self.locations = ''
+        self.edge = Edge(workers=1, text=self.configure)
+        self.edge.fill_all('count=%d' % CERTIFICATES)
+        self.edge.start()
+        status, fields, body = self.ask(OURS)
+        if len(body) < 100:
+            raise RuntimeError('the first certificate is answered %d %s' % (status, body.hex()))
+        self.fields = [(name, value) for name, value in fields.items() if name.lower() not in NGINX_OWN]
+        self.size = len(body)
+        self.edge.stop()
+        self.locations = self.theirs(body)
+        self.edge.start()
+        self.pid = self.edge.worker_pids()[0]
+        self.alike()
+
+    def configure(self, text):
+        text = text.replace('zone=ocsp:64m', 'zone=ocsp:' + CACHE).replace(
+            'keepalive_requests          100000;', 'keepalive_requests 1000000000;')
+        return text.replace('# ---- devices', self.locations + '# ---- devices')
+
+    def theirs(self, body):
+        folder = self.edge.path('static')
+        os.mkdir(folder)
+        with open(os.path.join(folder, 'answer'), 'wb') as file:
+            file.write(body)
+        return '''
+            location /baseline/ {
+                default_type application/ocsp-response;
+                %s
+                return 200 "%s";
+            }
+            location /static/ {
+                default_type application/ocsp-response;
+                root %s;
+            }
+            ''' % ('\n'.join('add_header %s \'%s\';' % each for each in self.fields), 'x' * self.size, self.edge.var)
+
+    def ask(self, path):
+        serial = '40eceb66ffc86f38d952786c6d696c79'  # SHA-256 of "0"
+        return self.edge.ocsp_post(self.edge.ocsp_request(serial), '', path)
+
+    def alike(self):
+        """The comparison is worth nothing when the two answers differ in the number of fields, or in size (an ECDSA
+        signature has some octets more or less)."""
+        ours, theirs = self.ask(OURS), self.ask(BASELINE)
+        if len(ours[1]) != len(theirs[1]) or abs(len(ours[2]) - len(theirs[2])) > 6:
+            raise RuntimeError('%s %d octets, %s %d octets' % (ours[1].items(), len(ours[2]), theirs[1].items(),
+                                                               len(theirs[2])))
+
+    def load(self, path, *words, pid=None, port=None, seconds=SECONDS, **more):
+        pid = pid or self.pid
+        before = cpu_s(pid)
+        found = ocsp_load('url=http://127.0.0.1:%d%s' % (port or self.edge.http_port, path), 'seconds=%g' % seconds,
+                          'issuer=' + self.edge.pki.path('ca.pem'), 'count=%d' % CERTIFICATES, *words, **more)
+        return Figure(found, cpu_s(pid) - before)
+
+    def warm(self):
+        """Every answer is in the cache after this."""
+        self.load(OURS, 'order=all', 'method=post', seconds=0)
 
 
-def rate(edge, name, path, method, order, seconds=SECONDS):
-    return wrk('http://127.0.0.1:%d' % edge.http_port, LUA, CONNECTIONS, seconds, args=(method, path, name, str(order)))
+def cached(b):
+    for method, goal in (('get', 0.85), ('post', 0.75)):
+        ratio, text = duel(lambda: b.load(OURS, 'method=' + method, 'want=good'),
+                           lambda: b.load(BASELINE, 'method=' + method, 'body=any'), ROUNDS)
+        line('OCSP %s, cached / return 200' % method.upper(), ratio, goal,
+             '%s; %d octets, %d fields' % (text, b.size, len(b.fields) + len(NGINX_OWN)))
 
 
-def cached():
-    edge, name, size = edge_start(cache=True)
-    rate(edge, name, '/ocsp/iss-test', 'post', 'all', 12)  # every answer is in the cache after this
-    for method in ('post', 'get'):
-        ratio, ours, theirs = pairs(lambda: rate(edge, name, '/ocsp/iss-test', method, 1),
-                                    lambda: rate(edge, name, '/baseline', method, 1), ROUNDS)
-        line('OCSP %s, cached / return 200' % method.upper(), ratio, 0.7, '%.0f/s, %.0f/s, %d octets' % (ours, theirs, size))
-    edge.remove()
+def not_modified(figure):
+    if set(figure.load['http']) != {'304'}:
+        raise RuntimeError('not all were answered 304: %s' % figure.load)
+    return figure
 
 
-def uncached():
-    edge, name, _ = edge_start(cache=False)
-    ratio, ours, theirs = pairs(lambda: rate(edge, name, '/ocsp/iss-test', 'post', 2), openssl_sign_rate, ROUNDS)
-    line('OCSP POST, signed / openssl ecdsap256 sign', ratio, 0.4, '%.0f/s, %.0f/s' % (ours, theirs))
-    edge.remove()
+def conditional(b):
+    what = 'OCSP GET, 304 / a static file of that size, 304'
+    words = ['condition=etag', 'count=%d' % LEARNED]
+    if not any(name.lower() == 'etag' for name, _ in b.fields):
+        return skipped(what, 'OCSP answers have no ETag')
+    ratio, text = duel(lambda: not_modified(b.load(OURS, *words)),
+                       lambda: not_modified(b.load('/static/answer?', *words, 'body=any')), ROUNDS)
+    return line(what, ratio, 0.95, text)
 
 
-cached()
-uncached()
-done()
+def nonced(b):
+    taken = []
+    for _ in range(ROUNDS):
+        ours = b.load(OURS, 'method=post', 'nonce=32', 'check=100', 'want=good')
+        taken.append((ours.per_core, openssl_sign_rate(pick(3, 1)), ours.rate))
+    line('OCSP POST with a nonce / openssl ecdsap256 sign', statistics.median(a / b for a, b, _ in taken), 0.5,
+         '%.0f/s and %.0f/s of a core; %.0f/s' % tuple(statistics.median(each[i] for each in taken) for i in range(3)))
+
+
+# ---- other responders ------------------------------------------------------------------------------------------
+
+
+class Responder:
+    """Somebody else's, with LEARNED of the certificates."""
+
+    def __init__(self, b, name, argv, port):
+        self.b, self.port = b, port
+        self.process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.words = ['count=%d' % LEARNED, 'connections=16']
+        if not wait_for(name, lambda: self.answers('method=post'), 60):
+            self.stop()
+            raise RuntimeError('%s does not answer' % name)
+        self.method = 'method=get' if self.answers('method=get') else 'method=post'
+
+    def answers(self, method):
+        try:
+            found = self.b.load('/', method, 'requests=20', 'connections=1', *self.words[:1], pid=self.process.pid,
+                                port=self.port, failures=True, seconds=5).load
+        except OSError:
+            return False
+        return found['answers'] == 20 and not found['failed']
+
+    def load(self):
+        return self.b.load('/', self.method, *self.words, pid=self.process.pid, port=self.port, failures=True)
+
+    def stop(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+
+def compare(b, what, start, goal):
+    try:
+        theirs = start()
+    except (OSError, RuntimeError) as problem:
+        return skipped(what, str(problem))
+    try:
+        ratio, text = duel(lambda: b.load(OURS, 'method=get'), theirs.load, ROUNDS)
+        return line(what, ratio, goal, '%s; asked by %s' % (text, theirs.method[7:].upper()))
+    finally:
+        theirs.stop()
+
+
+def cfssl(b):
+    if not shutil.which('cfssl'):
+        raise RuntimeError('golang-cfssl is not installed: tools/bootstrap bench')
+    answers, port = os.path.join(b.edge.folder, 'answers'), free_port()
+    b.load(OURS, 'method=post', 'order=all', 'count=%d' % LEARNED, 'save=' + answers, seconds=0)
+    return Responder(b, 'cfssl', ['cfssl', 'ocspserve', '-port=%d' % port, '-responses=' + answers, '-loglevel=5'], port)
+
+
+def openssl_ocsp(b):
+    index, port = os.path.join(b.edge.folder, 'index'), free_port()
+    subprocess.run([tool('serials'), '%d' % LEARNED, 'index'], stdout=open(index, 'w'), check=True)
+    pki = b.edge.pki.path
+    return Responder(b, 'openssl ocsp', ['openssl', 'ocsp', '-index', index, '-port', str(port), '-CA', pki('ca.pem'),
+                                         '-rsigner', pki('responder.pem'), '-rkey', pki('responder.key'),
+                                         '-ndays', '1'], port)
+
+
+# ---- attacks ---------------------------------------------------------------------------------------------------
+
+
+def flooded(b):
+    """Offered is what two such loads leave a little of the worker idle with; the flood is as large."""
+    rate = 0.4 * b.load(OURS, 'method=get').rate
+    url = 'url=http://127.0.0.1:%d%s' % (b.edge.http_port, OURS)
+    for kind in ('random', 'garbage', 'oversize'):
+        def legitimate():
+            return b.load(OURS, 'method=get', 'rate=%.0f' % rate, 'want=good').rate
+
+        def attacked():
+            flood = Background(url, 'flood=' + kind, 'rate=%.0f' % rate, 'issuer=' + b.edge.pki.path('ca.pem'),
+                               'count=1000', 'source=127.0.9.1')
+            try:
+                kept = legitimate()
+            finally:
+                came.append(flood.stop())
+            return kept
+
+        came = []
+        taken = [(attacked(), legitimate()) for _ in range(ROUNDS)]
+        line('OCSP kept under a flood as large, ' + kind, statistics.median(a / b for a, b in taken), 0.9,
+             '%.0f/s offered, flood %.0f/s answered' % (rate, statistics.median(each['rate'] for each in came)))
+
+
+def main():
+    b = Bench()
+    b.warm()
+    cached(b)
+    conditional(b)
+    nonced(b)
+    compare(b, 'OCSP GET, cached, per core / cfssl ocspserve', lambda: cfssl(b), 2.5)
+    compare(b, 'OCSP GET, cached, per core / openssl ocsp', lambda: openssl_ocsp(b), 5)
+    flooded(b)
+    b.edge.remove()
+    done()
+
+
+main()

@@ -40,6 +40,7 @@ static const char usage[] =
     "  source=ADDRESS     connect from this address\n"
     "  sources=N          and the N-1 addresses after it, in turn (1)\n"
     "  seed=N             of the random order (1)\n"
+    "  save=FILE          base64 of every body, one on a line; threads=1 only\n"
     "\n"
     "Failures: connect (no connection), broken (closed or garbled before the answer was whole), http (status), ocsp\n"
     "(responseStatus), check (did not verify).  \"retried\" counts requests on a kept connection that was closed before\n"
@@ -138,6 +139,11 @@ option_what(load_conf_t *c, const char *option)
         c->any_body = word_find(bodies, v) != 0;
     } else if (option_is(option, "check", &v)) {
         c->check_every = (unsigned) number_read(v, 0, 1e9);
+    } else if (option_is(option, "save", &v)) {
+        c->save = fopen(v, "w");
+        if (c->save == NULL) {
+            load_die(v, "cannot be written");
+        }
     } else if (option_is(option, "want", &v)) {
         c->want = word_find(wants, v);
     } else {
@@ -182,6 +188,9 @@ conf_check(load_conf_t *c)
     if (c->url.path == NULL) {
         load_die("url", "is missing (--help)");
     }
+    if (c->save != NULL && c->threads != 1) {
+        load_die("save", "takes threads=1");
+    }
     if (c->method == LOAD_PLAIN) {
         c->count = 1;
         c->any_body = true;
@@ -224,5 +233,5 @@ main(int argc, char **argv)
     signal(SIGTERM, on_signal);
     seconds = load_run(&conf, &sum);
     load_stat_print(&sum, seconds);
-    return 0;
+    return conf.save == NULL || fclose(conf.save) == 0 ? 0 : 1;
 }

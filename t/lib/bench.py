@@ -1,11 +1,13 @@
 # Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
 """
-What the measurements of t/bench share: lines with a ratio and its goal, wrk and pgbench, resident memory.
+What the measurements of t/bench share: lines with a ratio and its goal, load tools, CPU time and memory of servers.
 
 These machines are noisy: what counts is a ratio of two figures taken alternately in one run, and of several such
-pairs the median.
+pairs the median.  BENCH_QUICK=1 in the environment makes everything smaller and shorter: it shows that a bench works,
+not what comes out.
 """
 
+import json
 import os
 import re
 import statistics
@@ -14,20 +16,30 @@ import sys
 
 from chancery import BUILD, program
 
+QUICK = bool(os.environ.get('BENCH_QUICK'))
 _missed = 0
 
 
-def line(what, figure, goal=None, details=''):
-    """figure: a ratio when there is a goal, otherwise text."""
+def pick(normal, quick):
+    return quick if QUICK else normal
+
+
+def line(what, figure, goal=None, details='', most=None):
+    """figure: a number when there is a goal (at least that) or a bound (most: at most that), otherwise text."""
     global _missed
-    if goal is None:
-        print('bench: %-44s %s  %s' % (what, figure, details), flush=True)
+    if goal is None and most is None:
+        print('bench: %-52s %s  %s' % (what, figure, details), flush=True)
         return
-    good = figure >= goal
+    good = figure >= goal if most is None else figure <= most
     if not good:
         _missed += 1
-    print('bench: %-44s %.2f (at least %.2f%s)  %s' % (what, figure, goal, '' if good else ', MISSED', details),
-          flush=True)
+    bound = 'at least %g' % goal if most is None else 'at most %g' % most
+    print('bench: %-52s %s (%s%s)  %s' % (what, '%d' % figure if isinstance(figure, int) else '%.3g' % figure, bound,
+                                          '' if good else ', MISSED', details), flush=True)
+
+
+def skipped(what, why):
+    line(what, 'skipped', None, why)
 
 
 def done():
@@ -68,6 +80,56 @@ def pairs(first, second, count=3):
             statistics.median(b for _, b in taken))
 
 
+class Figure:
+    """What a load did to one server process: answers a second, and answers for each second of that process's CPU."""
+
+    def __init__(self, load, cpu_s):
+        self.load = load
+        self.rate = load['rate']
+        self.per_core = load['answers'] / max(cpu_s, 0.01)
+        self.busy = cpu_s / load['seconds']
+
+
+def cpu_s(pid):
+    """CPU time of a process, all its threads."""
+    with open('/proc/%d/stat' % pid) as file:
+        words = file.read().rsplit(')', 1)[1].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf('SC_CLK_TCK')
+
+
+def ocsp_load(*words, failures=False, seconds=60):
+    """t/bench/ocsp_load's line of JSON; raises when something failed, unless failures are looked at elsewhere."""
+    found = json.loads(program([tool('ocsp_load'), *words], timeout=seconds + 600).out)
+    if found['failed'] and not failures:
+        raise RuntimeError('ocsp_load %s: %s' % (' '.join(words), found))
+    return found
+
+
+class Background:
+    """ocsp_load until it is told to stop."""
+
+    def __init__(self, *words):
+        self.process = subprocess.Popen([tool('ocsp_load'), 'seconds=0', *words], stdout=subprocess.PIPE, text=True)
+
+    def stop(self):
+        self.process.terminate()
+        return json.loads(self.process.communicate(timeout=60)[0])
+
+
+def duel(ours, theirs, count):
+    """Two functions that give a Figure, alternately: the median ratio per second of the servers' CPU, and a text."""
+    taken = [(ours(), theirs()) for _ in range(count)]
+    ratio = statistics.median(a.per_core / b.per_core for a, b in taken)
+
+    def median(field, one):
+        return statistics.median(getattr(pair[one], field) for pair in taken)
+
+    text = 'by rate %.2f; %.0f/s and %.0f/s, server busy %.0f and %.0f %%' % (
+        statistics.median(a.rate / b.rate for a, b in taken), median('rate', 0), median('rate', 1),
+        100 * median('busy', 0), 100 * median('busy', 1))
+    return ratio, text
+
+
 def resident_kb(pid):
     with open('/proc/%d/status' % pid) as file:
         return int(re.search(r'VmRSS:\s+(\d+)', file.read()).group(1))
@@ -80,7 +142,7 @@ def resident_private_kb(pid):
 
 
 def openssl_sign_rate(seconds=3):
-    """Signatures a second of `openssl speed ecdsap256`."""
-    out = subprocess.run(['openssl', 'speed', '-mr', '-elapsed', '-seconds', str(seconds), 'ecdsap256'], stdout=subprocess.PIPE,
+    """Signatures of `openssl speed ecdsap256` for each second of its CPU."""
+    out = subprocess.run(['openssl', 'speed', '-mr', '-seconds', str(seconds), 'ecdsap256'], stdout=subprocess.PIPE,
                          stderr=subprocess.DEVNULL, check=True).stdout.decode()
     return float(re.search(r'^\+F\d+:\d+:\d+:([\d.]+):', out, re.M).group(1))

@@ -1,7 +1,7 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * HTTP/1.1 answers, as far as a load tool has to read them: the status, the length, a few fields.  And what OpenSSL
+ * HTTP answers, as far as a load tool has to read them: the status, the length, a few fields.  And what OpenSSL
  * says of an OCSP answer.
  */
 #include <stdlib.h>
@@ -65,10 +65,11 @@ load_answer_read(const char *p, size_t len, load_answer_t *a)
     bool        has_length = false;
 
     *a = (load_answer_t){ 0 };
-    if (len >= 13 && (memcmp(p, "HTTP/1.1 ", 9) != 0 || (a->status = (int) strtol(p + 9, NULL, 10)) < 100
+    if (len >= 13 && (memcmp(p, "HTTP/1.", 7) != 0 || (a->status = (int) strtol(p + 9, NULL, 10)) < 100
                       || a->status >= LOAD_HTTP_MAX)) {
         return -1;
     }
+    a->close = len > 7 && p[7] == '0'; /* unless the server says otherwise */
     for (;;) {
         eol = memchr(at, '\n', (size_t) (end - at));
         if (eol == NULL) {

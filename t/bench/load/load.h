@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdnoreturn.h>
 
 #include <netinet/in.h>
@@ -79,7 +80,7 @@ typedef struct {
     size_t      etag_len, body_len, whole; /* whole: octets of head and body */
 } load_answer_t;
 
-/* 1: there is a whole answer; 0: more octets are needed; -1: this is no HTTP/1.1 answer with a length. */
+/* 1: there is a whole answer; 0: more octets are needed; -1: this is no HTTP/1 answer with a length. */
 int load_answer_read(const char *p, size_t len, load_answer_t *a);
 /* OCSPResponseStatus of a body, or -1. */
 int load_ocsp_status(const char *body, size_t len);
@@ -143,6 +144,7 @@ typedef struct {
     unsigned         check_every; /* 0: never */
     int              want;        /* V_OCSP_CERTSTATUS_* of the checked ones, -1: any */
     uint64_t         seed;
+    FILE            *save;        /* base64 of every body, one on a line; with one thread; NULL: none */
 } load_conf_t;
 
 extern volatile sig_atomic_t load_stopped;

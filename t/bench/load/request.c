@@ -147,7 +147,7 @@ load_template_make(load_template_t *t, const load_url_t *u, load_method_t method
     t->serial_at = mark_find(t, SERIAL_MARK, serial_len);
     t->nonce_at = nonce_len > 0 ? mark_find(t, NONCE_MARK, nonce_len) : 0;
     if (t->is_get) {
-        n = snprintf(text, sizeof(text), "GET %s/", u->path);
+        n = snprintf(text, sizeof(text), "GET %s%s", u->path, u->path[strlen(u->path) - 1] == '/' ? "" : "/");
     } else {
         n = snprintf(text, sizeof(text),
                      "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/ocsp-request\r\nContent-Length: %zu\r\n",

@@ -18,6 +18,8 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include <openssl/evp.h>
+
 #include "t/bench/load/load.h"
 
 #define EVENTS        256
@@ -273,6 +275,18 @@ request_start(driver_t *d, conn_t *c, int64_t since)
 /* ---- what comes back ---- */
 
 static void
+answer_save(FILE *out, const load_answer_t *a)
+{
+    unsigned char text[4 * (LOAD_IN_MAX / 3 + 1) + 1];
+    int           n = EVP_EncodeBlock(text, (const unsigned char *) a->body, (int) a->body_len);
+
+    text[n] = '\n';
+    if (fwrite(text, 1, (size_t) n + 1, out) != (size_t) n + 1) {
+        load_die("save", strerror(errno));
+    }
+}
+
+static void
 check_fail(driver_t *d, const conn_t *c, const char *why)
 {
     char text[LOAD_REASON_MAX];
@@ -308,6 +322,9 @@ answer_body(driver_t *d, const conn_t *c, const load_answer_t *a)
     d->stat.ocsp[status >= 0 && status < LOAD_OCSP_COUNT - 1 ? status : LOAD_OCSP_COUNT - 1]++;
     if (conf->flood != FLOOD_NONE) {
         return;
+    }
+    if (conf->save != NULL) {
+        answer_save(conf->save, a);
     }
     if (status != 0) {
         snprintf(text, sizeof(text), "certificate %zu: OCSP status %d", c->which, status);
