@@ -7,12 +7,14 @@
 #define NGX_HTTP_PKI_OCSP_H
 
 #include "ngx_module/ngx_http_pki_cache.h"
+#include "ngx_module/ngx_http_pki_limit.h"
 #include "ngx_module/ngx_http_pki_module.h"
 
 extern ngx_module_t ngx_http_pki_ocsp_module;
 
 typedef struct {
     ngx_shm_zone_t *cache; /* NULL: every answer is signed */
+    ngx_shm_zone_t *nonce_limit, *sign_limit; /* NULL: no limit */
 } ngx_http_pki_ocsp_main_conf_t;
 
 /* Lives within one call, inside the store's transaction. */
@@ -22,16 +24,34 @@ typedef struct {
     ngx_http_pki_authority_t *authorities; /* of the issuer in the path */
     size_t                    authority_count;
     ocsp_request_t            request;
+    ngx_http_pki_slot_t      *slot;  /* where it is counted */
+    uint64_t                  began; /* ngx_http_pki_metrics_clock() */
 
     /* Filled by ngx_http_pki_ocsp_answer(). */
     ngx_http_pki_authority_t *authority;
     ngx_http_pki_responder_t *responder;
     bytes_t                   status[OCSP_IDS_MAX]; /* records, in the store */
     int64_t                   now, this_update, next_update;
-    bytes_t                   answer; /* in the request's pool */
+    bytes_t                   answer;      /* in the request's pool */
+    ngx_int_t                 outcome;     /* of an answer, for the counters */
+    ngx_int_t                 retry_after; /* seconds; 0: no budget was overdrawn */
 } ngx_http_pki_ocsp_t;
 
 /* The answer, or the status that is the answer. */
 ocsp_response_status_t ngx_http_pki_ocsp_answer(ngx_http_pki_ocsp_t *o);
+
+/*
+ * May one more answer be signed?  Those that can be kept, and those that cannot (a nonce, several CertIDs),
+ * have budgets of their own (N-07, O-37).  If not, retry_after is set, and the answer is tryLater.
+ */
+ngx_int_t ngx_http_pki_ocsp_afford(ngx_http_pki_ocsp_t *o, ngx_uint_t can_be_kept);
+
+/* The headers of an answer that says "not now": when to come again, and that it is not to be kept. */
+ngx_int_t ngx_http_pki_ocsp_not_now(ngx_http_request_t *r, ngx_int_t seconds);
+
+/* Setters of directives. */
+char *ngx_http_pki_ocsp_nonce_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_pki_ocsp_sign_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_pki_ocsp_error(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 #endif

@@ -124,9 +124,25 @@ ngx_http_pki_ocsp_finish(ngx_http_pki_ocsp_t *o, bytes_t tbs, bytes_t signature,
     return PKI_OK;
 }
 
+/* The least good status of those in an answer. */
+static ngx_int_t
+ngx_http_pki_ocsp_outcome(const ngx_http_pki_ocsp_t *o)
+{
+    edge_status_t status;
+    size_t        i;
+
+    for (i = 0; i < o->request.count; i++) {
+        if (edge_status_decode(o->status[i], &status, NULL) == PKI_OK && status.kind != EDGE_GOOD) {
+            return NGX_HTTP_PKI_OUTCOME_REVOKED;
+        }
+    }
+    return NGX_HTTP_PKI_OUTCOME_GOOD;
+}
+
 /* Build and sign an answer. */
 static pki_code_t
-ngx_http_pki_ocsp_sign(ngx_http_pki_ocsp_t *o, bytes_t *tbs, uint8_t *sig, size_t *sig_len, pki_err_t *err)
+ngx_http_pki_ocsp_sign(ngx_http_pki_ocsp_t *o, ngx_uint_t can_be_kept, bytes_t *tbs, uint8_t *sig, size_t *sig_len,
+                       pki_err_t *err)
 {
     ocsp_single_t singles[OCSP_IDS_MAX];
     pki_buf_t     b;
@@ -135,11 +151,15 @@ ngx_http_pki_ocsp_sign(ngx_http_pki_ocsp_t *o, bytes_t *tbs, uint8_t *sig, size_
     for (i = 0; i < o->request.count; i++) {
         PKI_TRY(ngx_http_pki_ocsp_single(o, i, &singles[i], err));
     }
+    if (ngx_http_pki_ocsp_afford(o, can_be_kept) != NGX_OK) {
+        return pki_fail(err, PKI_E_UNAVAILABLE, NULL, "no more signatures now");
+    }
     ngx_http_pki_ocsp_memory(o, &b,
                              o->request.count * NGX_HTTP_PKI_OCSP_SINGLE_MAX + NGX_HTTP_PKI_OCSP_FRAME_MAX);
     PKI_TRY(ocsp_tbs_build(&o->responder->ocsp, singles, o->request.count, o->now, o->request.nonce, &b, err));
     *tbs = pki_buf_bytes(&b);
     PKI_TRY(ngx_http_pki_signer_sign(o->responder->signer, *tbs, sig, sig_len, err));
+    ngx_http_pki_metrics_event(o->slot, NGX_HTTP_PKI_EVENT_SIGNATURE);
     return ngx_http_pki_ocsp_finish(o, *tbs, bytes_of(sig, *sig_len), err);
 }
 
@@ -170,10 +190,12 @@ ngx_http_pki_ocsp_cached(ngx_http_pki_ocsp_t *o, ngx_shm_zone_t *zone, pki_err_t
     key.status = o->status[0];
 
     if (ngx_http_pki_cache_find(zone, &key, o->now, &answer) == NGX_OK) {
+        ngx_http_pki_metrics_event(o->slot, NGX_HTTP_PKI_EVENT_CACHE_HIT);
         return ngx_http_pki_ocsp_finish(o, bytes_of(answer.tbs, answer.tbs_len),
                                         bytes_of(answer.signature, answer.signature_len), err);
     }
-    PKI_TRY(ngx_http_pki_ocsp_sign(o, &tbs, answer.signature, &len, err));
+    ngx_http_pki_metrics_event(o->slot, NGX_HTTP_PKI_EVENT_CACHE_MISS);
+    PKI_TRY(ngx_http_pki_ocsp_sign(o, 1, &tbs, answer.signature, &len, err));
 
     answer.reuse_until = ngx_http_pki_ocsp_reuse(o);
     if (tbs.len <= sizeof(answer.tbs) && answer.reuse_until > o->now) {
@@ -206,11 +228,15 @@ ngx_http_pki_ocsp_answer(ngx_http_pki_ocsp_t *o)
     if (omcf->cache != NULL && o->request.count == 1 && o->request.nonce.p == NULL) {
         rc = ngx_http_pki_ocsp_cached(o, omcf->cache, &err);
     } else {
-        rc = ngx_http_pki_ocsp_sign(o, &tbs, sig, &len, &err);
+        rc = ngx_http_pki_ocsp_sign(o, 0, &tbs, sig, &len, &err);
+    }
+    if (o->retry_after != 0) {
+        return OCSP_TRY_LATER;
     }
     if (rc != PKI_OK) {
         ngx_log_error(NGX_LOG_ERR, o->r->connection->log, 0, "pki: OCSP answer: %s", err.text);
         return OCSP_INTERNAL_ERROR;
     }
+    o->outcome = ngx_http_pki_ocsp_outcome(o);
     return OCSP_SUCCESSFUL;
 }

@@ -6,6 +6,8 @@
  *     pki_ocsp;                            location; {location}{issuer id}[/{base64}]
  *     pki_ocsp_cache zone=NAME:SIZE;       http; signed answers shared by the workers
  *
+ * and those of limits, which are in ngx_http_pki_ocsp_limit.c.
+ *
  * Every answer reflects the status read for it: a cached one is found only under that status.  Unknown
  * serials and requests with errors never cause a signature.
  */
@@ -29,6 +31,27 @@ static ngx_command_t ngx_http_pki_ocsp_commands[] = {
       NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1,
       ngx_http_pki_ocsp_cache,
       NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("pki_ocsp_nonce_limit"),
+      NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE23,
+      ngx_http_pki_ocsp_nonce_limit,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("pki_ocsp_sign_limit"),
+      NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE2,
+      ngx_http_pki_ocsp_sign_limit,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("pki_ocsp_error"),
+      NGX_HTTP_LOC_CONF | NGX_CONF_TAKE1,
+      ngx_http_pki_ocsp_error,
+      NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
 
@@ -64,6 +87,14 @@ ngx_module_t ngx_http_pki_ocsp_module = {
     NGX_MODULE_V1_PADDING
 };
 
+/* What gets no OCSP answer at all. */
+static ngx_int_t
+ngx_http_pki_ocsp_refuse(ngx_http_request_t *r, ngx_int_t status, const char *text)
+{
+    ngx_http_pki_metrics_done(ngx_http_pki_metrics_none(r, NGX_HTTP_PKI_OCSP), status, ngx_http_pki_metrics_clock());
+    return ngx_http_pki_send_text(r, status, text);
+}
+
 /* All of an OCSP request but its transport.  Errors, too, are answered 200: some clients drop other ones
  * (H-07). */
 static ngx_int_t
@@ -77,13 +108,17 @@ ngx_http_pki_ocsp_respond(ngx_http_request_t *r, bytes_t id, bytes_t der)
     o.r = r;
     o.now = ngx_time();
     o.store = ngx_http_pki_store(r);
+    o.slot = ngx_http_pki_metrics_none(r, NGX_HTTP_PKI_OCSP);
+    o.began = ngx_http_pki_metrics_clock();
+    o.retry_after = 0;
 
     if (ngx_http_pki_store_begin(o.store, r->connection->log) == NGX_OK) {
         o.authorities = ngx_http_pki_authorities_find(o.store->snapshot, id, &o.authority_count);
         if (o.authorities == NULL) {
             ngx_http_pki_store_end(o.store);
-            return ngx_http_pki_send_text(r, NGX_HTTP_NOT_FOUND, "there is no such issuer");
+            return ngx_http_pki_ocsp_refuse(r, NGX_HTTP_NOT_FOUND, "there is no such issuer");
         }
+        o.slot = ngx_http_pki_metrics_slot(r, NGX_HTTP_PKI_OCSP, &o.authorities->slots, o.authorities->record.id);
         rc = ocsp_request_parse(der, &o.request, NULL);
         if (rc == PKI_OK) {
             status = ngx_http_pki_ocsp_answer(&o);
@@ -91,6 +126,10 @@ ngx_http_pki_ocsp_respond(ngx_http_request_t *r, bytes_t id, bytes_t der)
             status = rc == PKI_E_UNSUPPORTED ? OCSP_UNAUTHORIZED : OCSP_MALFORMED_REQUEST;
         }
         ngx_http_pki_store_end(o.store);
+    }
+    ngx_http_pki_metrics_done(o.slot, status == OCSP_SUCCESSFUL ? o.outcome : (ngx_int_t) status, o.began);
+    if (status == OCSP_TRY_LATER && ngx_http_pki_ocsp_not_now(r, ngx_max(o.retry_after, 1)) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
     return ngx_http_pki_send(r, NGX_HTTP_OK, &type,
                              status == OCSP_SUCCESSFUL ? o.answer : ocsp_error_response(status));
@@ -120,11 +159,11 @@ ngx_http_pki_ocsp_body(ngx_http_request_t *r, ngx_int_t rc, bytes_t body)
     bytes_t id, rest;
 
     if (rc == NGX_HTTP_REQUEST_ENTITY_TOO_LARGE) {
-        rc = ngx_http_pki_send_text(r, rc, "an OCSP request has at most 10240 octets");
+        rc = ngx_http_pki_ocsp_refuse(r, rc, "an OCSP request has at most 10240 octets");
     } else if (rc != NGX_OK) {
-        rc = ngx_http_pki_send_text(r, rc, "the request's body could not be read");
+        rc = ngx_http_pki_ocsp_refuse(r, rc, "the request's body could not be read");
     } else if (ngx_http_pki_ocsp_split(r, &id, &rest) != NGX_OK) {
-        rc = ngx_http_pki_send_text(r, NGX_HTTP_NOT_FOUND, "there is no such issuer");
+        rc = ngx_http_pki_ocsp_refuse(r, NGX_HTTP_NOT_FOUND, "there is no such issuer");
     } else {
         rc = ngx_http_pki_ocsp_respond(r, id, body);
     }
@@ -157,17 +196,17 @@ ngx_http_pki_ocsp_handler(ngx_http_request_t *r)
     bytes_t id, rest;
 
     if (ngx_http_pki_method(r, NGX_HTTP_GET | NGX_HTTP_HEAD | NGX_HTTP_POST) != NGX_OK) {
-        return ngx_http_pki_send_text(r, NGX_HTTP_NOT_ALLOWED, "OCSP is asked by GET or POST");
+        return ngx_http_pki_ocsp_refuse(r, NGX_HTTP_NOT_ALLOWED, "OCSP is asked by GET or POST");
     }
     if (ngx_http_pki_ocsp_split(r, &id, &rest) != NGX_OK) {
-        return ngx_http_pki_send_text(r, NGX_HTTP_NOT_FOUND, "there is no such issuer");
+        return ngx_http_pki_ocsp_refuse(r, NGX_HTTP_NOT_FOUND, "there is no such issuer");
     }
     if (r->method != NGX_HTTP_POST) {
         return ngx_http_pki_ocsp_get(r, id, rest);
     }
     if (r->headers_in.content_length_n > OCSP_REQUEST_MAX) {
-        return ngx_http_pki_send_text(r, NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
-                                      "an OCSP request has at most 10240 octets");
+        return ngx_http_pki_ocsp_refuse(r, NGX_HTTP_REQUEST_ENTITY_TOO_LARGE,
+                                        "an OCSP request has at most 10240 octets");
     }
     return ngx_http_pki_body_read(r, OCSP_REQUEST_MAX, ngx_http_pki_ocsp_body);
 }
