@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
-"""The OCSP and CRL modules over a store that no daemon writes: answers, errors, and a store that comes and goes."""
+"""The OCSP module over a store that no daemon writes: answers, errors, and a store that comes and goes."""
 
 import base64
 import calendar
@@ -177,31 +177,6 @@ def responders(edge):
     ok('Response verify OK' in text and '0x1001: good' in text, 'an RSA responder', text)
 
 
-def lists(edge):
-    with open(edge.pki.path('full.crl'), 'rb') as file:
-        wanted = file.read()
-    status, headers, body = edge.http('GET', '/crl/iss-test.crl')
-    is_((status, headers['Content-Type'], body == wanted), (200, 'application/pkix-crl', True), 'the CRL')
-    like(headers['Cache-Control'], r'^max-age=8\d\d\d\d$', 'may be kept until its nextUpdate')
-    etag = headers['ETag']
-    like(etag, r'^"[0-9a-f]{64}"$', 'has a strong ETag')
-    is_(edge.http('GET', '/.well-known/pki/crl/iss-test')[2], wanted, 'is below /.well-known/pki too')
-    status, again, body = edge.http('GET', '/crl/iss-test.crl', headers={'If-None-Match': etag})
-    is_((status, again['ETag'], body), (304, etag, b''), 'If-None-Match: 304')
-    is_(edge.http('GET', '/crl/iss-test.crl', headers={'If-Modified-Since': headers['Last-Modified']})[0], 304, 'If-Modified-Since: 304')
-    status, again, body = edge.http('GET', '/crl/iss-test.crl', headers={'Range': 'bytes=5-14', 'If-Range': etag})
-    is_((status, body), (206, wanted[5:15]), 'a range')
-    status, again, body = edge.http('HEAD', '/crl/iss-test.crl')
-    is_((status, int(again['Content-Length']), body), (200, len(wanted), b''), 'HEAD')
-    status, headers, body = edge.http('POST', '/crl/iss-test.crl', b'x')
-    is_((status, headers['Allow']), (405, 'GET, HEAD'), 'POST: 405 with Allow')
-    is_(edge.http('GET', '/crl/nobody.crl')[0], 404, 'an unknown issuer: 404')
-    is_(edge.http('GET', '/crl/../nginx.conf')[0], 404, 'no way out of the folder')
-    status, headers, body = edge.http('GET', '/ca/iss-test.crt')
-    is_((status, headers['Content-Type']), (200, 'application/pkix-cert'), 'the CA certificate')
-    is_(body, openssl('x509', '-in', edge.pki.path('ca.pem'), '-outform', 'DER').raw, 'in DER')
-
-
 def killed(edge):
     before = edge.worker_pids()
     for pid in before:
@@ -214,7 +189,7 @@ def killed(edge):
 
 edge = Edge(workers=2)
 edge.start()
-for check in (without_a_store, what_clients_get, get_and_post, errors, revoked_at_once, replaced, ages, responders, lists, killed):
+for check in (without_a_store, what_clients_get, get_and_post, errors, revoked_at_once, replaced, ages, responders, killed):
     check(edge)
 edge.stop()
 unlike(edge.log(), r'\[(alert|emerg|crit)\](?!.*exited on signal 9)|AddressSanitizer|runtime error', 'nothing alarming in the log')

@@ -10,7 +10,8 @@
  *     chain=FILE           PEM, the issuing CA first
  *     validity=SECONDS     of OCSP answers (before chain=; 3600)
  *     responder=CERT,KEY[,PLACE]    PEM files; the key is copied to the folder of responder keys; place 0: default
- *     crl=FILE             DER; copied to the folder of lists
+ *     crl=FILE[,SCOPE[,GZIP]]    DER; copied to the folder of lists, with the compressed file GZIP beside it
+ *     shards=N             lists of the authority (before chain=; 0)
  *     label=NAME,MODES,WRAP    EST label; MODES of "basic", "certificate", "both"; NAME empty: the default
  *     trust=FILE           PEM anchors for client certificates of the labels that follow
  *     account=LABEL,USER,PASSWORD
@@ -35,6 +36,7 @@
 
 #include "pkiproto/base/text.h"
 #include "pkiproto/crl/crl.h"
+#include "pkiproto/crl/scope.h"
 #include "pkiproto/edge/record.h"
 
 #define SERIAL_LEN 16
@@ -47,7 +49,7 @@ typedef struct {
     edge_state_t state;
     uint32_t     authority, issuer_count;
     const char  *issuer_id;
-    uint32_t     validity_s;
+    uint32_t     validity_s, shards;
     cert_list_t  trust;
 } fill_t;
 
@@ -151,7 +153,7 @@ fill_chain(fill_t *f, char *value)
 {
     edge_issuer_t issuer = {
         .no = f->authority, .id = bytes_str(f->issuer_id), .is_current = (f->authority & 0xff) == 1, .reason = -1,
-        .ocsp_validity_s = f->validity_s
+        .ocsp_validity_s = f->validity_s, .crl_shards = f->shards
     };
     uint8_t     key[4];
     cert_list_t list;
@@ -197,26 +199,41 @@ fill_responder(fill_t *f, char *value)
 static void
 fill_crl(fill_t *f, char *value)
 {
-    edge_crl_t crl = { 0 };
-    crl_view_t view;
-    bytes_t    der = file_load(f, value);
-    uint8_t    key[8], etag[32];
-    pki_buf_t  out;
-    pki_err_t  err;
+    char       *file = strtok(value, ","), *scope = strtok(NULL, ","), *gzip = strtok(NULL, ",");
+    edge_crl_t  crl = { 0 };
+    crl_view_t  view;
+    bytes_t     der = file_load(f, file), packed;
+    uint8_t     key_mem[4 + CRL_SCOPE_TEXT_MAX], etag[2][32];
+    pki_buf_t   key, out;
+    pki_err_t   err;
 
-    must(crl_parse(der, &view, &err), value, &err);
-    crl.file = bytes_str(file_copy(f, value, EDGE_CRL_DIR));
+    must(crl_parse(der, &view, &err), file, &err);
+    crl.file = bytes_str(file_copy(f, file, EDGE_CRL_DIR));
     crl.number = view.number;
     crl.this_update = view.this_update;
     crl.next_update = view.next_update;
     crl.size = der.len;
-    EVP_Digest(der.p, der.len, etag, NULL, EVP_sha256(), NULL);
-    crl.etag = BYTES_ARR(etag);
+    EVP_Digest(der.p, der.len, etag[0], NULL, EVP_sha256(), NULL);
+    crl.etag = BYTES_ARR(etag[0]);
+    if (gzip != NULL) {
+        packed = file_load(f, gzip);
+        file_copy(f, gzip, EDGE_CRL_DIR);
+        crl.gzip_size = packed.len;
+        EVP_Digest(packed.p, packed.len, etag[1], NULL, EVP_sha256(), NULL);
+        crl.gzip_etag = BYTES_ARR(etag[1]);
+    }
     pki_buf_init(&out, f->arena, 1 << 20);
-    must(edge_crl_encode(&crl, &out, &err), value, &err);
-    authority_key(f, key);
-    memcpy(key + 4, "full", 4);
-    put(f, EDGE_DB_CRL, BYTES_ARR(key), pki_buf_bytes(&out), 0);
+    must(edge_crl_encode(&crl, &out, &err), file, &err);
+    pki_buf_fixed(&key, key_mem, sizeof(key_mem));
+    pki_buf_put_be(&key, f->authority, 4);
+    pki_buf_put(&key, bytes_str(scope != NULL ? scope : "full"));
+    put(f, EDGE_DB_CRL, pki_buf_bytes(&key), pki_buf_bytes(&out), 0);
+}
+
+static void
+fill_shards(fill_t *f, char *value)
+{
+    f->shards = (uint32_t) atoi(value);
 }
 
 static void
@@ -355,6 +372,7 @@ static const struct {
     { "trust", fill_trust },       { "account", fill_account }, { "status", fill_status },
     { "count", fill_count },       { "synced", fill_synced },   { "boot", fill_boot },
     { "retired", fill_retired },   { "generation", fill_generation },
+    { "shards", fill_shards },
     { NULL, NULL },
 };
 
