@@ -60,7 +60,7 @@ DAEMON      := $(if $(MAIN_SRC),$(BUILD)/chanceryd)
 MODULE      := $(if $(wildcard tools/build-module),$(BUILD)/ngx_http_pki_module.so)
 UNIT_BIN    := $(patsubst t/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 TOOL_BIN    := $(patsubst %.c,$(BUILD)/%,$(TOOL_SRC))
-LOAD_BIN    := $(addprefix $(BUILD)/t/bench/,ocsp_load serials)
+LOAD_BIN    := $(addprefix $(BUILD)/t/bench/,ocsp_load revoke_race serials)
 
 # ---- what people ask for ---------------------------------------------------------------------------------------
 

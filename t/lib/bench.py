@@ -146,3 +146,11 @@ def openssl_sign_rate(seconds=3):
     out = subprocess.run(['openssl', 'speed', '-mr', '-seconds', str(seconds), 'ecdsap256'], stdout=subprocess.PIPE,
                          stderr=subprocess.DEVNULL, check=True).stdout.decode()
     return float(re.search(r'^\+F\d+:\d+:\d+:([\d.]+):', out, re.M).group(1))
+
+
+def race(stack, *words, edge=None):
+    """t/bench/revoke_race's line of JSON: revoke at this stack, ask its edge, or that of another stack."""
+    edge = edge or stack
+    return json.loads(program([
+        tool('revoke_race'), 'url=%s/ocsp/%s' % (edge.http_url, stack.issuer_id), 'issuer=' + stack.issuer,
+        'api=' + stack.path('run/api.sock'), 'key=' + stack.env['CHANCERY_API_KEY'], *words], timeout=3600).out)
