@@ -33,6 +33,7 @@ static const char usage[] =
     "  check=N            every Nth answer is verified completely with OpenSSL (1000; 0: none)\n"
     "  want=any           certificate status of those: good, revoked, unknown\n"
     "  connections=N      (16)\n"
+    "  keepalive=on       off: a connection for each request\n"
     "  threads=N          (1)\n"
     "  seconds=S          (5; 0: until a signal comes, or order or requests end it)\n"
     "  requests=N         end after so many (0: no bound)\n"
@@ -58,6 +59,7 @@ static const word_t conditions[] = {
 };
 static const word_t orders[] = { { "random", 0 }, { "all", 1 }, { NULL, 0 } };
 static const word_t bodies[] = { { "ocsp", 0 }, { "any", 1 }, { NULL, 0 } };
+static const word_t keeps[] = { { "on", 0 }, { "off", 1 }, { NULL, 0 } };
 static const word_t floods[] = {
     { "none", FLOOD_NONE },         { "random", FLOOD_RANDOM }, { "garbage", FLOOD_GARBAGE },
     { "oversize", FLOOD_OVERSIZE }, { "mix", FLOOD_MIX },       { NULL, 0 },
@@ -160,6 +162,8 @@ option_how(load_conf_t *c, const char *option)
 
     if (option_is(option, "order", &v)) {
         c->in_order = word_find(orders, v) != 0;
+    } else if (option_is(option, "keepalive", &v)) {
+        c->no_keep = word_find(keeps, v) != 0;
     } else if (option_is(option, "connections", &v)) {
         c->connections = (unsigned) number_read(v, 1, 10000);
     } else if (option_is(option, "threads", &v)) {
@@ -187,6 +191,9 @@ conf_check(load_conf_t *c)
 {
     if (c->url.path == NULL) {
         load_die("url", "is missing (--help)");
+    }
+    if (c->no_keep && c->condition != LOAD_ALWAYS) {
+        load_die("keepalive", "condition takes keepalive=on");
     }
     if (c->save != NULL && c->threads != 1) {
         load_die("save", "takes threads=1");

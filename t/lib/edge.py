@@ -13,6 +13,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -127,7 +128,8 @@ class Pki:
 class Edge:
     """nginx over a store below a temporary folder."""
 
-    def __init__(self, workers=2, cache=True, text=None):
+    def __init__(self, workers=2, cache=True, text=None, daemon=False):
+        """text: a function of the configuration's text; daemon: nginx leaves us, which it must for an upgrade."""
         self.folder = tempfile.mkdtemp(prefix='chancery-edge-')
         os.chmod(self.folder, 0o755)
         atexit.register(self.remove)
@@ -141,8 +143,10 @@ class Edge:
         shutil.copy(self.pki.path('server.pem'), os.path.join(self.var, 'tls/server.crt'))
         shutil.copy(self.pki.path('server.key'), os.path.join(self.var, 'tls/server.key'))
         self.http_port, self.https_port = free_port(), free_port()
-        self.workers, self.cache, self.extra = workers, cache, text
+        self.workers, self.cache, self.extra, self.daemon = workers, cache, text, daemon
         self.process = None
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: sys.exit(130))
 
     def fill(self, *words, into=None):
         """edge_fill; the records of the test issuer unless they say otherwise.  Everybody may read what it makes."""
@@ -168,6 +172,8 @@ class Edge:
             text = re.sub(r'@([A-Z_]+)@', lambda match: values[match.group(1)], file.read())
         if not self.cache:
             text = text.replace('pki_ocsp_cache', '# pki_ocsp_cache')
+        if self.daemon:
+            text = re.sub(r'daemon +off;', 'daemon on;', text)
         if self.extra:
             text = self.extra(text)
         with open(os.path.join(self.var, 'nginx.conf'), 'w') as file:
@@ -198,12 +204,57 @@ class Edge:
         except OSError:
             return False
 
-    def worker_pids(self):
-        with open('/proc/%d/task/%d/children' % (self.process.pid, self.process.pid)) as file:
-            return [int(each) for each in file.read().split()]
+    def master(self):
+        """Its process id, or None."""
+        if not self.daemon:
+            return self.process.pid
+        try:
+            with open(self.path('pids/nginx-master.pid')) as file:
+                pid = int(file.read())
+            return pid if os.path.exists('/proc/%d' % pid) else None
+        except (OSError, ValueError):
+            return None
+
+    def worker_pids(self, master=None):
+        """Workers that serve; of the masters there may be two during an upgrade."""
+        master = master or self.master()
+        with open('/proc/%d/task/%d/children' % (master, master)) as file:
+            found = [int(each) for each in file.read().split()]
+        return [pid for pid in found if self.title(pid) == 'nginx: worker process']
+
+    @staticmethod
+    def title(pid):
+        try:
+            with open('/proc/%d/cmdline' % pid) as file:
+                return file.read().replace('\0', ' ').strip()
+        except OSError:
+            return ''
+
+    def reload(self):
+        """SIGHUP, and wait until other workers serve."""
+        old = set(self.worker_pids())
+        os.kill(self.master(), signal.SIGHUP)
+        return wait_for('new workers', lambda: len(set(self.worker_pids()) - old) == self.workers, 20)
+
+    def upgrade(self):
+        """Another binary takes over the sockets: USR2, WINCH, QUIT.  True when it has."""
+        old = self.master()
+        os.kill(old, signal.SIGUSR2)
+        new = wait_for('a new master', lambda: self.master() != old and self.master(), 20)
+        if not new or not wait_for('its workers', lambda: len(self.worker_pids(new)) == self.workers, 20):
+            return False
+        os.kill(old, signal.SIGWINCH)
+        wait_for('the end of the old workers', lambda: not self.worker_pids(old), 20)
+        os.kill(old, signal.SIGQUIT)
+        return bool(wait_for('the end of the old master', lambda: not os.path.exists('/proc/%d' % old), 20))
 
     def stop(self):
-        if self.process and self.process.poll() is None:
+        if self.daemon:
+            pid = self.master()
+            if pid:
+                os.kill(pid, signal.SIGTERM)
+                wait_for('the end of nginx', lambda: not os.path.exists('/proc/%d' % pid), 20)
+        elif self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             self.process.wait(20)
         self.process = None

@@ -136,6 +136,7 @@ typedef struct {
     size_t           nonce_len;
     bool             in_order;    /* each once, then the end */
     bool             any_body;    /* the body is not looked at */
+    bool             no_keep;     /* a connection for each request */
     uint64_t         requests;    /* end after so many; 0: no bound */
     double           seconds;     /* 0: until a signal */
     double           rate;        /* requests a second offered; 0: as fast as answers come */

@@ -129,6 +129,9 @@ flood_make(driver_t *d, conn_t *c)
 static const char *
 condition_of(const share_t *s, size_t which)
 {
+    if (s->conf->no_keep) {
+        return "Connection: close\r\n";
+    }
     if (s->learn) {
         return "";
     }
