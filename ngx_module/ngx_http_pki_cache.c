@@ -20,7 +20,8 @@ struct ngx_http_pki_cache_entry_s {
     ngx_http_pki_cache_entry_t *next; /* in its chain */
     ngx_queue_t                 queue;
     uint32_t                    hash;
-    uint32_t                    authority, responder_generation;
+    uint32_t                    authority;
+    uint64_t                    variant;
     uint16_t                    cert_id_len, status_len, tbs_len, signature_len;
     int64_t                     reuse_until, moved_at;
     uint8_t                     data[]; /* CertID, status record, tbs, signature */
@@ -116,7 +117,7 @@ ngx_http_pki_cache_match(const ngx_http_pki_cache_entry_t *e, const ngx_http_pki
                          uint32_t hash)
 {
     return e->hash == hash && e->authority == key->authority
-           && e->responder_generation == key->responder_generation && e->cert_id_len == key->cert_id.len
+           && e->variant == key->variant && e->cert_id_len == key->cert_id.len
            && e->status_len == key->status.len && ngx_memcmp(e->data, key->cert_id.p, e->cert_id_len) == 0
            && ngx_memcmp(e->data + e->cert_id_len, key->status.p, e->status_len) == 0;
 }
@@ -194,7 +195,7 @@ ngx_http_pki_cache_fill(ngx_http_pki_cache_entry_t *e, const ngx_http_pki_cache_
     u_char *p = e->data;
 
     e->authority = key->authority;
-    e->responder_generation = key->responder_generation;
+    e->variant = key->variant;
     e->cert_id_len = (uint16_t) key->cert_id.len;
     e->status_len = (uint16_t) key->status.len;
     e->tbs_len = answer->tbs_len;

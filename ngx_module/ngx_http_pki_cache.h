@@ -2,7 +2,7 @@
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
  * Signed OCSP answers in memory that all workers share.  The key is everything an answer depends on (authority,
- * CertID as asked, status record as just read, responder generation), so that nothing ever needs to be
+ * CertID as asked, status record as just read, signer and configuration), so that nothing ever needs to be
  * invalidated: an answer for another state has another key, and what is no longer asked for is evicted.
  */
 #ifndef NGX_HTTP_PKI_CACHE_H
@@ -13,7 +13,7 @@
 
 typedef struct {
     uint32_t authority;
-    uint32_t responder_generation;
+    uint64_t variant; /* all else that an answer depends on: who signs, how, and what is configured */
     bytes_t  cert_id; /* whole, as asked */
     bytes_t  status;  /* the record */
 } ngx_http_pki_cache_key_t;

@@ -8,6 +8,7 @@
 
 #include "ngx_module/ngx_http_pki_cache.h"
 #include "ngx_module/ngx_http_pki_limit.h"
+#include "ngx_module/ngx_http_pki_limit.h"
 #include "ngx_module/ngx_http_pki_module.h"
 
 extern ngx_module_t ngx_http_pki_ocsp_module;
@@ -16,6 +17,32 @@ typedef struct {
     ngx_shm_zone_t *cache; /* NULL: every answer is signed */
     ngx_shm_zone_t *nonce_limit, *sign_limit; /* NULL: no limit */
 } ngx_http_pki_ocsp_main_conf_t;
+
+/* What is answered for a serial that the authority has not issued (RFC 6960 2.2, RFC 9919 3.2.3). */
+enum {
+    NGX_HTTP_PKI_OCSP_UNISSUED_UNAUTHORIZED, /* unsigned */
+    NGX_HTTP_PKI_OCSP_UNISSUED_UNKNOWN,
+    NGX_HTTP_PKI_OCSP_UNISSUED_REVOKED, /* the extended definition of RFC 6960 4.4.8 */
+};
+
+#define NGX_HTTP_PKI_OCSP_MAX_AGE 3600 /* seconds that HTTP caches may keep an answer, unless configured */
+
+/* A location's directives, pki_ocsp_ before each name. */
+typedef struct {
+    ngx_uint_t      by_name;        /* responder_id */
+    ngx_uint_t      unissued;       /* NGX_HTTP_PKI_OCSP_UNISSUED_* */
+    ngx_flag_t      nonce;          /* off: nonces are ignored */
+    ngx_uint_t      require_signed; /* signed_requests */
+    X509_STORE     *client_trust;   /* NULL: none */
+    time_t          archive_cutoff; /* how long expired certificates are answered; 0: off */
+    ngx_str_t       crl_reference;  /* URL of the folder of lists, or "off" */
+    ngx_flag_t      cert_hash;
+    ngx_int_t       max_ids;
+    time_t          max_age;
+    ngx_flag_t      dual_cert_id;
+    ngx_shm_zone_t *nonce_limit, *sign_limit; /* NULL: none */
+    uint64_t        variant; /* of these, what shows in the signed part of an answer */
+} ngx_http_pki_ocsp_loc_conf_t;
 
 /* Lives within one call, inside the store's transaction. */
 typedef struct {
@@ -32,6 +59,7 @@ typedef struct {
     ngx_http_pki_responder_t *responder;
     bytes_t                   status[OCSP_IDS_MAX]; /* records, in the store */
     int64_t                   now, this_update, next_update;
+    uint64_t                  variant; /* for the cache's key */
     bytes_t                   answer;      /* in the request's pool */
     ngx_int_t                 outcome;     /* of an answer, for the counters */
     ngx_int_t                 retry_after; /* seconds; 0: no budget was overdrawn */
@@ -53,5 +81,18 @@ ngx_int_t ngx_http_pki_ocsp_not_now(ngx_http_request_t *r, ngx_int_t seconds);
 char *ngx_http_pki_ocsp_nonce_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_pki_ocsp_sign_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_pki_ocsp_error(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+/* ngx_http_pki_ocsp_conf.c: for the table of directives. */
+extern ngx_conf_enum_t       ngx_http_pki_ocsp_responder_ids[];
+extern ngx_conf_enum_t       ngx_http_pki_ocsp_unissued[];
+extern ngx_conf_enum_t       ngx_http_pki_ocsp_signed_requests[];
+extern ngx_conf_num_bounds_t ngx_http_pki_ocsp_max_ids;
+
+void *ngx_http_pki_ocsp_create_loc_conf(ngx_conf_t *cf);
+char *ngx_http_pki_ocsp_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child);
+char *ngx_http_pki_ocsp_archive_cutoff(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_pki_ocsp_crl_reference(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_pki_ocsp_client_trust(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_pki_ocsp_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 #endif

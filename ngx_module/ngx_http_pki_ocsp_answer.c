@@ -185,7 +185,7 @@ ngx_http_pki_ocsp_cached(ngx_http_pki_ocsp_t *o, ngx_shm_zone_t *zone, pki_err_t
     size_t                      len;
 
     key.authority = o->authority->record.no;
-    key.responder_generation = o->responder->record.generation;
+    key.variant = o->variant;
     key.cert_id = o->request.id[0].whole;
     key.status = o->status[0];
 
@@ -207,6 +207,17 @@ ngx_http_pki_ocsp_cached(ngx_http_pki_ocsp_t *o, ngx_shm_zone_t *zone, pki_err_t
     return PKI_OK;
 }
 
+/* Another responder, another certificate. */
+static uint64_t
+ngx_http_pki_ocsp_variant(const ngx_http_pki_ocsp_t *o)
+{
+    ngx_http_pki_ocsp_loc_conf_t *olcf = ngx_http_get_module_loc_conf(o->r, ngx_http_pki_ocsp_module);
+    uint64_t                      signer;
+
+    ngx_memcpy(&signer, o->responder->signer->certificate, sizeof(signer));
+    return olcf->variant ^ signer;
+}
+
 ocsp_response_status_t
 ngx_http_pki_ocsp_answer(ngx_http_pki_ocsp_t *o)
 {
@@ -225,6 +236,7 @@ ngx_http_pki_ocsp_answer(ngx_http_pki_ocsp_t *o)
     if (status != OCSP_SUCCESSFUL) {
         return status;
     }
+    o->variant = ngx_http_pki_ocsp_variant(o);
     if (omcf->cache != NULL && o->request.count == 1 && o->request.nonce.p == NULL) {
         rc = ngx_http_pki_ocsp_cached(o, omcf->cache, &err);
     } else {

@@ -55,6 +55,97 @@ static ngx_command_t ngx_http_pki_ocsp_commands[] = {
       0,
       NULL },
 
+    { ngx_string("pki_ocsp_responder_id"),
+      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_CONF_TAKE1,
+      ngx_conf_set_enum_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_pki_ocsp_loc_conf_t, by_name),
+      &ngx_http_pki_ocsp_responder_ids },
+
+    { ngx_string("pki_ocsp_unissued"),
+      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_CONF_TAKE1,
+      ngx_conf_set_enum_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_pki_ocsp_loc_conf_t, unissued),
+      &ngx_http_pki_ocsp_unissued },
+
+    { ngx_string("pki_ocsp_nonce"),
+      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_pki_ocsp_loc_conf_t, nonce),
+      NULL },
+
+    { ngx_string("pki_ocsp_signed_requests"),
+      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_CONF_TAKE1,
+      ngx_conf_set_enum_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_pki_ocsp_loc_conf_t, require_signed),
+      &ngx_http_pki_ocsp_signed_requests },
+
+    { ngx_string("pki_ocsp_client_trust"),
+      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_CONF_TAKE1,
+      ngx_http_pki_ocsp_client_trust,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("pki_ocsp_archive_cutoff"),
+      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_CONF_TAKE1,
+      ngx_http_pki_ocsp_archive_cutoff,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("pki_ocsp_crl_reference"),
+      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_CONF_TAKE1,
+      ngx_http_pki_ocsp_crl_reference,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("pki_ocsp_cert_hash"),
+      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_pki_ocsp_loc_conf_t, cert_hash),
+      NULL },
+
+    { ngx_string("pki_ocsp_max_ids"),
+      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_pki_ocsp_loc_conf_t, max_ids),
+      &ngx_http_pki_ocsp_max_ids },
+
+    { ngx_string("pki_ocsp_max_age"),
+      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_CONF_TAKE1,
+      ngx_conf_set_sec_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_pki_ocsp_loc_conf_t, max_age),
+      NULL },
+
+    { ngx_string("pki_ocsp_dual_cert_id"),
+      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_pki_ocsp_loc_conf_t, dual_cert_id),
+      NULL },
+
+    { ngx_string("pki_ocsp_nonce_limit"),
+      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_CONF_TAKE23,
+      ngx_http_pki_ocsp_limit,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_pki_ocsp_loc_conf_t, nonce_limit),
+      NULL },
+
+    { ngx_string("pki_ocsp_sign_limit"),
+      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_CONF_TAKE2,
+      ngx_http_pki_ocsp_limit,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_pki_ocsp_loc_conf_t, sign_limit),
+      NULL },
+
     ngx_null_command
 };
 
@@ -68,8 +159,8 @@ static ngx_http_module_t ngx_http_pki_ocsp_module_ctx = {
     NULL,                               /* create server configuration */
     NULL,                               /* merge server configuration */
 
-    NULL,                               /* create location configuration */
-    NULL                                /* merge location configuration */
+    ngx_http_pki_ocsp_create_loc_conf,  /* create location configuration */
+    ngx_http_pki_ocsp_merge_loc_conf    /* merge location configuration */
 };
 
 ngx_module_t ngx_http_pki_ocsp_module = {
