@@ -50,6 +50,9 @@ static const field_t edge_fields[] = {
     FIELD_STR(conf_edge_t, public_url, F_RESTART, "http://localhost:8080",
               "base of the OCSP, CRL and CA URLs that certificates carry; plain http, without a slash at its end"),
     FIELD_INT(conf_edge_t, poll_ms, 0, "200", 10, 60000, "milliseconds between looks at the change feed"),
+    FIELD_STR(conf_edge_t, metrics_socket, F_RESTART, "/run/chancery/nginx-metrics.sock",
+              "unix socket where this host's nginx gives its figures, at /metrics; they are added to the orchestrator's own; "
+              "empty: they are not"),
     FIELD_END,
 };
 
@@ -131,6 +134,7 @@ paths_check(const conf_t *c, field_problems_t *problems, pki_code_t *code, pki_e
         { "signer.pkcs11_module", c->signer.pkcs11_module, true },
         { "signer.pkcs11_pin_file", c->signer.pkcs11_pin_file, true },
         { "edge.dir", c->edge.dir, false },
+        { "edge.metrics_socket", c->edge.metrics_socket, true },
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -154,6 +158,9 @@ sockets_check(const conf_t *c, field_problems_t *problems, pki_code_t *code, pki
     }
     if (strlen(c->listen.edge_socket) > 107) {
         problem_add(problems, code, err, "listen.edge_socket", "is too long for a socket");
+    }
+    if (strlen(c->edge.metrics_socket) > 107) {
+        problem_add(problems, code, err, "edge.metrics_socket", "is too long for a socket");
     }
     if (strcmp(c->listen.api_socket, c->listen.edge_socket) == 0) {
         problem_add(problems, code, err, "listen.edge_socket", "must not be the API's socket");

@@ -32,6 +32,7 @@ typedef struct {
     const char *dir;        /* the edge folder: store/, crl/, responder/ */
     const char *public_url; /* "http://pki.example": base of the OCSP, CRL and CA URLs in certificates */
     int64_t     poll_ms;    /* change feed interval */
+    const char *metrics_socket; /* where nginx gives its figures; empty: nowhere */
 } conf_edge_t;
 
 typedef struct {

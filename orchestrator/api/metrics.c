@@ -1,12 +1,18 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * Counters and latency histograms, printed in Prometheus' text exposition format.
+ * Counters and latency histograms, printed in Prometheus' text exposition format; those of nginx beside them.
  */
 #include "orchestrator/api/metrics.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
+
+#include "core/http.h"
+
+#define EDGE_PATH       "/metrics"
+#define EDGE_TIMEOUT_MS 500
+#define EDGE_PAGE_MAX   (4u << 20)
 
 /* Upper bounds of the histogram's buckets, in microseconds. */
 static const struct {
@@ -143,4 +149,20 @@ metrics_print(metrics_t *m, pki_buf_t *out)
     }
     metric_print(out, "chancery_http_requests_in_progress", "gauge", "Requests being served now.",
                  atomic_load_explicit(&m->busy, memory_order_relaxed));
+}
+
+void
+metrics_edge_print(const char *socket, pki_arena_t *a, pki_buf_t *out)
+{
+    bytes_t page = BYTES_NONE;
+    bool    up;
+
+    if (socket[0] == '\0') {
+        return;
+    }
+    up = http_unix_get(a, socket, EDGE_PATH, EDGE_TIMEOUT_MS, EDGE_PAGE_MAX, &page, NULL) == PKI_OK;
+    metric_print(out, "chancery_edge_up", "gauge", "1 when this host's nginx gave its figures.", up);
+    if (up) {
+        pki_buf_put(out, page);
+    }
 }

@@ -8,7 +8,7 @@
 #include "orchestrator/api/server.h"
 #include "orchestrator/store/cert.h"
 
-#define METRICS_MAX (1u << 20)
+#define METRICS_MAX (6u << 20)
 
 typedef struct {
     const char *status;
@@ -238,6 +238,7 @@ metrics_get(req_t *r, pki_err_t *err)
     edge_print(r, &out);
     process_print(r, &out);
     counts_print(r, &out);
+    metrics_edge_print(r->api->parts.conf->edge.metrics_socket, r->a, &out);
     PKI_TRY(pki_buf_check(&out, "metrics", err));
     return answer_octets(r, "text/plain; version=0.0.4; charset=utf-8", pki_buf_bytes(&out), err);
 }

@@ -31,7 +31,8 @@ class Daemon:
             ('listen', [('api_socket', at('run/api.sock')), ('edge_socket', at('run/edge.sock'))]),
             ('signer', [('user', self.places.signer_user if self.places.as_root else ''), ('dir', at('signer')),
                         ('passphrase_file', at('signer/passphrase'))]),
-            ('edge', [('dir', at('edge')), ('public_url', 'http://localhost:%d' % self.places.http_port)]),
+            ('edge', [('dir', at('edge')), ('public_url', 'http://localhost:%d' % self.places.http_port),
+                      ('metrics_socket', at('run/nginx-metrics.sock'))]),
         ]
         text = '# Written by tools/run at every start.  "chanceryd manual" prints every key.\n'
         for section, pairs in sections:
