@@ -1,40 +1,16 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * The CRL writer.  Entries are encoded when they come, into blocks; the header and the extensions
- * around them are made when the list is sealed, since only then the lengths are known.
+ * The CRL writer: entries, and the finished list as a stream.  Entries are encoded when they come, into blocks, or are
+ * taken over encoded; what is around them (frame.c) is made when the list is sealed, since only then the lengths
+ * are known.
  */
-#include "pkiproto/crl/crl.h"
-
 #include <stdlib.h>
 
-#include "pkiproto/base/ossl.h"
-#include "pkiproto/der/write.h"
+#include "pkiproto/crl/part.h"
 
 #define CRL_BLOCK_FIRST (4u << 10)
 #define CRL_BLOCK_LAST  (1u << 20)
-#define CRL_ENTRY_MAX   96 /* serial 22, time 17, reason 12, invalidity date 26, two headers 4 */
-#define CRL_FRAME_MAX   CERT_MAX
-
-#define CRL_NUMBER_MAX  20 /* RFC 5280 5.2.3 */
-#define REMOVE_FROM_CRL 8
-
-typedef struct crl_block {
-    struct crl_block *next;
-    size_t            cap;
-    size_t            len;
-    uint8_t           data[];
-} crl_block_t;
-
-struct crl {
-    crl_block_t        *first, *last;
-    size_t              count, entries_len;
-    int64_t             latest;  /* revocation date of all entries */
-    bool                removes; /* an entry is removeFromCRL */
-    pki_arena_t        *arena;   /* of head and tail */
-    bytes_t             head, tail; /* of the TBSCertList, around the entries; head absent: not sealed */
-    const pki_sigalg_t *sigalg;
-};
 
 crl_t *
 crl_new(void)
@@ -61,10 +37,11 @@ crl_free(crl_t *crl)
     if (crl == NULL) {
         return;
     }
-    for (b = crl->first; b != NULL; b = next) {
+    for (b = crl->blocks; b != NULL; b = next) {
         next = b->next;
         free(b);
     }
+    free(crl->pieces);
     pki_arena_free(crl->arena);
     free(crl);
 }
@@ -79,7 +56,7 @@ crl_count(const crl_t *crl)
 static crl_block_t *
 crl_room(crl_t *crl)
 {
-    crl_block_t *b = crl->last;
+    crl_block_t *b = crl->blocks;
     size_t       cap;
 
     if (b != NULL && b->cap - b->len >= CRL_ENTRY_MAX) {
@@ -90,24 +67,41 @@ crl_room(crl_t *crl)
     if (b == NULL) {
         return NULL;
     }
-    *b = (crl_block_t){ .cap = cap };
-    *(crl->last != NULL ? &crl->last->next : &crl->first) = b;
-    crl->last = b;
+    *b = (crl_block_t){ .next = crl->blocks, .cap = cap };
+    crl->blocks = b;
     return b;
 }
 
-/* INTEGER contents that are canonical and have no more than max octets (X.690 8.3.2). */
-static bool
-is_integer(bytes_t v, size_t max)
+/* Encoded entries at the end of the list; those that lie behind one another are one piece. */
+static pki_code_t
+crl_append(crl_t *crl, bytes_t octets, size_t count, pki_err_t *err)
 {
-    return v.len >= 1 && v.len <= max
-           && !(v.len > 1 && ((v.p[0] == 0 && v.p[1] < 0x80) || (v.p[0] == 0xff && v.p[1] >= 0x80)));
+    bytes_t *last = crl->piece_count != 0 ? &crl->pieces[crl->piece_count - 1] : NULL;
+    size_t   cap = crl->piece_cap == 0 ? 64 : 2 * crl->piece_cap;
+
+    if (last != NULL && last->p + last->len == octets.p) {
+        last->len += octets.len;
+    } else {
+        if (crl->piece_count == crl->piece_cap) {
+            bytes_t *grown = realloc(crl->pieces, cap * sizeof(*grown));
+
+            if (grown == NULL) {
+                return pki_fail(err, PKI_E_NOMEM, NULL, "no room for %zu CRL entries", crl->count + count);
+            }
+            crl->pieces = grown;
+            crl->piece_cap = cap;
+        }
+        crl->pieces[crl->piece_count++] = octets;
+    }
+    crl->entries_len += octets.len;
+    crl->count += count;
+    return PKI_OK;
 }
 
 static pki_code_t
 check_entry(const crl_entry_t *e, pki_err_t *err)
 {
-    if (!is_integer(e->serial, CERT_SERIAL_MAX)) {
+    if (!crl_is_integer(e->serial, CERT_SERIAL_MAX)) {
         return pki_fail(err, PKI_E_INVALID, "RFC 5280 4.1.2.2",
                         "an entry's serial has %zu octets or is not in its shortest form", e->serial.len);
     }
@@ -145,21 +139,13 @@ put_entry_extensions(pki_buf_t *b, const crl_entry_t *e)
 }
 
 pki_code_t
-crl_add(crl_t *crl, const crl_entry_t *e, pki_err_t *err)
+crl_entry_encode(const crl_entry_t *e, uint8_t out[CRL_ENTRY_MAX], size_t *len, pki_err_t *err)
 {
-    crl_block_t *block;
-    pki_buf_t    b;
-    size_t       entry;
+    pki_buf_t b;
+    size_t    entry;
 
-    if (crl->head.p != NULL) {
-        return pki_fail(err, PKI_E_INTERNAL, NULL, "an entry was added to a sealed CRL");
-    }
     PKI_TRY(check_entry(e, err));
-    block = crl_room(crl);
-    if (block == NULL) {
-        return pki_fail(err, PKI_E_NOMEM, NULL, "no room for %zu CRL entries", crl->count + 1);
-    }
-    pki_buf_fixed(&b, block->data + block->len, CRL_ENTRY_MAX);
+    pki_buf_fixed(&b, out, CRL_ENTRY_MAX);
     entry = der_open(&b, DER_SEQUENCE);
     der_put(&b, DER_INTEGER, e->serial);
     der_put_time(&b, e->revoked_at);
@@ -169,192 +155,42 @@ crl_add(crl_t *crl, const crl_entry_t *e, pki_err_t *err)
         return pki_fail(err, PKI_E_INVALID, "RFC 5280 4.1.2.5",
                         "a date of an entry is outside the years 0 to 9999");
     }
-    block->len += b.len;
-    crl->entries_len += b.len;
-    crl->count++;
+    *len = b.len;
+    return PKI_OK;
+}
+
+pki_code_t
+crl_add(crl_t *crl, const crl_entry_t *e, pki_err_t *err)
+{
+    crl_block_t *block;
+    size_t       len;
+
+    if (crl->head.p != NULL) {
+        return pki_fail(err, PKI_E_INTERNAL, NULL, "an entry was added to a sealed CRL");
+    }
+    block = crl_room(crl);
+    if (block == NULL) {
+        return pki_fail(err, PKI_E_NOMEM, NULL, "no room for %zu CRL entries", crl->count + 1);
+    }
+    PKI_TRY(crl_entry_encode(e, block->data + block->len, &len, err));
+    PKI_TRY(crl_append(crl, bytes_of(block->data + block->len, len), 1, err));
+    block->len += len;
     crl->latest = e->revoked_at > crl->latest ? e->revoked_at : crl->latest;
     crl->removes = crl->removes || e->reason == REMOVE_FROM_CRL;
     return PKI_OK;
 }
 
-static pki_code_t
-check_template(const crl_t *crl, const crl_template_t *t, pki_err_t *err)
-{
-    bool delta = t->base_number.p != NULL;
-
-    if (t->next_update <= t->this_update) {
-        return pki_fail(err, PKI_E_INVALID, "RFC 5280 5.1.2.5", "nextUpdate is not after thisUpdate");
-    }
-    if (crl->latest > t->this_update) {
-        return pki_fail(err, PKI_E_INVALID, "RFC 5280 5.1.2.6", "an entry was revoked after thisUpdate");
-    }
-    if (!is_integer(t->number, CRL_NUMBER_MAX) || t->number.p[0] >= 0x80) {
-        return pki_fail(err, PKI_E_INVALID, "RFC 5280 5.2.3",
-                        "the CRL number is negative, too long or not canonical");
-    }
-    if (delta && (!is_integer(t->base_number, CRL_NUMBER_MAX) || t->base_number.p[0] >= 0x80)) {
-        return pki_fail(err, PKI_E_INVALID, "RFC 5280 5.2.4", "the base CRL number is not a CRL number");
-    }
-    if (crl->removes && !delta) {
-        return pki_fail(err, PKI_E_INVALID, "RFC 5280 5.3.1", "removeFromCRL in a CRL that is not a delta");
-    }
-    if (delta && t->freshest_url != NULL) {
-        return pki_fail(err, PKI_E_INVALID, "RFC 5280 5.2.6", "freshestCRL in a delta CRL");
-    }
-    if (t->idp.p != NULL && (t->idp.len <= 2 || t->idp.p[0] != DER_SEQUENCE)) {
-        return pki_fail(err, PKI_E_INVALID, "RFC 5280 5.2.5", "the issuing distribution point is empty");
-    }
-    if (t->akid.len == 0 || !der_peek(t->issuer, DER_SEQUENCE)) {
-        return pki_fail(err, PKI_E_INVALID, "RFC 5280 5.2.1",
-                        "a CRL needs its issuer's name and key identifier");
-    }
-    return PKI_OK;
-}
-
-/* An extension under id-ce: OID 2.5.29.arc, open until der_close(close[1]), der_close(close[0]). */
-static void
-open_extension(pki_buf_t *b, uint8_t arc, bool critical, size_t close[2])
-{
-    const uint8_t oid[] = { 0x55, 0x1d, arc };
-
-    close[0] = der_open(b, DER_SEQUENCE);
-    der_put(b, DER_OID, BYTES_ARR(oid));
-    if (critical) {
-        der_put_bool(b, true);
-    }
-    close[1] = der_open(b, DER_OCTET_STRING);
-}
-
-static void
-close_extension(pki_buf_t *b, const size_t close[2])
-{
-    der_close(b, close[1]);
-    der_close(b, close[0]);
-}
-
-static void
-put_akid(pki_buf_t *b, bytes_t akid)
-{
-    size_t close[2], value;
-
-    open_extension(b, 35, false, close);
-    value = der_open(b, DER_SEQUENCE);
-    der_put(b, DER_CONTEXT(0), akid);
-    der_close(b, value);
-    close_extension(b, close);
-}
-
-static void
-put_number(pki_buf_t *b, uint8_t arc, bool critical, bytes_t number)
-{
-    size_t close[2];
-
-    open_extension(b, arc, critical, close);
-    der_put(b, DER_INTEGER, number);
-    close_extension(b, close);
-}
-
-static void
-put_idp(pki_buf_t *b, bytes_t idp)
-{
-    size_t close[2];
-
-    open_extension(b, 28, true, close);
-    pki_buf_put(b, idp);
-    close_extension(b, close);
-}
-
-/* CRLDistributionPoints with one point: fullName with one URI. */
-static void
-put_freshest(pki_buf_t *b, const char *url)
-{
-    static const uint8_t tags[] = { DER_SEQUENCE, DER_SEQUENCE, DER_CONTEXT_CONSTRUCTED(0),
-                                    DER_CONTEXT_CONSTRUCTED(0) };
-    size_t               close[2], at[sizeof(tags)];
-
-    open_extension(b, 46, false, close);
-    for (size_t i = 0; i < sizeof(tags); i++) {
-        at[i] = der_open(b, tags[i]);
-    }
-    der_put(b, DER_CONTEXT(6), bytes_str(url));
-    for (size_t i = sizeof(tags); i-- > 0;) {
-        der_close(b, at[i]);
-    }
-    close_extension(b, close);
-}
-
-static void
-put_tail(pki_buf_t *b, const crl_template_t *t)
-{
-    size_t outer, list;
-
-    outer = der_open(b, DER_CONTEXT_CONSTRUCTED(0));
-    list = der_open(b, DER_SEQUENCE);
-    put_akid(b, t->akid);
-    put_number(b, 20, false, t->number);
-    if (t->base_number.p != NULL) {
-        put_number(b, 27, true, t->base_number);
-    }
-    if (t->idp.p != NULL) {
-        put_idp(b, t->idp);
-    }
-    if (t->freshest_url != NULL) {
-        put_freshest(b, t->freshest_url);
-    }
-    der_close(b, list);
-    der_close(b, outer);
-}
-
-static void
-put_header(pki_buf_t *b, uint8_t tag, size_t len)
-{
-    uint8_t header[DER_HEADER_MAX];
-
-    pki_buf_put(b, bytes_of(header, der_header(tag, len, header)));
-}
-
-/* What is between the header of the TBSCertList and the first entry. */
-static void
-put_fields(pki_buf_t *b, const crl_t *crl, const crl_template_t *t)
-{
-    der_put_uint(b, DER_INTEGER, 1); /* v2 */
-    pki_buf_put(b, t->sigalg->identifier);
-    pki_buf_put(b, t->issuer);
-    der_put_time(b, t->this_update);
-    der_put_time(b, t->next_update);
-    if (crl->count != 0) {
-        put_header(b, DER_SEQUENCE, crl->entries_len); /* left out rather than empty: RFC 5280 5.1.2.6 */
-    }
-}
-
 pki_code_t
-crl_seal(crl_t *crl, const crl_template_t *t, pki_err_t *err)
+crl_add_run(crl_t *crl, bytes_t run, size_t count, int64_t latest, pki_err_t *err)
 {
-    pki_buf_t fields, head, tail;
-    size_t    len;
-
-    PKI_TRY(check_template(crl, t, err));
-    pki_arena_reset(crl->arena);
-    crl->head = BYTES_NONE;
-    crl->sigalg = t->sigalg;
-
-    pki_buf_init(&tail, crl->arena, CRL_FRAME_MAX);
-    put_tail(&tail, t);
-    PKI_TRY(pki_buf_check(&tail, "CRL extensions", err));
-    pki_buf_init(&fields, crl->arena, CRL_FRAME_MAX);
-    put_fields(&fields, crl, t);
-    PKI_TRY(pki_buf_check(&fields, "CRL header", err));
-
-    len = fields.len + crl->entries_len + tail.len;
-    if (len > UINT32_MAX - CRL_FRAME_MAX) {
-        return pki_fail(err, PKI_E_TOO_LARGE, NULL, "a CRL of %zu entries has no DER length", crl->count);
+    if (crl->head.p != NULL) {
+        return pki_fail(err, PKI_E_INTERNAL, NULL, "entries were added to a sealed CRL");
     }
-    pki_buf_init(&head, crl->arena, CRL_FRAME_MAX + DER_HEADER_MAX);
-    put_header(&head, DER_SEQUENCE, len);
-    pki_buf_put(&head, pki_buf_bytes(&fields));
-    PKI_TRY(pki_buf_check(&head, "CRL header", err));
-    crl->head = pki_buf_bytes(&head);
-    crl->tail = pki_buf_bytes(&tail);
+    if (count == 0) {
+        return PKI_OK;
+    }
+    PKI_TRY(crl_append(crl, run, count, err));
+    crl->latest = latest > crl->latest ? latest : crl->latest;
     return PKI_OK;
 }
 
@@ -371,8 +207,13 @@ crl_tbs_write(const crl_t *crl, crl_sink_pt sink, void *arg, pki_err_t *err)
         return pki_fail(err, PKI_E_INTERNAL, NULL, "a CRL is written before it is sealed");
     }
     PKI_TRY(sink(arg, crl->head, err));
-    for (const crl_block_t *b = crl->first; b != NULL; b = b->next) {
-        PKI_TRY(sink(arg, bytes_of(b->data, b->len), err));
+    for (size_t i = 0; i < crl->piece_count; i++) {
+        bytes_t rest = crl->pieces[i], part;
+
+        while (rest.len != 0) {
+            (void) bytes_take(&rest, rest.len < CRL_SINK_MAX ? rest.len : CRL_SINK_MAX, &part);
+            PKI_TRY(sink(arg, part, err));
+        }
     }
     return sink(arg, crl->tail, err);
 }

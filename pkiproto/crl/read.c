@@ -53,6 +53,21 @@ parse_idp(bytes_t value, crl_view_t *out, pki_err_t *err)
     return PKI_OK;
 }
 
+/* RFC 5280 5.2.6: only in a complete CRL, which the caller sees by base_number. */
+static pki_code_t
+parse_freshest(bytes_t value, crl_view_t *out, pki_err_t *err)
+{
+    bytes_t rest = value, points;
+
+    PKI_TRY(der_take(&rest, DER_SEQUENCE, "freshestCRL", &points, err));
+    PKI_TRY(der_end(rest, "freshestCRL", err));
+    if (points.len == 0) {
+        return pki_fail(err, PKI_E_PARSE, "RFC 5280 5.2.6", "freshestCRL is empty");
+    }
+    out->freshest = value;
+    return PKI_OK;
+}
+
 /* Extensions that may be critical, by the last arc of id-ce; a row's number is its bit in `seen`. */
 static const struct {
     uint8_t arc;
@@ -62,6 +77,7 @@ static const struct {
     { 20, parse_crl_number },
     { 27, parse_base_number },
     { 28, parse_idp },
+    { 46, parse_freshest },
 };
 #define CRL_EXTENSIONS (sizeof(crl_extensions) / sizeof(crl_extensions[0]))
 

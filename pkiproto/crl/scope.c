@@ -129,6 +129,18 @@ crl_name_parse(bytes_t text, const char *suffix, crl_name_t *out)
     return text.len > 0 && memchr(text.p, '.', text.len) == NULL;
 }
 
+const char *
+crl_url(pki_arena_t *a, const char *base, const crl_name_t *name)
+{
+    char   text[CRL_NAME_MAX];
+    size_t len = strlen(base);
+
+    while (len > 0 && base[len - 1] == '/') {
+        len--;
+    }
+    return crl_name_format(name, ".crl", text) ? pki_printf(a, "%.*s/crl/%s", (int) len, base, text) : NULL;
+}
+
 uint32_t
 crl_shard_of(bytes_t serial, uint32_t count)
 {

@@ -11,8 +11,7 @@
 #ifndef PKI_CRL_SCOPE_H
 #define PKI_CRL_SCOPE_H
 
-#include "pkiproto/base/bytes.h"
-#include "pkiproto/base/err.h"
+#include "pkiproto/base/arena.h"
 
 #define CRL_SHARDS_MAX 4096
 
@@ -40,6 +39,12 @@ bool crl_name_format(const crl_name_t *name, const char *suffix, char out[CRL_NA
 
 /* The suffix may be missing.  False for what crl_name_format() would not have written. */
 bool crl_name_parse(bytes_t text, const char *suffix, crl_name_t *out);
+
+/*
+ * Where it is published, "{base}/crl/{name}.crl"; NULL when out of memory or too long.  Certificates (CDP), the IDP of
+ * shards and freshestCRL all have their URL from here, so that their octets are the same (RFC 5280 5.2.5).
+ */
+const char *crl_url(pki_arena_t *a, const char *base, const crl_name_t *name);
 
 /* Which of count shards (at least 1) a certificate belongs to: it is written into it, and so is for ever. */
 uint32_t crl_shard_of(bytes_t serial, uint32_t count);

@@ -62,6 +62,29 @@ write_again(pki_arena_t *a, crl_t *crl, const crl_view_t *v)
     compare(v->entries, again.entries);
 }
 
+/*
+ * Merged with no change it is the same entries, or not in order.  With its first entry taken away, it is one less.
+ */
+static void
+merge_again(const crl_view_t *v, size_t count)
+{
+    crl_t       *same = crl_new(), *less = crl_new();
+    crl_change_t change = { .listed = false };
+    crl_merged_t done;
+    bytes_t      entries = v->entries;
+
+    if (crl_merge(same, v->entries, v->this_update, NULL, 0, NULL, NULL, &done, NULL) == PKI_OK && count != 0) {
+        if (crl_count(same) != count || crl_entry_next(&entries, &change.entry, NULL) != PKI_OK
+            || crl_merge(less, v->entries, v->this_update, &change, 1, NULL, NULL, &done, NULL) != PKI_OK
+            || crl_count(less) != count - 1 || done.removed != 1 || done.added != 0)
+        {
+            abort();
+        }
+    }
+    crl_free(same);
+    crl_free(less);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -78,6 +101,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             rc = rc == PKI_OK ? crl_add(crl, &e, NULL) : rc;
         }
         if (rc == PKI_OK) {
+            merge_again(&v, crl_count(crl));
             write_again(a, crl, &v);
         }
     }

@@ -9,6 +9,7 @@
 
 #include "pkiproto/base/ossl.h"
 #include "pkiproto/crl/crl.h"
+#include "pkiproto/crl/scope.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define NOW      INT64_C(1795191000) /* 2026-11-20 */
@@ -308,6 +309,77 @@ Test(crl, carries_a_critical_distribution_point_and_the_freshest_pointer)
     cr_assert(uri->type == GEN_URI && strcmp((char *) uri->d.ia5->data, t.freshest_url) == 0);
     CRL_DIST_POINTS_free(freshest);
     ISSUING_DIST_POINT_free(idp);
+    X509_CRL_free(x);
+}
+
+/* C-11, C-12, C-15 of RFC 5280, X.509 and CryptoAPI: none is critical, and OpenSSL reads them. */
+Test(crl, says_where_its_issuer_is_when_the_next_comes_and_since_when_expired_ones_stay)
+{
+    crl_template_t         t = template_of(PKI_KEY_P256);
+    ASN1_OBJECT           *next = OBJ_txt2obj("1.3.6.1.4.1.311.21.4", 1), *since = OBJ_txt2obj("2.5.29.60", 1);
+    static const uint8_t   time[] = { V_ASN1_UTCTIME, 13 }, general[] = { V_ASN1_GENERALIZEDTIME, 15 };
+    AUTHORITY_INFO_ACCESS *aia;
+    X509_EXTENSION        *e;
+    X509_CRL              *x;
+    int                    critical = 7;
+
+    t.ca_issuers_url = "http://pki.example/ca/iss.crt";
+    t.next_publish = NOW + DAY;
+    t.expired_since = NOW - 365 * DAY;
+    x = sealed(&t);
+    cr_assert_eq(X509_CRL_get_ext_count(x), 5);
+    aia = X509_CRL_get_ext_d2i(x, NID_info_access, &critical, NULL);
+    cr_assert(aia != NULL && critical == 0 && sk_ACCESS_DESCRIPTION_num(aia) == 1);
+    cr_assert_eq(OBJ_obj2nid(sk_ACCESS_DESCRIPTION_value(aia, 0)->method), NID_ad_ca_issuers);
+    cr_assert_str_eq((char *) sk_ACCESS_DESCRIPTION_value(aia, 0)->location->d.ia5->data, t.ca_issuers_url);
+    e = X509_CRL_get_ext(x, X509_CRL_get_ext_by_OBJ(x, next, -1));
+    cr_assert(e != NULL && X509_EXTENSION_get_critical(e) == 0);
+    cr_assert_eq(memcmp(ASN1_STRING_get0_data(X509_EXTENSION_get_data(e)), time, 2), 0);
+    cr_assert_eq(memcmp(ASN1_STRING_get0_data(X509_EXTENSION_get_data(e)) + 2, "261121", 6), 0);
+    e = X509_CRL_get_ext(x, X509_CRL_get_ext_by_OBJ(x, since, -1));
+    cr_assert(e != NULL && X509_EXTENSION_get_critical(e) == 0);
+    cr_assert_eq(memcmp(ASN1_STRING_get0_data(X509_EXTENSION_get_data(e)), general, 2), 0);
+    cr_assert_eq(memcmp(ASN1_STRING_get0_data(X509_EXTENSION_get_data(e)) + 2, "20251120", 8), 0);
+    ASN1_OBJECT_free(next);
+    ASN1_OBJECT_free(since);
+    AUTHORITY_INFO_ACCESS_free(aia);
+    X509_CRL_free(x);
+}
+
+/* C-10: clients compare the names octet by octet. */
+Test(crl, a_shard_names_the_url_as_the_certificate_does)
+{
+    static const uint8_t spki[] = { 0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00 };
+    uint8_t              key[sizeof(spki) + 32] = { 0 };
+    const char          *url = crl_url(arena, "http://pki.example//",
+                                       &(crl_name_t){ BYTES_LIT("iss-a"), 2, { CRL_SHARD, 17 } });
+    crl_template_t       t = template_of(PKI_KEY_P256);
+    cert_template_t      cert = { .serial = serial_of(1), .issuer = ISSUER, .subject = ISSUER, .not_before = NOW,
+                                  .not_after = NOW + DAY, .spki = BYTES_ARR(key), .path_len = -1, .crl_url = url,
+                                  .key_usage = KU_DIGITAL_SIGNATURE,
+                                  .sigalg = pki_key_sigalg(PKI_KEY_P256), .akid = AKID };
+    pki_buf_t            idp, tbs;
+    pki_err_t            err = { 0 };
+    X509_CRL            *x;
+    ISSUING_DIST_POINT  *point;
+    bytes_t              name;
+    int                  critical = 7;
+
+    cr_assert_str_eq(url, "http://pki.example/crl/iss-a.g2.s17.crl");
+    memcpy(key, spki, sizeof(spki));
+    pki_buf_init(&idp, arena, 512);
+    crl_idp_put(&idp, url);
+    t.idp = pki_buf_bytes(&idp);
+    x = sealed(&t);
+    point = X509_CRL_get_ext_d2i(x, NID_issuing_distribution_point, &critical, NULL);
+    cr_assert(point != NULL && critical == 1 && point->onlyuser == 0 && point->onlyCA == 0);
+    cr_assert_eq(sk_GENERAL_NAME_num(point->distpoint->name.fullname), 1);
+
+    pki_buf_init(&tbs, arena, 4096);
+    cr_assert_eq(cert_build_tbs(&cert, &tbs, &err), PKI_OK, "%s", err.text);
+    name = bytes_of(t.idp.p + 2, t.idp.len - 2); /* DistributionPointName */
+    cr_assert(memmem(tbs.p, tbs.len, name.p, name.len) != NULL);
+    ISSUING_DIST_POINT_free(point);
     X509_CRL_free(x);
 }
 
