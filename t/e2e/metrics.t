@@ -205,13 +205,13 @@ def age(edge):
 
 def small(edge):
     """More issuers than a zone has room for."""
-    for i in range(150):
+    for i in range(300):
         edge.http('GET', '/ca/iss-small-%d.crt' % i)
     text = page(edge)
     well_formed(text, 'a zone that is full')
-    wait_for('the last', lambda: figures(edge)(REQUESTS, module='crl', result='200') == 150, 2)
+    wait_for('the last', lambda: figures(edge)(REQUESTS, module='crl', result='200') == 300, 2)
     f = figures(edge)
-    is_(f(REQUESTS, module='crl', result='200'), 150.0, 'all is counted when the zone is full')
+    is_(f(REQUESTS, module='crl', result='200'), 300.0, 'all is counted when the zone is full')
     ok(f(REQUESTS, module='crl', result='200', issuer='') > 0, 'some of it without a name')
     like(edge.log(), r'pki_metrics has no room for all issuers', 'and the log says so')
 
@@ -282,7 +282,7 @@ edge.stop()
 unlike(edge.log(), r'\[(alert|emerg|crit)\](?!.*exited on signal 9)|AddressSanitizer|runtime error', 'nothing alarming in the log')
 
 edge = Edge(workers=1, text=lambda text: text.replace('zone=pki_metrics:4m', 'zone=pki_metrics:64k'))
-edge.fill_all(*[word for i in range(150) for word in ('issuer=iss-small-%d' % i, 'chain=' + edge.pki.path('chain.pem'))])
+edge.fill_all(*[word for i in range(300) for word in ('issuer=iss-small-%d' % i, 'chain=' + edge.pki.path('chain.pem'))])
 edge.start()
 small(edge)
 edge.stop()
