@@ -14,9 +14,11 @@
 
 #include "pkiproto/cms/certs_only.h"
 #include "pkiproto/edge/enrol.h"
+#include "pkiproto/json/pack.h"
 
 #define NGX_HTTP_PKI_EST_ARENA_MAX (1 << 20)
 #define NGX_HTTP_PKI_EST_LINE      64 /* what libest wants */
+#define NGX_HTTP_PKI_EST_RECORD    768 /* room in an enrolment request for all that is short */
 
 #define NGX_HTTP_PKI_EST_OPTIONAL_NO_CA 3 /* of ssl_verify_client */
 
@@ -178,28 +180,26 @@ ngx_http_pki_est_cleanse(void *data)
     OPENSSL_cleanse(s->data, s->len);
 }
 
-/* The enrolment request as JSON in the request's pool, where a password in it is cleansed. */
+/* The enrolment request as octets, which are cleansed with the request's pool: there may be a password in them. */
 static ngx_int_t
-ngx_http_pki_est_json(ngx_http_request_t *r, const enrol_request_t *in, ngx_str_t *out)
+ngx_http_pki_est_record(ngx_http_request_t *r, const enrol_request_t *in, ngx_str_t *out)
 {
     ngx_pool_cleanup_t *cln;
-    json_t             *json = fields_encode(enrol_request_fields, in), *password;
-    size_t              size = json != NULL ? json_dumpb(json, NULL, 0, JSON_COMPACT) : 0;
+    pki_buf_t           b;
 
-    out->data = size != 0 ? ngx_pnalloc(r->pool, size) : NULL;
-    out->len = size;
+    out->len = NGX_HTTP_PKI_EST_RECORD + in->csr.len + in->certificate.len + ngx_strlen(in->identity)
+               + (in->password != NULL ? ngx_strlen(in->password) : 0);
+    out->data = ngx_pnalloc(r->pool, out->len);
     cln = out->data != NULL ? ngx_pool_cleanup_add(r->pool, sizeof(*out)) : NULL;
-    if (cln != NULL) {
-        json_dumpb(json, (char *) out->data, size, JSON_COMPACT);
-        cln->handler = ngx_http_pki_est_cleanse;
-        ngx_memcpy(cln->data, out, sizeof(*out));
+    if (cln == NULL) {
+        return NGX_ERROR;
     }
-    password = json_object_get(json, "password");
-    if (password != NULL) {
-        OPENSSL_cleanse((char *) json_string_value(password), json_string_length(password));
-    }
-    json_decref(json);
-    return cln != NULL ? NGX_OK : NGX_ERROR;
+    pki_buf_fixed(&b, out->data, out->len);
+    fields_pack(enrol_request_fields, in, &b);
+    out->len = b.len;
+    cln->handler = ngx_http_pki_est_cleanse;
+    ngx_memcpy(cln->data, out, sizeof(*out));
+    return b.failed ? NGX_ERROR : NGX_OK;
 }
 
 static char *
@@ -231,7 +231,7 @@ ngx_http_pki_est_request(ngx_http_request_t *r, ngx_http_pki_est_t *est, ngx_str
         return NGX_ERROR;
     }
     request.transaction_key = BYTES_ARR(key);
-    return ngx_http_pki_est_json(r, &request, out);
+    return ngx_http_pki_est_record(r, &request, out);
 }
 
 /* The orchestrator has answered, or not.  Whatever came is judged when the client's request goes on. */
@@ -265,10 +265,10 @@ ngx_http_pki_est_send(ngx_http_request_t *r, ngx_http_pki_est_t *est)
     ngx_chain_t                 *cl = ngx_alloc_chain_link(r->pool);
     ngx_buf_t                   *b = ngx_calloc_buf(r->pool);
     ngx_http_request_t          *sr;
-    ngx_str_t                    json;
+    ngx_str_t                    record;
 
     if (ps == NULL || rb == NULL || cl == NULL || b == NULL
-        || ngx_http_pki_est_request(r, est, &json) != NGX_OK) {
+        || ngx_http_pki_est_request(r, est, &record) != NGX_OK) {
         return NGX_ERROR;
     }
     ps->handler = ngx_http_pki_est_answered;
@@ -277,8 +277,8 @@ ngx_http_pki_est_send(ngx_http_request_t *r, ngx_http_pki_est_t *est)
                             NGX_HTTP_SUBREQUEST_IN_MEMORY | NGX_HTTP_SUBREQUEST_WAITED) != NGX_OK) {
         return NGX_ERROR;
     }
-    b->pos = b->start = json.data;
-    b->last = b->end = json.data + json.len;
+    b->pos = b->start = record.data;
+    b->last = b->end = record.data + record.len;
     b->memory = 1;
     b->last_buf = 1;
     cl->buf = b;
@@ -290,7 +290,7 @@ ngx_http_pki_est_send(ngx_http_request_t *r, ngx_http_pki_est_t *est)
     sr->method_name = post;
     sr->request_body = rb;
     sr->header_only = 0;
-    sr->headers_in.content_length_n = json.len;
+    sr->headers_in.content_length_n = record.len;
     sr->headers_in.chunked = 0;
 
     r->write_event_handler = ngx_http_pki_est_resume;
@@ -302,13 +302,10 @@ ngx_http_pki_est_send(ngx_http_request_t *r, ngx_http_pki_est_t *est)
 static pki_code_t
 ngx_http_pki_est_answer(ngx_http_pki_est_t *est, enrol_answer_t *answer, pki_err_t *err)
 {
-    JSON_AUTO json = NULL;
-
     if (est->status != NGX_HTTP_OK) {
         return pki_fail(err, PKI_E_UNAVAILABLE, NULL, "the orchestrator answered %d", (int) est->status);
     }
-    PKI_TRY(json_parse(est->answer, &json, err));
-    PKI_TRY(fields_decode(est->arena, enrol_answer_fields, json, answer, NULL, err));
+    PKI_TRY(fields_unpack(enrol_answer_fields, est->answer, answer, err));
     if (ngx_strcmp(answer->status, "issued") == 0 && answer->certificate.len == 0) {
         return pki_fail(err, PKI_E_INVALID, NULL,
                         "the orchestrator answered \"issued\" without a certificate");

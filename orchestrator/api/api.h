@@ -3,7 +3,8 @@
  *
  * The orchestrator's two HTTP faces, both on unix sockets behind nginx (libmicrohttpd):
  * the management API (/api/v1/..., /health, /ready) and the edge's enrolment hop (/edge/v1/enrol).
- * I/O threads never block: a request is parsed, suspended, run by a worker, and resumed.
+ * The API's I/O thread never blocks: a request is parsed, suspended, run by a worker, and resumed.  The hop's threads
+ * serve enrolments many at a time.
  */
 #ifndef ORCHESTRATOR_API_API_H
 #define ORCHESTRATOR_API_API_H

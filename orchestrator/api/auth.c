@@ -145,9 +145,6 @@ auth_identify(req_t *r, pki_err_t *err)
     uint8_t           digest[32];
     api_key_row_t     row;
 
-    if (r->edge) {
-        return PKI_OK;
-    }
     if (header.p == NULL) {
         return pki_fail(err, PKI_E_UNAUTHENTICATED, "RFC 6750 3", "an API key is needed: Authorization: Bearer KEY");
     }

@@ -78,8 +78,7 @@ extern const shape_t shape_api_key_new, shape_api_key;
 /* audit.c */
 pki_code_t audit_list(req_t *r, pki_err_t *err);
 
-/* enrol.c */
-pki_code_t enrol_serve(req_t *r, pki_err_t *err);
+/* hop.c, of the one route without a handler */
 extern const shape_t shape_enrol_request, shape_enrol_answer;
 
 #endif

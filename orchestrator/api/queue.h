@@ -8,6 +8,8 @@
 
 #include "pkiproto/base/err.h"
 
+#define QUEUE_WAIT_US 450000 /* a request that waited longer for a worker gets 503 */
+
 typedef struct queue queue_t;
 
 typedef void (*queue_work_pt)(void *item, void *arg);

@@ -23,7 +23,6 @@
 
 #define REQUEST_ARENA_MAX (32u << 20)
 #define RESOURCE_MAX      200
-#define QUEUE_WAIT_US     450000     /* a request that waited longer for a worker gets 503 */
 
 bool
 request_id_valid(const char *id)
@@ -43,7 +42,7 @@ request_id_make(char out[REQUEST_ID_MAX + 1])
 }
 
 req_t *
-request_new(api_t *api, bool edge, const char *uri)
+request_new(api_t *api, const char *uri)
 {
     pki_arena_t *a = pki_arena_new(REQUEST_ARENA_MAX);
     req_t       *r = a != NULL ? pki_alloc(a, sizeof(*r)) : NULL;
@@ -54,10 +53,9 @@ request_new(api_t *api, bool edge, const char *uri)
     }
     r->api = api;
     r->a = a;
-    r->edge = edge;
     r->began_us = clock_mono_us();
-    r->identity.actor = edge ? "edge" : "anonymous";
-    r->identity.type = edge ? "edge" : "anonymous";
+    r->identity.actor = "anonymous";
+    r->identity.type = "anonymous";
     request_id_make(r->id);
     atomic_fetch_add(&api->active, 1);
     metrics_busy(api->metrics, 1);
@@ -92,12 +90,12 @@ request_route(req_t *r, pki_err_t *err)
     route_match_t match;
 
     PKI_TRY(path_parse(r->a, uri_path(r), &r->path, err));
-    route_match(r->edge, r->method, &r->path, &match);
+    route_match(r->method, &r->path, &match);
     if (match.route == NULL && !match.path_known) {
         return pki_fail(err, PKI_E_NOT_FOUND, NULL, "there is no such path");
     }
     if (match.route == NULL) {
-        r->answer.allow = route_allow(r->a, r->edge, &r->path);
+        r->answer.allow = route_allow(r->a, &r->path);
         return pki_fail(err, PKI_E_METHOD, "RFC 9110 15.5.6", "this path takes %s", r->answer.allow);
     }
     r->route = match.route;
@@ -360,7 +358,7 @@ request_serve(req_t *r, pki_err_t *err)
         *err = r->early_err;
         return r->early;
     }
-    if (strcmp(r->route->permission, ROUTE_PUBLIC) != 0 && !r->edge) {
+    if (strcmp(r->route->permission, ROUTE_PUBLIC) != 0) {
         PKI_TRY(auth_identify(r, err));
         PKI_TRY(auth_permit(r, err));
     }

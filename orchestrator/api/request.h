@@ -17,7 +17,7 @@
 
 /* Who calls.  Lives in the request's arena. */
 typedef struct {
-    const char *actor, *type; /* "key-ops" and "api_key"; "edge"; "anonymous" */
+    const char *actor, *type; /* "key-ops" and "api_key"; "anonymous" */
     str_list_t  permissions;  /* "*": all */
 } identity_t;
 
@@ -37,7 +37,6 @@ struct req {
     api_t          *api;
     pki_arena_t    *a;
     void           *connection; /* libmicrohttpd's */
-    bool            edge;       /* came in by the edge socket */
     bool            started, working, done; /* working: on a worker's thread, which may wait */
     int64_t         began_us, queued_us; /* queued_us 0: never waited for a worker */
     char            id[REQUEST_ID_MAX + 1];
@@ -67,7 +66,7 @@ struct req {
 };
 
 /* Server side: make, prepare once the headers are there (also matches the route), run, free. */
-req_t *request_new(api_t *api, bool edge, const char *uri);
+req_t *request_new(api_t *api, const char *uri);
 void   request_prepare(req_t *r);
 void   request_run(req_t *r);
 void   request_refuse(req_t *r, pki_code_t code, const char *text); /* answer without running */

@@ -104,13 +104,13 @@ method_matches(const route_t *route, const char *method)
 }
 
 void
-route_match(bool edge, const char *method, const path_t *path, route_match_t *out)
+route_match(const char *method, const path_t *path, route_match_t *out)
 {
     memset(out, 0, sizeof(*out));
     for (size_t i = 0; i < ROUTE_COUNT; i++) {
         const char *param[ROUTE_PARAMS_MAX] = { NULL };
 
-        if (route_is_edge(&routes[i]) != edge || !template_matches(routes[i].path, path, param)) {
+        if (route_is_edge(&routes[i]) || !template_matches(routes[i].path, path, param)) {
             continue;
         }
         out->path_known = true;
@@ -123,19 +123,30 @@ route_match(bool edge, const char *method, const path_t *path, route_match_t *ou
 }
 
 const char *
-route_allow(pki_arena_t *a, bool edge, const path_t *path)
+route_allow(pki_arena_t *a, const path_t *path)
 {
     const char *allow = "";
 
     for (size_t i = 0; i < ROUTE_COUNT && allow != NULL; i++) {
         const char *param[ROUTE_PARAMS_MAX];
 
-        if (route_is_edge(&routes[i]) == edge && template_matches(routes[i].path, path, param)) {
+        if (!route_is_edge(&routes[i]) && template_matches(routes[i].path, path, param)) {
             allow = pki_printf(a, "%s%s%s%s", allow, *allow != '\0' ? ", " : "", routes[i].method,
                                strcmp(routes[i].method, "GET") == 0 ? ", HEAD" : "");
         }
     }
     return allow;
+}
+
+const route_t *
+route_edge(void)
+{
+    size_t i = 0;
+
+    while (!route_is_edge(&routes[i])) {
+        i++;
+    }
+    return &routes[i];
 }
 
 bytes_t

@@ -69,7 +69,7 @@ typedef struct {
     const list_resource_t *resource;
     answer_kind_t  kind;
     int            status;        /* of success */
-    route_pt       handler;
+    route_pt       handler;       /* NULL: of the edge socket */
     const char    *summary;
 } route_t;
 
@@ -83,11 +83,14 @@ typedef struct {
     bool           path_known;              /* another method would have found one */
 } route_match_t;
 
-/* edge: of the edge socket's routes, otherwise of the others.  HEAD finds what GET finds. */
-void route_match(bool edge, const char *method, const path_t *path, route_match_t *out);
+/* Of the API's routes, not the edge socket's.  HEAD finds what GET finds. */
+void route_match(const char *method, const path_t *path, route_match_t *out);
 
 /* "GET, HEAD, POST" for a path that is known. */
-const char *route_allow(pki_arena_t *a, bool edge, const path_t *path);
+const char *route_allow(pki_arena_t *a, const path_t *path);
+
+/* The edge socket's one route, which hop.c serves. */
+const route_t *route_edge(void);
 
 /* The name of the nth parameter of a template ("id"), not terminated; absent when there are fewer. */
 bytes_t route_param_name(const route_t *route, size_t n);

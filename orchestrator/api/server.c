@@ -1,13 +1,11 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * libmicrohttpd on two unix sockets, one I/O thread each.  The I/O threads collect a request, suspend its
- * connection and hand it to the workers; a worker leaves the answer in the request and resumes the
- * connection.  The parser of libmicrohttpd is lenient: nothing but nginx may reach these sockets.
+ * libmicrohttpd on the API's unix socket, with one I/O thread.  It collects a request, suspends its
+ * connection and hands it to the workers; a worker leaves the answer in the request and resumes the
+ * connection.  The parser of libmicrohttpd is lenient: nothing but nginx may reach this socket.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <grp.h>
 #include <microhttpd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,12 +13,11 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "orchestrator/api/listen.h"
 #include "orchestrator/api/server.h"
 
 #define CONNECTION_MEMORY  65536u /* headers with an escaped client certificate need 16 KiB */
@@ -217,7 +214,7 @@ face_uri(void *cls, const char *uri, struct MHD_Connection *c)
     face_t *face = cls;
 
     (void) c;
-    return request_new(face->api, face->edge, uri);
+    return request_new(face->api, uri);
 }
 
 static enum MHD_Result
@@ -280,55 +277,11 @@ face_log(void *cls, const char *fmt, va_list ap)
 
 /* ---- listening ---- */
 
-/* nginx' group may use the socket; without such a group it is the owner's alone. */
 static pki_code_t
-socket_share(const char *path, const char *group, pki_err_t *err)
-{
-    const struct group *g = group != NULL && *group != '\0' ? getgrnam(group) : NULL;
-
-    if (group != NULL && *group != '\0' && g == NULL) {
-        return pki_fail(err, PKI_E_CONFIG, NULL, "edge_group %s does not exist", group);
-    }
-    if (g != NULL && chown(path, (uid_t) -1, g->gr_gid) != 0) {
-        return pki_fail(err, PKI_E_IO, NULL, "%s: cannot give it to group %s: %s", path, group, strerror(errno));
-    }
-    if (chmod(path, 0660) != 0) {
-        return pki_fail(err, PKI_E_IO, NULL, "%s: %s", path, strerror(errno));
-    }
-    return PKI_OK;
-}
-
-/* Bound under another name and renamed, so that there is never a moment without a socket or with a dead one. */
-static pki_code_t
-socket_bind(int fd, const char *path, const char *group, pki_err_t *err)
-{
-    struct sockaddr_un addr = { .sun_family = AF_UNIX };
-    int                len = snprintf(addr.sun_path, sizeof(addr.sun_path), "%s.new", path);
-
-    if (len < 0 || (size_t) len >= sizeof(addr.sun_path)) {
-        return pki_fail(err, PKI_E_CONFIG, NULL, "%s: the path of a unix socket is too long", path);
-    }
-    (void) unlink(addr.sun_path);
-    if (bind(fd, (struct sockaddr *) &addr, sizeof(addr)) != 0 || listen(fd, SOMAXCONN) != 0) {
-        return pki_fail(err, PKI_E_IO, NULL, "%s: %s", addr.sun_path, strerror(errno));
-    }
-    PKI_TRY(socket_share(addr.sun_path, group, err));
-    if (rename(addr.sun_path, path) != 0) {
-        return pki_fail(err, PKI_E_IO, NULL, "%s: %s", path, strerror(errno));
-    }
-    return PKI_OK;
-}
-
-static pki_code_t
-face_open(face_t *face, api_t *api, bool edge, const char *path, pki_err_t *err)
+face_open(face_t *face, api_t *api, const char *path, pki_err_t *err)
 {
     face->api = api;
-    face->edge = edge;
-    face->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (face->fd == -1) {
-        return pki_fail(err, PKI_E_IO, NULL, "socket: %s", strerror(errno));
-    }
-    PKI_TRY(socket_bind(face->fd, path, api->parts.conf->edge_group, err));
+    PKI_TRY(socket_listen(path, api->parts.conf->edge_group, &face->fd, err));
     face->daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, face_access, face,
         MHD_OPTION_EXTERNAL_LOGGER, face_log, NULL, MHD_OPTION_LISTEN_SOCKET, face->fd,
@@ -375,7 +328,7 @@ api_open(const api_parts_t *parts, api_t **out, pki_err_t *err)
     }
     (void) signal(SIGPIPE, SIG_IGN);
     api->parts = *parts;
-    api->face[FACE_API].fd = api->face[FACE_EDGE].fd = -1;
+    api->face.fd = -1;
     api->metrics = metrics_new();
     api->keys = key_cache_new();
     code = api->metrics == NULL || api->keys == NULL ? pki_fail(err, PKI_E_NOMEM, NULL, "out of memory") : PKI_OK;
@@ -386,10 +339,10 @@ api_open(const api_parts_t *parts, api_t **out, pki_err_t *err)
         code = queue_open((size_t) listen_conf->workers, (size_t) listen_conf->queue, request_work, api, &api->queue, err);
     }
     if (code == PKI_OK) {
-        code = face_open(&api->face[FACE_API], api, false, listen_conf->api_socket, err);
+        code = face_open(&api->face, api, listen_conf->api_socket, err);
     }
     if (code == PKI_OK) {
-        code = face_open(&api->face[FACE_EDGE], api, true, listen_conf->edge_socket, err);
+        code = hop_open(api, &api->hop, err);
     }
     if (code != PKI_OK) {
         api_close(api);
@@ -405,9 +358,8 @@ api_drain(api_t *api, int64_t wait_s)
     int64_t until = clock_mono_us() + wait_s * 1000000;
 
     atomic_store(&api->draining, true);
-    for (size_t i = 0; i < FACE_COUNT; i++) {
-        face_quiesce(&api->face[i]);
-    }
+    face_quiesce(&api->face);
+    hop_quiesce(api->hop);
     while (atomic_load(&api->active) > 0 && clock_mono_us() < until) {
         usleep(2000);
     }
@@ -422,13 +374,11 @@ api_close(api_t *api)
         return;
     }
     atomic_store(&api->draining, true);
-    for (size_t i = 0; i < FACE_COUNT; i++) {
-        face_quiesce(&api->face[i]);
-    }
+    face_quiesce(&api->face);
+    hop_quiesce(api->hop);
     queue_stop(api->queue);
-    for (size_t i = 0; i < FACE_COUNT; i++) {
-        face_close(&api->face[i]);
-    }
+    face_close(&api->face);
+    hop_close(api->hop);
     queue_free(api->queue);
     trail_close(api->trail);
     key_cache_free(api->keys);

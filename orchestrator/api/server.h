@@ -9,20 +9,18 @@
 #include <stdatomic.h>
 
 #include "orchestrator/api/auth.h"
+#include "orchestrator/api/hop.h"
 #include "orchestrator/api/metrics.h"
 #include "orchestrator/api/queue.h"
 #include "orchestrator/api/request.h"
 #include "orchestrator/api/trail.h"
 
-/* One listening socket with its I/O thread. */
+/* The API's listening socket with its I/O thread. */
 typedef struct {
     api_t             *api;
-    bool               edge;
     int                fd; /* -1: not ours any more */
     struct MHD_Daemon *daemon;
 } face_t;
-
-enum { FACE_API, FACE_EDGE, FACE_COUNT };
 
 struct api {
     api_parts_t  parts;
@@ -30,7 +28,8 @@ struct api {
     metrics_t   *metrics;
     trail_t     *trail;
     key_cache_t *keys;
-    face_t       face[FACE_COUNT];
+    face_t       face;
+    hop_t       *hop;
     atomic_int   active; /* requests that have begun and are not yet answered */
     atomic_bool  draining;
 };

@@ -27,6 +27,10 @@ typedef struct {
     uint32_t                presented_issuer_no; /* 0: not one of our issuers */
     signing_t               signing;
     cert_prior_ask_t        ask;
+    int64_t                 started_us;
+    flight_t                flight;
+    bool                    flies;               /* flight is entered */
+    bool                    decided;             /* it may be: job is to be served */
     sign_job_t              job;
     pki_code_t              judgement;           /* what the judge found, and why */
     pki_err_t               why;
@@ -340,18 +344,25 @@ enrol_lost(enrol_t *e, enrol_answer_t *out, pki_err_t *err)
                                  : pki_fail(err, PKI_E_UNAVAILABLE, NULL, "the same request is being served");
 }
 
-static pki_code_t
-enrol_sign(enrol_t *e, enrol_answer_t *out, pki_err_t *err)
+static void
+enrol_prepare(enrol_t *e)
 {
     signing_t *s = &e->signing;
-    int64_t    started_us = clock_mono_us();
 
     enrol_ask(e);
     s->audit.resource_id = s->managed_id;
     s->audit.details = pki_printf(e->arena, "{\"label\": \"%s\", \"operation\": \"%s\"}", e->label->row->name,
                                   e->in->operation);
     e->job = (sign_job_t){ .a = e->arena, .s = s, .ask = &e->ask, .judge = enrol_judge };
-    sign_serve(e->issue, &e->job);
+    e->decided = true;
+}
+
+/* What has become of the job. */
+static pki_code_t
+enrol_signed(enrol_t *e, enrol_answer_t *out, pki_err_t *err)
+{
+    const signing_t *s = &e->signing;
+
     if (e->job.code != PKI_OK) {
         *err = e->job.err;
         return e->job.code;
@@ -367,10 +378,11 @@ enrol_sign(enrol_t *e, enrol_answer_t *out, pki_err_t *err)
     }
     log_info("cert.issued", LOG_S("issuer", s->issuer->ca.issuer_id), LOG_X("serial", e->job.cert.serial),
              LOG_S("certificate", s->managed_id), LOG_S("label", e->label->row->name),
-             LOG_I("us", clock_mono_us() - started_us));
+             LOG_I("us", clock_mono_us() - e->started_us));
     return answer_issued(e->job.cert.der, out);
 }
 
+/* Up to the decision: what is not to be is answered here. */
 static pki_code_t
 enrol_run(enrol_t *e, enrol_answer_t *out, pki_err_t *err)
 {
@@ -380,7 +392,8 @@ enrol_run(enrol_t *e, enrol_answer_t *out, pki_err_t *err)
         code = enrol_decide(e, &e->why);
     }
     if (code == PKI_OK) {
-        return enrol_sign(e, out, err);
+        enrol_prepare(e);
+        return PKI_OK;
     }
     return is_rejection(code) ? answer_rejected(e, code, &e->why, out, err)
                               : pki_fail(err, code, e->why.clause, "%s", e->why.text);
@@ -399,32 +412,67 @@ key_check(const enrol_request_t *in, flight_t *flight, pki_err_t *err)
 }
 
 static pki_code_t
-enrol_serve(enrol_t *e, enrol_answer_t *out, pki_err_t *err)
+enrol_begin(enrol_t *e, issue_enrol_t *call)
 {
-    flight_t   flight;
-    pki_code_t code;
+    pki_err_t *err = &call->err;
 
     if (!atomic_load(&e->issue->reconciled)) {
         return pki_fail(err, PKI_E_UNAVAILABLE, NULL, "the signer's journal is being compared with the database");
     }
-    PKI_TRY(key_check(e->in, &flight, err));
+    PKI_TRY(key_check(e->in, &e->flight, err));
     PKI_TRY(snapshot_get(e->issue->cache, &e->snapshot, err));
-    PKI_TRY(flight_enter(e->issue, &flight, err));
+    if (!flight_enter(e->issue, &e->flight, call->patient)) {
+        call->busy = true;
+        return pki_fail(err, PKI_E_UNAVAILABLE, NULL, "the same request is being served");
+    }
+    e->flies = true;
     audit_fill(e);
-    code = enrol_run(e, out, err);
-    flight_leave(e->issue, &flight);
-    return code;
+    return enrol_run(e, &call->out, err);
 }
 
-pki_code_t
-issue_enrol(issue_t *i, pki_arena_t *a, const enrol_request_t *in, enrol_answer_t *out, pki_err_t *err)
+static void
+call_begin(issue_t *i, issue_enrol_t *call, enrol_t *e)
 {
-    enrol_t    e = { .issue = i, .arena = a, .in = in };
-    pki_code_t code = enrol_serve(&e, out, err);
+    *e = (enrol_t){ .issue = i, .arena = call->a, .in = call->in, .started_us = clock_mono_us() };
+    call->err = (pki_err_t){ 0 };
+    call->busy = false;
+    log_request_set(call->in->request_id);
+    call->code = enrol_begin(e, call);
+    log_request_set(NULL);
+}
 
-    snapshot_put(e.snapshot);
-    if (code != PKI_OK) {
-        atomic_fetch_add(&i->failed, 1);
+static void
+call_finish(issue_enrol_t *call, enrol_t *e)
+{
+    if (e->decided) {
+        log_request_set(call->in->request_id);
+        call->code = enrol_signed(e, &call->out, &call->err);
+        log_request_set(NULL);
     }
-    return code;
+    if (e->flies) {
+        flight_leave(e->issue, &e->flight);
+    }
+    snapshot_put(e->snapshot);
+    if (call->code != PKI_OK && (call->patient || !call->busy)) {
+        atomic_fetch_add(&e->issue->failed, 1);
+    }
+}
+
+void
+issue_enrol(issue_t *i, issue_enrol_t *calls, size_t count)
+{
+    enrol_t     enrols[ISSUE_ENROL_MAX];
+    sign_job_t *jobs[ISSUE_ENROL_MAX];
+    size_t      decided = 0;
+
+    for (size_t n = 0; n < count; n++) {
+        call_begin(i, &calls[n], &enrols[n]);
+        if (enrols[n].decided) {
+            jobs[decided++] = &enrols[n].job;
+        }
+    }
+    sign_serve_many(i, jobs, decided);
+    for (size_t n = 0; n < count; n++) {
+        call_finish(&calls[n], &enrols[n]);
+    }
 }

@@ -23,8 +23,8 @@ flight_is_taken(const issue_t *i, const uint8_t key[32])
     return false;
 }
 
-pki_code_t
-flight_enter(issue_t *i, flight_t *f, pki_err_t *err)
+bool
+flight_enter(issue_t *i, flight_t *f, bool patient)
 {
     struct timespec until;
     bool            taken;
@@ -33,7 +33,7 @@ flight_enter(issue_t *i, flight_t *f, pki_err_t *err)
     until.tv_sec += FLIGHT_WAIT_S;
     pthread_mutex_lock(&i->lock);
     i->flights_waiting++;
-    while ((taken = flight_is_taken(i, f->key)) && pthread_cond_timedwait(&i->landed, &i->lock, &until) == 0) {
+    while ((taken = flight_is_taken(i, f->key)) && patient && pthread_cond_timedwait(&i->landed, &i->lock, &until) == 0) {
     }
     i->flights_waiting--;
     if (!taken) {
@@ -41,7 +41,7 @@ flight_enter(issue_t *i, flight_t *f, pki_err_t *err)
         i->flights = f;
     }
     pthread_mutex_unlock(&i->lock);
-    return taken ? pki_fail(err, PKI_E_UNAVAILABLE, NULL, "the same request is being served") : PKI_OK;
+    return !taken;
 }
 
 void

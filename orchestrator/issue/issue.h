@@ -18,12 +18,23 @@ typedef struct issue issue_t;
 pki_code_t issue_open(const conf_t *conf, db_t *db, signer_t *signer, edge_t *edge, issue_t **out, pki_err_t *err);
 void       issue_close(issue_t *i);
 
+/* One enrolment of several that came together. */
+typedef struct {
+    pki_arena_t           *a;
+    const enrol_request_t *in;
+    bool                   patient; /* wait while the same request is being served for somebody else */
+    enrol_answer_t         out;     /* for every outcome that the protocol can express: issued or rejected */
+    bool                   busy;    /* not patient, and would have had to wait: nothing was done */
+    pki_code_t             code;    /* an error: nothing was decided (UNAVAILABLE, INTERNAL...): try again */
+    pki_err_t              err;
+} issue_enrol_t;
+
 /*
- * Serve one enrolment.  PKI_OK with *out filled for every outcome that the protocol can express
- * (issued or rejected); an error means that nothing was decided (UNAVAILABLE, INTERNAL...): try again.
+ * Serve at most ISSUE_ENROL_MAX enrolments in as few turns as possible: what each turn costs is shared by all in it.
  * The same transaction key within retry_window_s gives the same certificate.
  */
-pki_code_t issue_enrol(issue_t *i, pki_arena_t *a, const enrol_request_t *in, enrol_answer_t *out, pki_err_t *err);
+#define ISSUE_ENROL_MAX 64
+void issue_enrol(issue_t *i, issue_enrol_t *calls, size_t count);
 
 /* Issue for the management API: POST /api/v1/certificates.  Names come from the CSR as the profile allows. */
 typedef struct {

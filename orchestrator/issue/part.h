@@ -54,9 +54,9 @@ struct issue {
     atomic_ullong issued, repeated, rejected, failed, revoked, orphans;
 };
 
-/* UNAVAILABLE when the other one takes too long. */
-pki_code_t flight_enter(issue_t *i, flight_t *f, pki_err_t *err);
-void       flight_leave(issue_t *i, flight_t *f);
+/* False when the other one is there, to the patient only when it takes too long. */
+bool flight_enter(issue_t *i, flight_t *f, bool patient);
+void flight_leave(issue_t *i, flight_t *f);
 
 /* A certificate about to be. */
 typedef struct {
@@ -96,6 +96,7 @@ typedef struct sign_job {
 } sign_job_t;
 
 void                     sign_serve(issue_t *i, sign_job_t *job);
+void                     sign_serve_many(issue_t *i, sign_job_t **jobs, size_t count); /* the list is used up */
 extern const group_ops_t sign_group;
 
 /* Make sure that the edge store has a certificate that was recorded earlier; REVOKED states are published, too. */

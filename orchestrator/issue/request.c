@@ -96,7 +96,9 @@ request_run(issue_t *i, pki_arena_t *a, signing_t *s, issue_result_t *out, pki_e
     flight_t         flight;
 
     SHA256((const uint8_t *) s->managed_id, strlen(s->managed_id), flight.key);
-    PKI_TRY(flight_enter(i, &flight, err));
+    if (!flight_enter(i, &flight, true)) {
+        return pki_fail(err, PKI_E_UNAVAILABLE, NULL, "the same request is being served");
+    }
     sign_serve(i, &job);
     flight_leave(i, &flight);
     if (job.code != PKI_OK) {

@@ -225,12 +225,12 @@ turn_publish(issue_t *i, const turn_t *all)
 
 /* A job whose time was up before its turn came is not begun. */
 static void
-turn_begin(group_job_t *list, turn_t *out)
+turn_begin(const turn_t *all, turn_t *out)
 {
     int64_t now = clock_mono_us();
 
-    for (group_job_t *g = list; g != NULL; g = g->next) {
-        sign_job_t *job = (sign_job_t *) g;
+    for (size_t n = 0; n < all->count; n++) {
+        sign_job_t *job = all->job[n];
 
         if (now >= job->deadline_us) {
             job->code = pki_fail(&job->err, PKI_E_UNAVAILABLE, NULL, "the database does not answer in time");
@@ -241,12 +241,11 @@ turn_begin(group_job_t *list, turn_t *out)
 }
 
 static void
-turn_run(void *arg, group_job_t *list)
+turn_serve(issue_t *i, const turn_t *given)
 {
-    issue_t *i = arg;
-    turn_t   all = { 0 }, signing = { 0 };
+    turn_t all = { 0 }, signing = { 0 };
 
-    turn_begin(list, &all);
+    turn_begin(given, &all);
     turn_ask(i, &all);
     turn_judge(i, &all, &signing);
 
@@ -266,16 +265,30 @@ turn_run(void *arg, group_job_t *list)
 
 /* One statement cannot touch a row twice: cert_record_many(). */
 static bool
+jobs_join(const sign_job_t *job, const sign_job_t *other)
+{
+    const signing_t *a = job->s, *b = other->s;
+
+    return strcmp(a->managed_id, b->managed_id) != 0
+           && (a->transaction_key.p == NULL || !bytes_eq(a->transaction_key, b->transaction_key));
+}
+
+static void
+turn_run(void *arg, group_job_t *list)
+{
+    turn_t all = { 0 };
+
+    for (group_job_t *g = list; g != NULL; g = g->next) {
+        turn_add(&all, (sign_job_t *) g);
+    }
+    turn_serve(arg, &all);
+}
+
+static bool
 turn_joins(const group_job_t *list, const group_job_t *job)
 {
-    const signing_t *s = ((const sign_job_t *) job)->s;
-
     for (; list != NULL; list = list->next) {
-        const signing_t *other = ((const sign_job_t *) list)->s;
-
-        if (strcmp(other->managed_id, s->managed_id) == 0
-            || (s->transaction_key.p != NULL && bytes_eq(other->transaction_key, s->transaction_key)))
-        {
+        if (!jobs_join((const sign_job_t *) job, (const sign_job_t *) list)) {
             return false;
         }
     }
@@ -289,6 +302,41 @@ sign_serve(issue_t *i, sign_job_t *job)
 {
     job->deadline_us = db_deadline(i->db);
     group_serve(&i->turns, &job->group);
+}
+
+static bool
+turn_takes(const turn_t *t, const sign_job_t *job)
+{
+    for (size_t n = 0; n < t->count; n++) {
+        if (!jobs_join(job, t->job[n])) {
+            return false;
+        }
+    }
+    return t->count < ISSUER_JOBS_MAX;
+}
+
+void
+sign_serve_many(issue_t *i, sign_job_t **jobs, size_t count)
+{
+    int64_t deadline_us = db_deadline(i->db);
+
+    for (size_t n = 0; n < count; n++) {
+        jobs[n]->deadline_us = deadline_us;
+    }
+    while (count > 0) {
+        turn_t turn = { 0 };
+        size_t left = 0;
+
+        for (size_t n = 0; n < count; n++) {
+            if (turn_takes(&turn, jobs[n])) {
+                turn_add(&turn, jobs[n]);
+            } else {
+                jobs[left++] = jobs[n];
+            }
+        }
+        turn_serve(i, &turn);
+        count = left;
+    }
 }
 
 pki_code_t

@@ -49,7 +49,7 @@ typedef struct {
     pki_err_t             err;
 } issuer_job_t;
 
-#define ISSUER_JOBS_MAX 32
+#define ISSUER_JOBS_MAX 64
 
 typedef struct {
     const char    *type, *title;

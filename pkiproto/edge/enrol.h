@@ -2,7 +2,8 @@
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
  * The enrolment request: what a protocol module has authenticated, parsed and checked, on its way
- * to the orchestrator's one issuance path, and the answer.  JSON over HTTP/1.1 on the edge socket:
+ * to the orchestrator's one issuance path, and the answer.  Octets by these tables (pkiproto/json/pack.h) over
+ * HTTP/1.1 on the edge socket:
  *
  *     POST /edge/v1/enrol   200 with an enrol_answer_t, whatever its outcome
  *

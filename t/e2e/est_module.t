@@ -5,7 +5,6 @@
 import base64
 import contextlib
 import http.server
-import json
 import os
 import re
 import socket
@@ -17,6 +16,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+import record  # noqa: E402
 from chancery import SLOW, done, is_, like, ok, openssl, unlike, wait_for  # noqa: E402
 from edge import Edge  # noqa: E402
 
@@ -55,14 +55,13 @@ class Peer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
         def do_POST(self):
             peer = self.server
-            got = json.loads(self.rfile.read(int(self.headers['Content-Length'])))
+            got = record.unpack(record.REQUEST, self.rfile.read(int(self.headers['Content-Length'])))
             peer.seen.append((self.path, dict(self.headers), got))
             time.sleep(peer.delay)
             answer = peer.answer
             if answer is None:
-                issued = peer.certificate(base64.b64decode(got['csr']))
-                answer = {'status': 'issued', 'certificate': base64.b64encode(issued).decode()}
-            body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+                answer = {'status': 'issued', 'certificate': peer.certificate(got['csr'])}
+            body = answer if isinstance(answer, bytes) else record.pack(record.ANSWER, answer)
             try:
                 self.send_response(peer.status)
                 self.send_header('Content-Length', str(len(body)))
@@ -190,7 +189,7 @@ def issued(edge, peer, csr):
     is_({each: got.get(each) for each in ('protocol', 'operation', 'label', 'identity_kind', 'identity', 'password', 'source')},
         {'protocol': 'est', 'operation': 'simpleenroll', 'label': 'devices', 'identity_kind': 'basic', 'identity': 'device', 'password': None,
          'source': '127.0.0.1'}, 'says who asks for what')
-    is_(base64.b64decode(got['csr']), csr, 'with the request as it came')
+    is_(got['csr'], csr, 'with the request as it came')
     send(connection, '/devices/simpleenroll', csr, basic('device'))
     send(connection, '/devices/simpleenroll', csr, basic('person'))
     keys = [each[2]['transaction_key'] for each in peer.seen]
@@ -218,7 +217,8 @@ def other_answers(edge, peer, csr):
     peer.answer = {'status': 'rejected', 'code': 'UNAUTHENTICATED', 'text': 'no'}
     status, headers, body, _ = ask()
     is_((status, headers['WWW-Authenticate']), (401, 'Basic realm="EST devices"'), 'rejected, UNAUTHENTICATED: 401 with a challenge')
-    for answer, status, what in ((b'{', 200, 'no JSON'), ({'status': 'odd'}, 200, 'an unknown outcome'), ({'error': 'x'}, 500, 'status 500'), ({'error': 'x'}, 404, 'status 404'),
+    for answer, status, what in ((b'{', 200, 'no record'), (record.pack(record.ANSWER, {'status': 'pending'})[:-3], 200, 'half a record'),
+                                 ({'status': 'odd'}, 200, 'an unknown outcome'), ({'error': 'x'}, 500, 'status 500'), ({'error': 'x'}, 404, 'status 404'),
                                  ({'status': 'issued'}, 200, 'issued without a certificate'),
                                  ({'status': 'rejected', 'code': 'INTERNAL', 'text': 'private'}, 200, 'an internal error')):
         peer.answer, peer.status = answer, status
@@ -279,7 +279,7 @@ def client_certificates(edge, peer):
     got = peer.seen[0][2]
     der = openssl('x509', '-in', pki.path('one.pem'), '-outform', 'DER').raw
     digest = openssl('dgst', '-sha256', '-r', input=der).out.split()[0]
-    is_((got['operation'], got['identity_kind'], got['identity'], base64.b64decode(got['certificate']) == der),
+    is_((got['operation'], got['identity_kind'], got['identity'], got['certificate'] == der),
         ('simplereenroll', 'certificate', digest, True), 'the orchestrator gets the certificate')
     for subject, wanted_san, wanted, what in (
             (names, 'IP:192.0.2.1,DNS:device-1', 200, 'the same alternative names in another order'), ('/CN=device-2', san, 403, 'another subject'),

@@ -2,11 +2,9 @@
 # Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
 """The issuance path and the edge feeder: idempotency, re-enrolment, revocation, rebuilds, orphans, responders."""
 
-import base64
 import glob
 import hashlib
 import http.client
-import json
 import os
 import re
 import shutil
@@ -18,6 +16,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+import record                                                       # noqa: E402
 from chancery import Stack, done, is_, like, ok, openssl, wait_for  # noqa: E402
 
 V1 = '/api/v1'
@@ -51,17 +50,14 @@ def hop(s, csr, operation='simpleenroll', user=None, cert=None, label='devices',
     parts = [b'est', operation.encode(), label.encode(), kind.encode(), identity.encode(), csr]
     key = hashlib.sha256(b''.join(len(each).to_bytes(4, 'big') + each for each in parts)).digest()
     body = {'protocol': 'est', 'operation': operation, 'label': label, 'identity_kind': kind, 'identity': identity,
-            'csr': base64.b64encode(csr).decode(), 'transaction_key': base64.b64encode(key).decode(),
-            'source': '192.0.2.1', 'request_id': '0' * 32}
-    if cert:
-        body['certificate'] = base64.b64encode(cert).decode()
+            'certificate': cert, 'csr': csr, 'transaction_key': key, 'source': '192.0.2.1', 'request_id': '0' * 32}
     body.update(more)
     connection = Unix(s.path('run/edge.sock'))
     try:
-        connection.request('POST', '/edge/v1/enrol', json.dumps(body), {'Content-Type': 'application/json'})
+        connection.request('POST', '/edge/v1/enrol', record.pack(record.REQUEST, body))
         answer = connection.getresponse()
-        text = answer.read()
-        return answer.status, json.loads(text) if answer.status == 200 else None
+        octets = answer.read()
+        return answer.status, record.unpack(record.ANSWER, octets) if answer.status == 200 else None
     finally:
         connection.close()
 
@@ -102,7 +98,7 @@ def idempotency(s):
     s.restart()
     status, body = hop(s, csr)
     is_({body['certificate']}, given, 'after a restart, too')
-    status, _ = hop(s, csr, transaction_key=base64.b64encode(b'x' * 32).decode())
+    status, _ = hop(s, csr, transaction_key=b'x' * 32)
     ok(status >= 400, 'a transaction key that is not the request\'s is refused', status)
 
 
@@ -179,7 +175,7 @@ def issued(s, pair, name):
     ok(status == 200 and body['status'] == 'issued', name, (status, body))
     new.cert = s.file(new.name + '.pem')
     with open(new.cert, 'w') as file:
-        file.write(openssl('x509', '-inform', 'DER', input=base64.b64decode(body['certificate'])).out)
+        file.write(openssl('x509', '-inform', 'DER', input=body['certificate']).out)
     return new
 
 
@@ -204,7 +200,7 @@ def reenrolment(s):
     is_(len(versions(s, a)), 2, 'as another version of the same certificate')
     rekeyed = issued(s, renew(s, same, 're-8', key=True), 'another key is certified, too')
     again = hop(s, der(rekeyed), 'simplereenroll', cert=cert_der(same.cert))
-    is_(base64.b64decode(again[1]['certificate']), cert_der(rekeyed.cert), 'a retry gets the same certificate')
+    is_(again[1]['certificate'], cert_der(rekeyed.cert), 'a retry gets the same certificate')
     time.sleep(3.2)
     rejected(renew(s, same, 're-9', key=True)[1], 'FORBIDDEN', 'superseded', 'after the grace a superseded one is refused')
     again = hop(s, der(rekeyed), 'simplereenroll', cert=cert_der(same.cert))

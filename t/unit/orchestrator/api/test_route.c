@@ -35,7 +35,7 @@ Test(route, every_row_declares_what_the_framework_relies_on)
         cr_expect(r->permission != NULL && r->permission[0] != '\0', "%s %s has a permission", r->method, r->path);
         cr_expect(r->audit >= AUDIT_NONE && r->audit <= AUDIT_CALLEE, "%s %s has an audit class", r->method, r->path);
         cr_expect(r->action != NULL && strchr(r->action, '.') != NULL, "%s %s has an action", r->method, r->path);
-        cr_expect(r->handler != NULL, "%s %s has a handler", r->method, r->path);
+        cr_expect_eq(r->handler != NULL, r != route_edge(), "%s %s has a handler", r->method, r->path);
         cr_expect(r->summary != NULL && strlen(r->summary) > 10, "%s %s has a summary", r->method, r->path);
         cr_expect(r->status >= 200 && r->status < 300, "%s %s has a status", r->method, r->path);
         cr_expect(r->limits < LIMITS_COUNT && limits_rows[r->limits].name != NULL, "%s has limits", r->path);
@@ -83,8 +83,8 @@ Test(route, rows_are_unique_and_every_row_is_found_by_its_own_path)
         route_match_t match;
 
         cr_assert_eq(path_parse(a, bytes_str(r->path), &path, NULL), PKI_OK);
-        route_match(strcmp(r->permission, ROUTE_EDGE) == 0, r->method, &path, &match);
-        cr_expect_eq(match.route, r, "%s %s is hidden by another row", r->method, r->path);
+        route_match(r->method, &path, &match);
+        cr_expect_eq(match.route, r == route_edge() ? NULL : r, "%s %s is hidden by another row", r->method, r->path);
         for (size_t j = 0; j < i; j++) {
             other = route_at(j);
             cr_expect(strcmp(r->action, other->action) != 0, "%s is twice", r->action);
@@ -109,26 +109,24 @@ Test(route, every_field_of_every_shape_has_help)
 
 typedef struct {
     char method[8], path[64], found[64], param[32];
-    bool edge, known;
+    bool known;
 } match_case_t;
 
 ParameterizedTestParameters(route, paths_find_their_row)
 {
     static match_case_t cases[] = {
-        { "GET", "/health", "/health", "", false, true },
-        { "HEAD", "/health", "/health", "", false, true },
-        { "POST", "/health", "", "", false, true },
-        { "GET", "/", "", "", false, false },
-        { "GET", "/api/v1/profiles", "/api/v1/profiles", "", false, true },
-        { "GET", "/api/v1/profiles/prof-a", "/api/v1/profiles/{id}", "prof-a", false, true },
-        { "PUT", "/api/v1/profiles/a%2Fb", "/api/v1/profiles/{id}", "a/b", false, true },
-        { "PATCH", "/api/v1/profiles/prof-a", "", "", false, true },
-        { "get", "/api/v1/profiles", "", "", false, true },
-        { "GET", "/api/v1/profiles/x/y", "", "", false, false },
-        { "GET", "/API/v1/profiles", "", "", false, false },
-        { "POST", "/edge/v1/enrol", "", "", false, false },
-        { "POST", "/edge/v1/enrol", "/edge/v1/enrol", "", true, true },
-        { "GET", "/api/v1/profiles", "", "", true, false },
+        { "GET", "/health", "/health", "", true },
+        { "HEAD", "/health", "/health", "", true },
+        { "POST", "/health", "", "", true },
+        { "GET", "/", "", "", false },
+        { "GET", "/api/v1/profiles", "/api/v1/profiles", "", true },
+        { "GET", "/api/v1/profiles/prof-a", "/api/v1/profiles/{id}", "prof-a", true },
+        { "PUT", "/api/v1/profiles/a%2Fb", "/api/v1/profiles/{id}", "a/b", true },
+        { "PATCH", "/api/v1/profiles/prof-a", "", "", true },
+        { "get", "/api/v1/profiles", "", "", true },
+        { "GET", "/api/v1/profiles/x/y", "", "", false },
+        { "GET", "/API/v1/profiles", "", "", false },
+        { "POST", "/edge/v1/enrol", "", "", false },
     };
     return cr_make_param_array(match_case_t, cases, sizeof(cases) / sizeof(cases[0]));
 }
@@ -140,7 +138,7 @@ ParameterizedTest(match_case_t *c, route, paths_find_their_row)
     route_match_t match;
 
     cr_assert_eq(path_parse(mine, bytes_str(c->path), &path, NULL), PKI_OK);
-    route_match(c->edge, c->method, &path, &match);
+    route_match(c->method, &path, &match);
     cr_expect_str_eq(match.route != NULL ? match.route->path : "", c->found, "%s %s", c->method, c->path);
     cr_expect_eq(match.path_known, c->known, "%s %s", c->method, c->path);
     cr_expect_str_eq(match.route != NULL && match.param[0] != NULL ? match.param[0] : "", c->param);
@@ -191,9 +189,9 @@ Test(route, allow_names_every_method_of_a_path)
     path_t path;
 
     cr_assert_eq(path_parse(a, BYTES_LIT("/api/v1/profiles/x"), &path, NULL), PKI_OK);
-    cr_expect_str_eq(route_allow(a, false, &path), "GET, HEAD, PUT, DELETE");
+    cr_expect_str_eq(route_allow(a, &path), "GET, HEAD, PUT, DELETE");
     cr_assert_eq(path_parse(a, BYTES_LIT("/api/v1/certificates/x/revoke"), &path, NULL), PKI_OK);
-    cr_expect_str_eq(route_allow(a, false, &path), "POST");
+    cr_expect_str_eq(route_allow(a, &path), "POST");
 }
 
 Test(route, parameters_are_named_by_the_template)

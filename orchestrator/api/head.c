@@ -1,0 +1,157 @@
+/*
+ * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
+ *
+ * Request heads (see head.h): strict, since two readers that differ about where a body ends are how requests are
+ * smuggled.  A body has a Content-Length, and no coding.
+ */
+#include "orchestrator/api/head.h"
+
+#include <strings.h>
+
+#define LENGTH_DIGITS 9
+
+/* The text before `end`, which is taken along; false when there is none. */
+static bool
+take_until(bytes_t *in, const char *end, bytes_t *out)
+{
+    size_t         len = strlen(end);
+    const uint8_t *at = memmem(in->p, in->len, end, len);
+
+    if (at == NULL) {
+        return false;
+    }
+    *out = bytes_of(in->p, (size_t) (at - in->p));
+    in->p = at + len;
+    in->len -= out->len + len;
+    return true;
+}
+
+static bool
+is_name(bytes_t in, const char *name)
+{
+    return in.len == strlen(name) && strncasecmp((const char *) in.p, name, in.len) == 0;
+}
+
+static bytes_t
+trim(bytes_t in)
+{
+    while (in.len > 0 && (in.p[0] == ' ' || in.p[0] == '\t')) {
+        in = bytes_of(in.p + 1, in.len - 1);
+    }
+    while (in.len > 0 && (in.p[in.len - 1] == ' ' || in.p[in.len - 1] == '\t')) {
+        in.len--;
+    }
+    return in;
+}
+
+/* What the lines have said. */
+typedef struct {
+    head_t *head;
+    size_t  body_max;
+    bool    has_length;
+} reading_t;
+
+static int
+length_read(reading_t *r, bytes_t value)
+{
+    size_t n = 0;
+
+    if (r->has_length || value.len == 0) {
+        return 400;
+    }
+    for (size_t i = 0; i < value.len; i++) {
+        if (value.p[i] < '0' || value.p[i] > '9') {
+            return 400;
+        }
+        n = i < LENGTH_DIGITS ? n * 10 + (size_t) (value.p[i] - '0') : SIZE_MAX;
+    }
+    r->has_length = true;
+    r->head->body_len = n;
+    return n <= r->body_max ? 200 : 413;
+}
+
+static int
+coding_read(reading_t *r, bytes_t value)
+{
+    (void) r;
+    (void) value;
+    return 501;
+}
+
+static int
+connection_read(reading_t *r, bytes_t value)
+{
+    r->head->close = r->head->close || is_name(value, "close");
+    return 200;
+}
+
+static const struct {
+    const char *name;
+    int       (*read)(reading_t *r, bytes_t value);
+} headers[] = {
+    { "Content-Length", length_read },
+    { "Transfer-Encoding", coding_read },
+    { "Connection", connection_read },
+};
+
+/* RFC 9112 5.1: no space before the colon; 5.2: no line that continues another. */
+static int
+header_read(reading_t *r, bytes_t line)
+{
+    bytes_t name;
+
+    if (!take_until(&line, ":", &name) || name.len == 0 || memchr(name.p, ' ', name.len) != NULL
+        || memchr(name.p, '\t', name.len) != NULL)
+    {
+        return 400;
+    }
+    for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
+        if (is_name(name, headers[i].name)) {
+            return headers[i].read(r, trim(line));
+        }
+    }
+    return 200;
+}
+
+static int
+request_line_read(bytes_t line, const char *target)
+{
+    bytes_t method, uri;
+
+    if (!take_until(&line, " ", &method) || !take_until(&line, " ", &uri)) {
+        return 400;
+    }
+    if (!bytes_eq(line, BYTES_LIT("HTTP/1.1"))) {
+        return 505;
+    }
+    if (!bytes_eq(uri, bytes_str(target))) {
+        return 404;
+    }
+    return bytes_eq(method, BYTES_LIT("POST")) ? 200 : 405;
+}
+
+int
+head_parse(bytes_t in, const char *target, size_t body_max, head_t *out)
+{
+    reading_t r = { .head = out, .body_max = body_max };
+    bytes_t   rest = in, all, line;
+    int       status;
+
+    *out = (head_t){ 0 };
+    if (!take_until(&rest, "\r\n\r\n", &all)) {
+        return in.len > HEAD_MAX ? 431 : 0;
+    }
+    out->len = all.len + 4;
+    if (out->len > HEAD_MAX) {
+        return 431;
+    }
+    all.len += 2; /* each line with its end */
+    if (memchr(all.p, 0, all.len) != NULL || !take_until(&all, "\r\n", &line)) {
+        return 400;
+    }
+    status = request_line_read(line, target);
+    while (status == 200 && take_until(&all, "\r\n", &line)) {
+        status = header_read(&r, line);
+    }
+    return status != 200 || r.has_length ? status : 411;
+}
