@@ -2,6 +2,7 @@
 """Certification authorities that are not ours: a manufacturer's, a stranger's, one with our CA's name."""
 
 import datetime
+import os
 
 from chancery import Holder
 from cryptography import x509
@@ -32,6 +33,11 @@ def pem(thing):
 def key_pem(key, passphrase=None):
     how = serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
     return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, how)
+
+
+def public_der(thing):
+    """Of a key or a certificate: its SubjectPublicKeyInfo."""
+    return thing.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
 def hash_for(key):
@@ -71,6 +77,15 @@ class Authority:
             self.key = serialization.load_pem_private_key(file.read(), passphrase)
         self.cert, self.subject = cert, cert.subject
         return self
+
+    @classmethod
+    def ours(cls, stack, cert):
+        """The same, looking for the key."""
+        for each in sorted(os.listdir(stack.path('signer/keys'))):
+            self = cls.with_key_of(stack, each[:-4], cert)
+            if public_der(self.key) == public_der(cert):
+                return self
+        raise RuntimeError('no key of %s' % cert.subject)
 
     def issue(self, stack, name, subject=None, san=None, eku=ExtendedKeyUsageOID.CLIENT_AUTH, days=30, start=-1):
         """A device's certificate and key, as files: a Holder for mutual TLS."""

@@ -14,6 +14,7 @@ A test script begins with "#!/usr/bin/python3" and the line that finds this file
 
 import atexit
 import base64
+import contextlib
 import ctypes
 import http.client
 import json
@@ -39,7 +40,7 @@ READY_S = 90 * SLOW
 # ---- TAP -------------------------------------------------------------------------------------------------------
 
 _lock = threading.Lock()
-_count, _failed, _planned = 0, 0, None
+_count, _failed, _planned, _indent = 0, 0, None, ''
 
 
 def plan(count):
@@ -66,9 +67,25 @@ def _result(good, name, directive=''):
         _count += 1
         name = ' '.join(str(name).split()).replace('#', '\\#')
         directive = ' # ' + directive if directive else ''
-        print('%sok %d - %s%s' % ('' if good else 'not ', _count, name, directive), flush=True)
+        print('%s%sok %d - %s%s' % (_indent, '' if good else 'not ', _count, name, directive), flush=True)
         if not good:
             _failed += 1
+
+
+@contextlib.contextmanager
+def subtest(name):
+    """Checks that are one in the end: TAP's subtest, indented lines with numbers of their own.  Not for threads."""
+    global _count, _failed, _indent
+    outer = _count, _failed, _indent
+    print('%s# Subtest: %s' % (_indent, name), flush=True)
+    _count, _failed, _indent = 0, 0, _indent + '    '
+    try:
+        yield
+        print('%s1..%d' % (_indent, _count), flush=True)
+    finally:
+        count, failed = _count, _failed
+        _count, _failed, _indent = outer
+    ok(count > 0 and not failed, name, '%d of %d failed' % (failed, count))
 
 
 def ok(good, name, details=''):
