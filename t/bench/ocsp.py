@@ -51,7 +51,8 @@ class Bench:
 
     def configure(self, text):
         text = text.replace('zone=ocsp:64m', 'zone=ocsp:' + CACHE).replace(
-            'keepalive_requests          100000;', 'keepalive_requests 1000000000;')
+            'keepalive_requests          100000;', 'keepalive_requests 1000000000;').replace(
+            'pki_ocsp_nonce_limit', '# pki_ocsp_nonce_limit').replace('pki_ocsp_sign_limit', '# pki_ocsp_sign_limit')
         return text.replace('# ---- devices', self.locations + '# ---- devices')
 
     def theirs(self, body):
