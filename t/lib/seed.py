@@ -46,14 +46,18 @@ def _each(stack, sql, first, count, **more):
                               last=min(at + CHUNK, first + count) - 1, **more))
 
 
-def seed(stack, count, first=0, managed=True, revoked=False, size=600):
+def seed_revoked(stack, count, first=0):
+    """Entries of the CRL and no more than that."""
+    _each(stack, REVOCATION, first, count)
+    stack.psql('ANALYZE')
+
+
+def seed(stack, count, first=0, managed=True, size=600):
     """Rows only: feed() or rebuild() tells the edge.  size: octets of what stands for the certificate."""
     if managed:
         _each(stack, MANAGED, first, count)
     _each(stack, VERSION, first, count, size=size, managed="(SELECT no FROM managed_certificate WHERE id = '%s' || n)" % MARK
           if managed else 'NULL')
-    if revoked:
-        _each(stack, REVOCATION, first, count)
     stack.psql('ANALYZE')
 
 
