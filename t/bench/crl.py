@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import statistics
+import subprocess
 import sys
 import time
 
@@ -19,7 +20,7 @@ from edge import Pki                                    # noqa: E402
 from seed import feed, seed, seed_revoked               # noqa: E402
 
 ENTRIES = pick(1000000, 20000)
-ROUNDS = pick(3, 1)
+ROUNDS = pick(2, 1)
 MORE = pick(5, 2)  # revocations one after the other
 
 
@@ -27,7 +28,7 @@ def theirs(folder):
     """Seconds that openssl ca takes, and the size of its list."""
     pki = Pki(folder)
     with open(pki.path('index.txt'), 'w') as file:
-        file.write(program([tool('serials'), str(ENTRIES), 'revoked'], timeout=300).out)
+        subprocess.run([tool('serials'), str(ENTRIES), 'revoked'], stdout=file, check=True)
 
     def once():
         start = time.monotonic()

@@ -1,8 +1,10 @@
 #!/usr/bin/python3
 # Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
 """
-Resident memory of an nginx worker and of the orchestrator with 100,000 and with 1,000,000 certificates: the rows are
-written to PostgreSQL, the edge store is rebuilt from them, and OCSP is asked for many of them.
+Memory with 100,000 and with 1,000,000 certificates: the rows are written to PostgreSQL, the edge store is rebuilt from
+them, and OCSP is asked for many of them.  What one certificate more costs in the store, which all workers share; what
+nginx workers have to themselves; the orchestrator.  And the store when certificates come in one after the other, in no
+order: its pages are less full then.
 """
 
 import hashlib
@@ -13,8 +15,9 @@ import shutil
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from bench import done, line, resident_kb, resident_private_kb  # noqa: E402
+from bench import done, line, pick, resident_kb, resident_private_kb  # noqa: E402
 from chancery import Stack, openssl                           # noqa: E402
+from edge import Edge                                         # noqa: E402
 
 # Serials that serial_of() knows too: 16 octets, MD5 of their number with the first octet below 0x80 and not zero.
 SEED = """
@@ -49,24 +52,47 @@ def ask(stack, count):
             raise RuntimeError('serial %s was answered %s' % (serial.hex(), answer.hex()))
 
 
-def main():
-    with Stack(workers=1) as stack:
+COUNTS = pick((100000, 1000000), (10000, 50000))
+MOST = 100  # octets of the store for each certificate
+
+
+def store_octets(folder):
+    """What the file has on disk, which is what can be resident."""
+    return os.stat(os.path.join(folder, 'store/data.mdb')).st_blocks * 512
+
+
+def whole():
+    sizes, private = [], []
+    with Stack(workers=2) as stack:
         there = 0
-        for count in (100000, 1000000):
+        for count in COUNTS:
             stack.psql(SEED % (there + 1, count))
             there = count
             stack.stop()
             shutil.rmtree(stack.path('edge/store'))
             stack.start()
             stack.wait_ready()
-            orchestrator, worker = stack.pids('orchestrator')[0], stack.pids('worker')[0]
+            orchestrator, workers = stack.pids('orchestrator')[0], stack.pids('worker')
             ask(stack, count)
-            line('worker, %d certificates' % count, '%.1f MB' % (resident_kb(worker) / 1024), None,
-                 '%.1f MB private' % (resident_private_kb(worker) / 1024))
+            sizes.append(store_octets(stack.path('edge')))
+            private.append(sum(resident_private_kb(pid) for pid in workers))
+            line('two workers, %d certificates' % count, '%.1f MB private' % (private[-1] / 1024), None,
+                 'resident %.1f MB' % (sum(resident_kb(pid) for pid in workers) / 1024))
             line('orchestrator, %d certificates' % count, '%.1f MB' % (resident_kb(orchestrator) / 1024), None,
-                 '%.1f MB private, store %.1f MB' % (resident_private_kb(orchestrator) / 1024,
-                                                     os.path.getsize(stack.path('edge/store/data.mdb')) / 2 ** 20))
-    done()
+                 '%.1f MB private, store %.1f MB' % (resident_private_kb(orchestrator) / 1024, sizes[-1] / 2 ** 20))
+    more = COUNTS[1] - COUNTS[0]
+    line('octets of the store for a certificate, rebuilt', (sizes[1] - sizes[0]) / more, most=MOST)
 
 
-main()
+def scattered():
+    edge = Edge(workers=1)
+    edge.fill_all()
+    before = store_octets(edge.store)
+    edge.fill('scattered=%d' % COUNTS[1])
+    line('octets of the store for a certificate, as they come in', (store_octets(edge.store) - before) / COUNTS[1], most=MOST)
+    edge.remove()
+
+
+whole()
+scattered()
+done()

@@ -9,6 +9,7 @@ requests are the same octets but for the path.
 """
 
 import os
+import re
 import shutil
 import signal
 import statistics
@@ -19,7 +20,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'
 from bench import (Background, Figure, cpu_s, done, duel, line, ocsp_load, openssl_sign_rate, pick,  # noqa: E402
                    skipped, tool)
 from chancery import wait_for                                                                       # noqa: E402
-from edge import Edge, free_port                                                                    # noqa: E402
+from edge import Edge, free_port, unlimited                                                         # noqa: E402
 
 CERTIFICATES = pick(1000000, 20000)
 LEARNED = pick(100000, 5000)   # certificates whose ETags are learned, and that other responders get
@@ -27,6 +28,7 @@ CACHE = pick('1024m', '64m')   # room for an answer about every certificate
 SECONDS = pick(2, 0.5)
 ROUNDS = pick(5, 1)
 OURS, BASELINE = '/ocsp/iss-test', '/baseline/iss-test'
+MISSES, SIGNATURES = 'chancery_edge_cache_misses_total', 'chancery_edge_signatures_total'
 NGINX_OWN = ('server', 'date', 'content-type', 'content-length', 'connection')
 
 
@@ -50,9 +52,7 @@ class Bench:
         self.alike()
 
     def configure(self, text):
-        text = text.replace('zone=ocsp:64m', 'zone=ocsp:' + CACHE).replace(
-            'keepalive_requests          100000;', 'keepalive_requests 1000000000;').replace(
-            'pki_ocsp_nonce_limit', '# pki_ocsp_nonce_limit').replace('pki_ocsp_sign_limit', '# pki_ocsp_sign_limit')
+        text = re.sub(r'(pki_ocsp_cache +zone=\w+):\w+', r'\1:' + CACHE, unlimited(text))
         return text.replace('# ---- devices', self.locations + '# ---- devices')
 
     def theirs(self, body):
@@ -97,11 +97,14 @@ class Bench:
 
 
 def cached(b):
+    misses = b.edge.metric(MISSES)
     for method, goal in (('get', 0.85), ('post', 0.75)):
         ratio, text = duel(lambda: b.load(OURS, 'method=' + method, 'want=good'),
                            lambda: b.load(BASELINE, 'method=' + method, 'body=any'), ROUNDS)
         line('OCSP %s, cached / return 200' % method.upper(), ratio, goal,
              '%s; %d octets, %d fields' % (text, b.size, len(b.fields) + len(NGINX_OWN)))
+    if b.edge.metric(MISSES) != misses:
+        raise RuntimeError('the cache does not hold every answer: %d were looked for in vain' % (b.edge.metric(MISSES) - misses))
 
 
 def not_modified(figure):
@@ -196,6 +199,7 @@ def flooded(b):
     """Offered is what two such loads leave a little of the worker idle with; the flood is as large."""
     rate = 0.4 * b.load(OURS, 'method=get').rate
     url = 'url=http://127.0.0.1:%d%s' % (b.edge.http_port, OURS)
+    signatures = b.edge.metric(SIGNATURES)
     for kind in ('random', 'garbage', 'oversize'):
         def legitimate():
             return b.load(OURS, 'method=get', 'rate=%.0f' % rate, 'want=good').rate
@@ -213,6 +217,7 @@ def flooded(b):
         taken = [(attacked(), legitimate()) for _ in range(ROUNDS)]
         line('OCSP kept under a flood as large, ' + kind, statistics.median(a / b for a, b in taken), 0.9,
              '%.0f/s offered, flood %.0f/s answered' % (rate, statistics.median(each['rate'] for each in came)))
+    line('signatures caused by the floods', int(b.edge.metric(SIGNATURES) - signatures), most=0)
 
 
 def main():

@@ -14,8 +14,8 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from bench import Background, Figure, cpu_s, done, line, ocsp_load, pick  # noqa: E402
 from chancery import Stack                                                # noqa: E402
-from edge import Edge                                                     # noqa: E402
-from seed import rebuild, seed                                            # noqa: E402
+from edge import Edge, unlimited                                          # noqa: E402
+from seed import rebuild, reconfigure, seed                               # noqa: E402
 
 CERTIFICATES = pick(20000, 2000)
 SECONDS = pick(3, 1)
@@ -29,6 +29,7 @@ def outage():
     with Stack(workers=1) as stack:
         seed(stack, CERTIFICATES, managed=False)
         rebuild(stack)
+        reconfigure(stack, unlimited)
         worker = stack.pids('worker')[0]
         words = ['url=%s/ocsp/%s' % (stack.http_url, stack.issuer_id), 'issuer=' + stack.issuer, 'method=get',
                  'count=%d' % CERTIFICATES, 'want=good']
@@ -60,7 +61,7 @@ def outage():
 
 
 def upgrades():
-    edge = Edge(workers=1, daemon=True)
+    edge = Edge(workers=1, daemon=True, text=unlimited)
     edge.fill_all('count=%d' % CERTIFICATES)
     edge.start()
     words = ['url=http://127.0.0.1:%d/ocsp/iss-test' % edge.http_port, 'issuer=' + edge.pki.path('ca.pem'),

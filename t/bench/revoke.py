@@ -11,6 +11,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from bench import Background, done, line, pick, race  # noqa: E402
 from chancery import Stack                            # noqa: E402
+from edge import unlimited                            # noqa: E402
 from second import Second                             # noqa: E402
 from seed import rebuild, seed, tell_workers          # noqa: E402
 
@@ -37,7 +38,7 @@ def visible(stack):
 
 def elsewhere(stack):
     """One after the other, at an even pace: what is measured is the way, not how many fit on it."""
-    with Second(stack) as second:
+    with Second(stack, text=unlimited) as second:
         load = Background('url=%s/ocsp/%s' % (second.http_url, stack.issuer_id), 'issuer=' + stack.issuer, 'method=post',
                           'count=%d' % TRIALS, 'rate=%d' % LOAD)
         try:

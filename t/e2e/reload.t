@@ -12,7 +12,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from bench import Background  # noqa: E402
 from chancery import done, ok    # noqa: E402
-from edge import Edge         # noqa: E402
+from edge import Edge, unlimited  # noqa: E402
 
 RELOADS = 3
 COUNT = 2000
@@ -35,7 +35,7 @@ def under_load(edge, what, act):
 
 
 def main():
-    edge = Edge(workers=2, daemon=True)
+    edge = Edge(workers=2, daemon=True, text=unlimited)
     edge.fill_all('count=%d' % COUNT)
     edge.start()
     under_load(edge, 'reload', lambda: ok(all([edge.reload() for _ in range(RELOADS)]), 'it was reloaded'))

@@ -125,6 +125,12 @@ class Pki:
         openssl('crl', '-in', self.path('crl.pem'), '-outform', 'DER', '-out', self.path('full.crl'))
 
 
+def unlimited(text):
+    """A configuration without what bounds a source: one load generator stands for many clients."""
+    text = re.sub(r'^(\s*)((?:limit_req|limit_conn|pki_ocsp_\w*limit)\s[^;]*;)', r'\1# \2', text, flags=re.M)
+    return re.sub(r'keepalive_requests +\d+;', 'keepalive_requests 1000000000;', text)
+
+
 class Edge:
     """nginx over a store below a temporary folder."""
 
@@ -247,6 +253,17 @@ class Edge:
         wait_for('the end of the old workers', lambda: not self.worker_pids(old), 20)
         os.kill(old, signal.SIGQUIT)
         return bool(wait_for('the end of the old master', lambda: not os.path.exists('/proc/%d' % old), 20))
+
+    def metric(self, name):
+        """The sum of a counter over issuers and labels."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(self.path('run/nginx-metrics.sock'))
+            connection.sendall(b'GET /metrics HTTP/1.0\r\n\r\n')
+            text = b''.join(iter(lambda: connection.recv(65536), b'')).decode()
+        found = re.findall(r'^%s(?:\{[^}]*\})? (\S+)$' % name, text, re.M)
+        if not found:
+            raise RuntimeError('no metric %s in %s' % (name, text[:500]))
+        return sum(float(each) for each in found)
 
     def stop(self):
         if self.daemon:

@@ -18,6 +18,7 @@
  *     status=SERIALHEX,KIND[,REASON]    KIND of "good", "revoked", "hold"
  *     count=N              N certificates in good standing; serial i is the first 16 octets of
  *                          SHA-256 of i in decimal, with the first octet set to 0x40
+ *     scattered=N          the same, written in the order of their numbers as certificates come in
  *     synced=SECONDS       how long ago the store was synchronised (0)
  *     boot=HEX             the boot id of the state (this boot's)
  *     retired=1
@@ -25,6 +26,7 @@
  * One write transaction; existing records stay.  Not a feeder: it never syncs and knows no database.
  */
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +41,8 @@
 #include "pkiproto/crl/scope.h"
 #include "pkiproto/edge/record.h"
 
-#define SERIAL_LEN 16
+#define SERIAL_LEN    16
+#define SCATTERED_TXN 64 /* certificates that come in together */
 
 typedef struct {
     const char  *dir;
@@ -317,14 +320,13 @@ key_cmp(const void *a, const void *b)
 }
 
 static void
-fill_count(fill_t *f, char *value)
+fill_many(fill_t *f, const char *value, bool in_order)
 {
     size_t        count = strtoul(value, NULL, 10);
     edge_status_t status = { .reason = -1, .revision = 1, .not_after = time(NULL) + 86400 };
     uint8_t       record[EDGE_STATUS_MAX], digest[32], *keys = malloc(count * (4 + SERIAL_LEN));
-    char          text[24];
-
     size_t        record_len = edge_status_encode(&status, record);
+    char          text[24];
 
     for (size_t i = 0; keys != NULL && i < count; i++) {
         snprintf(text, sizeof(text), "%zu", i);
@@ -333,11 +335,29 @@ fill_count(fill_t *f, char *value)
         edge_status_key(f->authority, bytes_of(digest, SERIAL_LEN), keys + i * (4 + SERIAL_LEN));
     }
     /* In order, pages are filled one after the other. */
-    qsort(keys, count, 4 + SERIAL_LEN, key_cmp);
+    if (in_order) {
+        qsort(keys, count, 4 + SERIAL_LEN, key_cmp);
+    }
     for (size_t i = 0; i < count; i++) {
         put(f, EDGE_DB_STATUS, bytes_of(keys + i * (4 + SERIAL_LEN), 4 + SERIAL_LEN), bytes_of(record, record_len), 0);
+        if (!in_order && i % SCATTERED_TXN == SCATTERED_TXN - 1) {
+            must_mdb(mdb_txn_commit(f->txn), "commit");
+            must_mdb(mdb_txn_begin(f->env, NULL, 0, &f->txn), "transaction");
+        }
     }
     free(keys);
+}
+
+static void
+fill_count(fill_t *f, char *value)
+{
+    fill_many(f, value, true);
+}
+
+static void
+fill_scattered(fill_t *f, char *value)
+{
+    fill_many(f, value, false);
 }
 
 static void
@@ -370,7 +390,7 @@ static const struct {
     { "issuer", fill_issuer },     { "chain", fill_chain },     { "validity", fill_validity },
     { "responder", fill_responder }, { "crl", fill_crl },       { "label", fill_label },
     { "trust", fill_trust },       { "account", fill_account }, { "status", fill_status },
-    { "count", fill_count },       { "synced", fill_synced },   { "boot", fill_boot },
+    { "count", fill_count },       { "scattered", fill_scattered }, { "synced", fill_synced },   { "boot", fill_boot },
     { "retired", fill_retired },   { "generation", fill_generation },
     { "shards", fill_shards },
     { NULL, NULL },

@@ -29,9 +29,9 @@ def environment(**more):
 
 
 class Second:
-    """http_url, path() and env as a Stack has them; stop() before the Stack goes."""
+    """http_url and path() as a Stack has them; text: a function of nginx's configuration.  stop() before the Stack goes."""
 
-    def __init__(self, stack, workers=2):
+    def __init__(self, stack, workers=2, text=None):
         self.stack, self.workers = stack, workers
         self.var = os.path.join(stack.tmp, 'second')
         self.http_port = free_port()
@@ -46,8 +46,16 @@ class Second:
             for name in ('ca-bundle.pem', 'server.crt', 'server.key'):
                 shutil.copy2(stack.path('tls', name), self.places.path('tls', name))
             self.web.configure()
+            if text:
+                self._change(text)
             self.web.start()
         self.http_url = 'http://localhost:%d' % self.http_port
+
+    def _change(self, text):
+        with open(self.web.conf) as file:
+            changed = text(file.read())
+        with open(self.web.conf, 'w') as file:
+            file.write(changed)
 
     def _first(self):
         with environment(VAR=self.stack.var):

@@ -6,8 +6,10 @@ that the tools of t/bench know them.  They were never signed: what is tested wit
 
 import os
 import shutil
+import signal
 
-from chancery import wait_for
+from chancery import openssl, wait_for
+from edge import unlimited
 
 MARK = 'mc-bench-'
 CHUNK = 100000
@@ -71,7 +73,6 @@ def feed(stack, count, first=0):
 
 def known(stack, serial):
     """A function that asks whether the edge has an answer about this serial (hexadecimal)."""
-    from chancery import openssl
     name = stack.file('known.der')
     openssl('ocsp', '-issuer', stack.issuer, '-serial', '0x' + serial, '-no_nonce', '-reqout', name)
     with open(name, 'rb') as file:
@@ -89,16 +90,23 @@ def rebuild(stack):
         raise RuntimeError('the stack is not ready after the rebuild')
 
 
-def tell_workers(stack):
-    """nginx says in each answer which worker gave it, and the kernel spreads connections over the workers."""
+def reconfigure(stack, change):
+    """nginx's configuration changed by a function of its text, and workers that have it."""
     name = stack.path('conf/nginx.conf')
     with open(name) as file:
-        text = file.read()
-    text = text.replace('http {\n', 'http {\n    add_header X-Worker $pid always;\n', 1)
-    text = text.replace('listen 127.0.0.1:%d;' % stack.http_port, 'listen 127.0.0.1:%d reuseport;' % stack.http_port)
-    text = text.replace('keepalive_requests          100000;', 'keepalive_requests 1000000000;')
+        text = change(file.read())
     with open(name, 'w') as file:
         file.write(text)
-    old = stack.pids('worker')
-    stack.kill('nginx', 1)  # SIGHUP
-    wait_for('new workers', lambda: len(stack.pids('worker')) == stack.workers and not set(old) & set(stack.pids('worker')), 20)
+    old = set(stack.pids('worker'))
+    stack.kill('nginx', signal.SIGHUP)
+    if not wait_for('new workers', lambda: len(stack.pids('worker')) == stack.workers and not old & set(stack.pids('worker')), 30):
+        raise RuntimeError('nginx was not reloaded:\n' + stack.log('nginx')[-2000:])
+
+
+def tell_workers(stack):
+    """nginx says in each answer which worker gave it, and the kernel spreads connections over the workers."""
+    def change(text):
+        text = text.replace('http {\n', 'http {\n    add_header X-Worker $pid always;\n', 1)
+        return unlimited(text).replace('listen 127.0.0.1:%d;' % stack.http_port,
+                                       'listen 127.0.0.1:%d reuseport;' % stack.http_port)
+    reconfigure(stack, change)
