@@ -1,36 +1,57 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * A hash table with chains and a queue by last use, in a slab zone.  An entry of a P-256 responder takes one
- * slab of 512 octets.  The critical sections are a look-up and two copies; nothing in them can fail half-way
- * but the allocation, so a worker that dies inside leaves a table that nginx's forced unlock makes usable.
+ * A flat table of buckets, each a piece of memory with its list of contents in the first cache line and the
+ * entries, of any size, behind it in the order of their age.  A look-up reads that line and the entry, nothing
+ * else.
  *
- * The queue is kept only roughly: moving an entry touches three others that are in no processor's cache,
- * which would cost as much as all the rest of a hit.
+ * Readers take no lock: they copy, and see by the bucket's version whether somebody wrote meanwhile.  A writer
+ * takes the bucket by putting its process id there, and gives up when another has it, for an answer that is not
+ * kept is only signed once more.  A worker that dies while it writes leaves an odd version, which readers pass by,
+ * and its process id: the next writer sees that there is no such process, and empties the bucket.
+ *
+ * What goes first is what cannot be used any more, then the oldest that nobody has asked for since it was last
+ * looked at for eviction.
  */
 #include "ngx_module/ngx_http_pki_cache.h"
 
-#define NGX_HTTP_PKI_CACHE_ENTRY_SIZE 512 /* what one entry is expected to take, for the table's size */
-#define NGX_HTTP_PKI_CACHE_EVICT_MAX  8   /* entries that make room for one */
-#define NGX_HTTP_PKI_CACHE_TOUCH_S    30  /* an entry moves to the front of the queue at most this often */
+#include <signal.h>
+#include <sys/mman.h>
 
-typedef struct ngx_http_pki_cache_entry_s ngx_http_pki_cache_entry_t;
+#include <openssl/rand.h>
 
-struct ngx_http_pki_cache_entry_s {
-    ngx_http_pki_cache_entry_t *next; /* in its chain */
-    ngx_queue_t                 queue;
-    uint32_t                    hash;
-    uint32_t                    authority;
-    uint64_t                    variant;
-    uint16_t                    cert_id_len, status_len, tbs_len, signature_len;
-    int64_t                     reuse_until, moved_at;
-    uint8_t                     data[]; /* CertID, status record, tbs, signature */
-};
+#define NGX_HTTP_PKI_CACHE_BUCKET  4096
+#define NGX_HTTP_PKI_CACHE_HEAD    64
+#define NGX_HTTP_PKI_CACHE_ROOM    (NGX_HTTP_PKI_CACHE_BUCKET - NGX_HTTP_PKI_CACHE_HEAD)
+#define NGX_HTTP_PKI_CACHE_ENTRIES 11
+#define NGX_HTTP_PKI_CACHE_TRIES   3 /* of a reader who is disturbed */
+#define NGX_HTTP_PKI_CACHE_CLAIM_S 2 /* how long the one who makes another answer is left alone with it */
+#define NGX_HTTP_PKI_CACHE_LINE    64
+
+/* Times are seconds since 1970, until 2106. */
+typedef struct {
+    uint32_t refresh_at, reuse_until;
+    uint16_t key_len, value_len;
+    uint32_t same;
+    uint8_t  octets[]; /* key, value */
+} ngx_http_pki_cache_entry_t;
 
 typedef struct {
-    ngx_queue_t                 queue; /* recently used first */
-    uint32_t                    mask;
-    ngx_http_pki_cache_entry_t *bucket[];
+    ngx_atomic_t writer;  /* process id, 0: nobody */
+    uint32_t     version; /* odd: somebody is writing, or died */
+    uint16_t     used;    /* octets of room[] */
+    uint16_t     count;
+    uint16_t     asked; /* bits: entries that were found lately; only a hint, set without taking the bucket */
+    uint16_t     tag[NGX_HTTP_PKI_CACHE_ENTRIES], at[NGX_HTTP_PKI_CACHE_ENTRIES];
+    uint8_t      room[NGX_HTTP_PKI_CACHE_ROOM] __attribute__((aligned(NGX_HTTP_PKI_CACHE_HEAD)));
+} ngx_http_pki_cache_bucket_t;
+
+_Static_assert(sizeof(ngx_http_pki_cache_bucket_t) == NGX_HTTP_PKI_CACHE_BUCKET, "the head has outgrown its line");
+
+typedef struct {
+    uint64_t                     seed, count; /* of buckets */
+    ngx_atomic_t                 entries, used, inserted, replaced, evicted, busy;
+    ngx_http_pki_cache_bucket_t *bucket;
 } ngx_http_pki_cache_table_t;
 
 typedef struct {
@@ -38,11 +59,39 @@ typedef struct {
     ngx_slab_pool_t            *pool;
 } ngx_http_pki_cache_t;
 
+/* ---- the zone ---- */
+
+/*
+ * All the room there is, which the kernel has filled with zeros.  A large cache is asked at random, so that small
+ * pages would cost time.
+ */
+static ngx_int_t
+ngx_http_pki_cache_make(ngx_http_pki_cache_t *cache)
+{
+    ngx_http_pki_cache_table_t *table = ngx_slab_calloc(cache->pool, sizeof(*table));
+    size_t                      size;
+
+    if (table == NULL || RAND_bytes((u_char *) &table->seed, sizeof(table->seed)) != 1) {
+        return NGX_ERROR;
+    }
+    size = cache->pool->pfree * ngx_pagesize;
+    table->bucket = ngx_slab_alloc(cache->pool, size);
+    if (table->bucket == NULL) {
+        return NGX_ERROR;
+    }
+    table->count = size / sizeof(*table->bucket);
+    (void) madvise(table->bucket, size, MADV_HUGEPAGE);
+
+    cache->table = table;
+    cache->pool->data = table;
+    cache->pool->log_nomem = 0;
+    return NGX_OK;
+}
+
 static ngx_int_t
 ngx_http_pki_cache_init(ngx_shm_zone_t *zone, void *data)
 {
     ngx_http_pki_cache_t *old = data, *cache = zone->data;
-    uint32_t              count = 64;
 
     if (old != NULL) {
         *cache = *old;
@@ -53,19 +102,7 @@ ngx_http_pki_cache_init(ngx_shm_zone_t *zone, void *data)
         cache->table = cache->pool->data;
         return NGX_OK;
     }
-    while (count < zone->shm.size / NGX_HTTP_PKI_CACHE_ENTRY_SIZE) {
-        count *= 2;
-    }
-    cache->table =
-        ngx_slab_calloc(cache->pool, sizeof(*cache->table) + count * sizeof(cache->table->bucket[0]));
-    if (cache->table == NULL) {
-        return NGX_ERROR;
-    }
-    cache->table->mask = count - 1;
-    ngx_queue_init(&cache->table->queue);
-    cache->pool->data = cache->table;
-    cache->pool->log_nomem = 0;
-    return NGX_OK;
+    return ngx_http_pki_cache_make(cache);
 }
 
 char *
@@ -105,135 +142,352 @@ ngx_http_pki_cache_zone(ngx_conf_t *cf, ngx_str_t *value, ngx_shm_zone_t **zone,
     return (*zone)->data != NULL ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
-/* Serials are ours and random; whoever asks cannot choose what collides. */
-static uint32_t
-ngx_http_pki_cache_hash(const ngx_http_pki_cache_key_t *key)
+void
+ngx_http_pki_cache_stat(ngx_shm_zone_t *zone, ngx_http_pki_cache_stat_t *out)
 {
-    return ngx_murmur_hash2((u_char *) key->cert_id.p, key->cert_id.len) ^ key->authority;
+    ngx_http_pki_cache_table_t *table = ((ngx_http_pki_cache_t *) zone->data)->table;
+
+    *out = (ngx_http_pki_cache_stat_t){
+        .octets = table->count * NGX_HTTP_PKI_CACHE_ROOM,
+        .used = table->used,
+        .entries = table->entries,
+        .inserted = table->inserted,
+        .replaced = table->replaced,
+        .evicted = table->evicted,
+        .busy = table->busy,
+    };
 }
 
-static ngx_int_t
-ngx_http_pki_cache_match(const ngx_http_pki_cache_entry_t *e, const ngx_http_pki_cache_key_t *key,
-                         uint32_t hash)
+/* ---- keys ---- */
+
+/* One step: both halves of a product of 128 bits, so that every bit in changes every bit out. */
+static ngx_inline uint64_t
+ngx_http_pki_cache_mix(uint64_t a, uint64_t b)
 {
-    return e->hash == hash && e->authority == key->authority
-           && e->variant == key->variant && e->cert_id_len == key->cert_id.len
-           && e->status_len == key->status.len && ngx_memcmp(e->data, key->cert_id.p, e->cert_id_len) == 0
-           && ngx_memcmp(e->data + e->cert_id_len, key->status.p, e->status_len) == 0;
+    unsigned __int128 product = (unsigned __int128) (a ^ 0x9e3779b97f4a7c15) * (b ^ 0xd1b54a32d192ed03);
+
+    return (uint64_t) product ^ (uint64_t) (product >> 64);
+}
+
+static ngx_http_pki_cache_bucket_t *
+ngx_http_pki_cache_bucket(ngx_shm_zone_t *zone, const ngx_http_pki_cache_key_t *key)
+{
+    ngx_http_pki_cache_table_t *table = ((ngx_http_pki_cache_t *) zone->data)->table;
+
+    return &table->bucket[(uint64_t) (((unsigned __int128) key->hash * table->count) >> 64)];
+}
+
+/* The lowest bits, which have had no say in the choice of the bucket. */
+static ngx_inline uint16_t
+ngx_http_pki_cache_tag(const ngx_http_pki_cache_key_t *key)
+{
+    return (uint16_t) key->hash;
+}
+
+void
+ngx_http_pki_cache_key(ngx_shm_zone_t *zone, ngx_http_pki_cache_key_t *key, bytes_t spread)
+{
+    uint64_t hash = ((ngx_http_pki_cache_t *) zone->data)->table->seed ^ spread.len, word;
+    size_t   i;
+
+    for (i = 0; i < spread.len; i += sizeof(word)) {
+        word = 0;
+        ngx_memcpy(&word, spread.p + i, ngx_min(spread.len - i, sizeof(word)));
+        hash = ngx_http_pki_cache_mix(hash, word);
+    }
+    key->hash = hash;
+    key->len = 0;
+    key->same = 0;
+    __builtin_prefetch(ngx_http_pki_cache_bucket(zone, key));
+
+    ngx_http_pki_cache_key_add_number(key, spread.len);
+    ngx_http_pki_cache_key_add(key, spread);
+}
+
+void
+ngx_http_pki_cache_key_add(ngx_http_pki_cache_key_t *key, bytes_t octets)
+{
+    if (octets.len > sizeof(key->octets) - ngx_min(key->len, sizeof(key->octets))) {
+        key->len = sizeof(key->octets) + 1;
+        return;
+    }
+    if (octets.len != 0) {
+        ngx_memcpy(key->octets + key->len, octets.p, octets.len);
+        key->len += octets.len;
+    }
+}
+
+void
+ngx_http_pki_cache_key_add_number(ngx_http_pki_cache_key_t *key, uint64_t number)
+{
+    ngx_http_pki_cache_key_add(key, bytes_of(&number, sizeof(number)));
+}
+
+void
+ngx_http_pki_cache_key_question(ngx_http_pki_cache_key_t *key)
+{
+    key->same = key->len;
+}
+
+/* ---- reading ---- */
+
+/* The entry at a place that may have been read while it was written. */
+static ngx_inline ngx_http_pki_cache_entry_t *
+ngx_http_pki_cache_entry(ngx_http_pki_cache_bucket_t *b, size_t at)
+{
+    return at <= sizeof(b->room) - sizeof(ngx_http_pki_cache_entry_t) && at % 8 == 0
+               ? (ngx_http_pki_cache_entry_t *) (b->room + at)
+               : NULL;
+}
+
+void
+ngx_http_pki_cache_fetch(ngx_shm_zone_t *zone, const ngx_http_pki_cache_key_t *key)
+{
+    ngx_http_pki_cache_bucket_t *b = ngx_http_pki_cache_bucket(zone, key);
+    size_t                       i, next, count = ngx_min(b->count, NGX_HTTP_PKI_CACHE_ENTRIES);
+    uint8_t                     *p, *end;
+
+    for (i = 0; i < count; i++) {
+        if (b->tag[i] == ngx_http_pki_cache_tag(key)) {
+            next = i + 1 < count ? b->at[i + 1] : b->used;
+            p = b->room + b->at[i];
+            end = b->room + ngx_min(next, sizeof(b->room));
+            for (; p < end; p += NGX_HTTP_PKI_CACHE_LINE) {
+                __builtin_prefetch(p);
+            }
+        }
+    }
+}
+
+/* Copy an entry out if it has this key; what it says may be nonsense until the version is looked at again. */
+static ngx_int_t
+ngx_http_pki_cache_copy(ngx_http_pki_cache_bucket_t *b, size_t at, const ngx_http_pki_cache_key_t *key,
+                        ngx_http_pki_cache_value_t *out)
+{
+    ngx_http_pki_cache_entry_t *e = ngx_http_pki_cache_entry(b, at);
+    size_t                      len;
+
+    if (e == NULL || e->key_len != key->len || (len = e->value_len) > sizeof(out->octets)
+        || at + sizeof(*e) + key->len + len > sizeof(b->room)
+        || ngx_memcmp(e->octets, key->octets, key->len) != 0) {
+        return NGX_DECLINED;
+    }
+    out->refresh_at = e->refresh_at;
+    out->reuse_until = e->reuse_until;
+    out->len = len;
+    ngx_memcpy(out->octets, e->octets + key->len, len);
+    return NGX_OK;
+}
+
+/* NGX_AGAIN: somebody wrote meanwhile. */
+static ngx_int_t
+ngx_http_pki_cache_read(ngx_http_pki_cache_bucket_t *b, const ngx_http_pki_cache_key_t *key,
+                        ngx_http_pki_cache_value_t *out, size_t *found)
+{
+    uint32_t  version = __atomic_load_n(&b->version, __ATOMIC_ACQUIRE);
+    size_t    i, count = ngx_min(b->count, NGX_HTTP_PKI_CACHE_ENTRIES);
+    ngx_int_t rc = NGX_DECLINED;
+
+    for (i = 0; i < count && rc == NGX_DECLINED; i++) {
+        if (b->tag[i] == ngx_http_pki_cache_tag(key)) {
+            rc = ngx_http_pki_cache_copy(b, b->at[i], key, out);
+            *found = i;
+        }
+    }
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    return (version & 1) == 0 && __atomic_load_n(&b->version, __ATOMIC_RELAXED) == version ? rc : NGX_AGAIN;
+}
+
+/* ---- writing ---- */
+
+static void
+ngx_http_pki_cache_clear(ngx_http_pki_cache_table_t *table, ngx_http_pki_cache_bucket_t *b)
+{
+    (void) ngx_atomic_fetch_add(&table->entries, -(ngx_atomic_int_t) ngx_min(b->count, NGX_HTTP_PKI_CACHE_ENTRIES));
+    (void) ngx_atomic_fetch_add(&table->used, -(ngx_atomic_int_t) ngx_min(b->used, sizeof(b->room)));
+    b->count = 0;
+    b->used = 0;
+    b->asked = 0;
+}
+
+/* Take the bucket; from a process that is dead, too, but then nothing in it is to be believed. */
+static ngx_int_t
+ngx_http_pki_cache_take(ngx_http_pki_cache_table_t *table, ngx_http_pki_cache_bucket_t *b)
+{
+    ngx_atomic_uint_t writer = b->writer;
+    ngx_uint_t        is_dead;
+
+    /* One that has our own id is as dead: it had the id before us. */
+    is_dead = writer != 0
+              && (writer == (ngx_atomic_uint_t) ngx_pid || (kill((pid_t) writer, 0) == -1 && ngx_errno == ESRCH));
+
+    if ((writer != 0 && !is_dead) || !ngx_atomic_cmp_set(&b->writer, writer, (ngx_atomic_uint_t) ngx_pid)) {
+        (void) ngx_atomic_fetch_add(&table->busy, 1);
+        return NGX_DECLINED;
+    }
+    __atomic_store_n(&b->version, b->version | 1, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    if (is_dead) {
+        ngx_http_pki_cache_clear(table, b);
+    }
+    return NGX_OK;
+}
+
+static void
+ngx_http_pki_cache_give(ngx_http_pki_cache_bucket_t *b)
+{
+    __atomic_store_n(&b->version, b->version + 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&b->writer, 0, __ATOMIC_RELEASE);
+}
+
+static size_t
+ngx_http_pki_cache_size(const ngx_http_pki_cache_entry_t *e)
+{
+    return ngx_align(sizeof(*e) + e->key_len + e->value_len, 8);
+}
+
+static void
+ngx_http_pki_cache_remove(ngx_http_pki_cache_table_t *table, ngx_http_pki_cache_bucket_t *b, size_t i)
+{
+    size_t   at = b->at[i], size = ngx_http_pki_cache_size((ngx_http_pki_cache_entry_t *) (b->room + at));
+    uint16_t below = (uint16_t) ((1u << i) - 1);
+
+    ngx_memmove(b->room + at, b->room + at + size, b->used - at - size);
+    b->used -= size;
+    b->count--;
+    b->asked = (b->asked & below) | (b->asked >> 1 & ~below);
+    for (; i < b->count; i++) {
+        b->tag[i] = b->tag[i + 1];
+        b->at[i] = b->at[i + 1] - size;
+    }
+    (void) ngx_atomic_fetch_add(&table->entries, -1);
+    (void) ngx_atomic_fetch_add(&table->used, -(ngx_atomic_int_t) size);
+}
+
+static void
+ngx_http_pki_cache_replace(ngx_http_pki_cache_table_t *table, ngx_http_pki_cache_bucket_t *b,
+                           const ngx_http_pki_cache_key_t *key)
+{
+    ngx_http_pki_cache_entry_t *e;
+    size_t                      i;
+
+    for (i = 0; i < b->count; i++) {
+        e = (ngx_http_pki_cache_entry_t *) (b->room + b->at[i]);
+        if (b->tag[i] == ngx_http_pki_cache_tag(key) && e->same == key->same
+            && ngx_memcmp(e->octets, key->octets, key->same) == 0) {
+            ngx_http_pki_cache_remove(table, b, i--);
+            (void) ngx_atomic_fetch_add(&table->replaced, 1);
+        }
+    }
+}
+
+/* The entry that is to go; there is one at least. */
+static size_t
+ngx_http_pki_cache_victim(ngx_http_pki_cache_bucket_t *b, int64_t now)
+{
+    size_t i;
+
+    for (i = 0; i < b->count; i++) {
+        if (((ngx_http_pki_cache_entry_t *) (b->room + b->at[i]))->reuse_until <= now) {
+            return i;
+        }
+    }
+    for (i = 0; i < b->count; i++) {
+        if ((b->asked & 1u << i) == 0) {
+            return i;
+        }
+    }
+    b->asked = 0;
+    return 0;
+}
+
+static void
+ngx_http_pki_cache_append(ngx_http_pki_cache_table_t *table, ngx_http_pki_cache_bucket_t *b,
+                          const ngx_http_pki_cache_key_t *key, const ngx_http_pki_cache_value_t *value)
+{
+    ngx_http_pki_cache_entry_t *e = (ngx_http_pki_cache_entry_t *) (b->room + b->used);
+    u_char                     *p;
+
+    e->refresh_at = (uint32_t) value->refresh_at;
+    e->reuse_until = (uint32_t) value->reuse_until;
+    e->key_len = (uint16_t) key->len;
+    e->value_len = (uint16_t) value->len;
+    e->same = (uint32_t) key->same;
+    p = ngx_cpymem(e->octets, key->octets, key->len);
+    ngx_memcpy(p, value->octets, value->len);
+
+    b->tag[b->count] = ngx_http_pki_cache_tag(key);
+    b->at[b->count] = b->used;
+    b->asked &= ~(1u << b->count);
+    b->count++;
+    b->used += ngx_http_pki_cache_size(e);
+    (void) ngx_atomic_fetch_add(&table->entries, 1);
+    (void) ngx_atomic_fetch_add(&table->used, ngx_http_pki_cache_size(e));
+    (void) ngx_atomic_fetch_add(&table->inserted, 1);
+}
+
+void
+ngx_http_pki_cache_insert(ngx_shm_zone_t *zone, const ngx_http_pki_cache_key_t *key, int64_t now,
+                          const ngx_http_pki_cache_value_t *value)
+{
+    ngx_http_pki_cache_table_t  *table = ((ngx_http_pki_cache_t *) zone->data)->table;
+    ngx_http_pki_cache_bucket_t *b = ngx_http_pki_cache_bucket(zone, key);
+    size_t                       size = sizeof(ngx_http_pki_cache_entry_t) + key->len + value->len;
+
+    if (key->len > sizeof(key->octets) || ngx_align(size, 8) > sizeof(b->room)
+        || ngx_http_pki_cache_take(table, b) != NGX_OK) {
+        return;
+    }
+    ngx_http_pki_cache_replace(table, b, key);
+    while (b->count == NGX_HTTP_PKI_CACHE_ENTRIES || ngx_align(size, 8) > sizeof(b->room) - b->used) {
+        ngx_http_pki_cache_remove(table, b, ngx_http_pki_cache_victim(b, now));
+        (void) ngx_atomic_fetch_add(&table->evicted, 1);
+    }
+    ngx_http_pki_cache_append(table, b, key, value);
+    ngx_http_pki_cache_give(b);
 }
 
 ngx_int_t
 ngx_http_pki_cache_find(ngx_shm_zone_t *zone, const ngx_http_pki_cache_key_t *key, int64_t now,
-                        ngx_http_pki_cache_answer_t *out)
+                        ngx_http_pki_cache_value_t *out)
 {
-    ngx_http_pki_cache_t       *cache = zone->data;
-    ngx_http_pki_cache_entry_t *e;
-    uint32_t                    hash = ngx_http_pki_cache_hash(key);
-    uint8_t                    *p;
-    ngx_int_t                   rc = NGX_DECLINED;
+    ngx_http_pki_cache_bucket_t *b = ngx_http_pki_cache_bucket(zone, key);
+    ngx_int_t                    rc = NGX_AGAIN;
+    size_t                       i, found = 0;
 
-    ngx_shmtx_lock(&cache->pool->mutex);
+    if (key->len > sizeof(key->octets)) {
+        return NGX_DECLINED;
+    }
+    for (i = 0; i < NGX_HTTP_PKI_CACHE_TRIES && rc == NGX_AGAIN; i++) {
+        rc = ngx_http_pki_cache_read(b, key, out, &found);
+    }
+    if (rc != NGX_OK || out->reuse_until <= now) {
+        return NGX_DECLINED;
+    }
+    if ((b->asked & 1u << found) == 0) {
+        (void) __atomic_fetch_or(&b->asked, (uint16_t) (1u << found), __ATOMIC_RELAXED);
+    }
+    return NGX_OK;
+}
 
-    for (e = cache->table->bucket[hash & cache->table->mask]; e != NULL; e = e->next) {
-        if (ngx_http_pki_cache_match(e, key, hash)) {
-            break;
+ngx_int_t
+ngx_http_pki_cache_claim(ngx_shm_zone_t *zone, const ngx_http_pki_cache_key_t *key, int64_t now)
+{
+    ngx_http_pki_cache_bucket_t *b = ngx_http_pki_cache_bucket(zone, key);
+    ngx_http_pki_cache_entry_t  *e;
+    ngx_int_t                    rc = NGX_DECLINED;
+    size_t                       i;
+
+    if (ngx_http_pki_cache_take(((ngx_http_pki_cache_t *) zone->data)->table, b) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+    for (i = 0; i < b->count; i++) {
+        e = (ngx_http_pki_cache_entry_t *) (b->room + b->at[i]);
+        if (e->key_len == key->len && ngx_memcmp(e->octets, key->octets, key->len) == 0 && e->refresh_at <= now) {
+            e->refresh_at = (uint32_t) (now + NGX_HTTP_PKI_CACHE_CLAIM_S);
+            rc = NGX_OK;
         }
     }
-    if (e != NULL && now < e->reuse_until) {
-        p = e->data + e->cert_id_len + e->status_len;
-        out->reuse_until = e->reuse_until;
-        out->tbs_len = e->tbs_len;
-        out->signature_len = e->signature_len;
-        ngx_memcpy(out->tbs, p, e->tbs_len);
-        ngx_memcpy(out->signature, p + e->tbs_len, e->signature_len);
-        if (now - e->moved_at >= NGX_HTTP_PKI_CACHE_TOUCH_S) {
-            e->moved_at = now;
-            ngx_queue_remove(&e->queue);
-            ngx_queue_insert_head(&cache->table->queue, &e->queue);
-        }
-        rc = NGX_OK;
-    }
-
-    ngx_shmtx_unlock(&cache->pool->mutex);
+    ngx_http_pki_cache_give(b);
     return rc;
-}
-
-static void
-ngx_http_pki_cache_remove(ngx_http_pki_cache_t *cache, ngx_http_pki_cache_entry_t *e)
-{
-    ngx_http_pki_cache_entry_t **p = &cache->table->bucket[e->hash & cache->table->mask];
-
-    while (*p != e) {
-        p = &(*p)->next;
-    }
-    *p = e->next;
-    ngx_queue_remove(&e->queue);
-    ngx_slab_free_locked(cache->pool, e);
-}
-
-static ngx_http_pki_cache_entry_t *
-ngx_http_pki_cache_alloc(ngx_http_pki_cache_t *cache, size_t size)
-{
-    ngx_http_pki_cache_entry_t *e;
-    ngx_queue_t                *last;
-    ngx_uint_t                  i;
-
-    e = ngx_slab_alloc_locked(cache->pool, size);
-    for (i = 0; e == NULL && i < NGX_HTTP_PKI_CACHE_EVICT_MAX && !ngx_queue_empty(&cache->table->queue);
-         i++) {
-        last = ngx_queue_last(&cache->table->queue);
-        ngx_http_pki_cache_remove(cache, ngx_queue_data(last, ngx_http_pki_cache_entry_t, queue));
-        e = ngx_slab_alloc_locked(cache->pool, size);
-    }
-    return e;
-}
-
-static void
-ngx_http_pki_cache_fill(ngx_http_pki_cache_entry_t *e, const ngx_http_pki_cache_key_t *key,
-                        const ngx_http_pki_cache_answer_t *answer)
-{
-    u_char *p = e->data;
-
-    e->authority = key->authority;
-    e->variant = key->variant;
-    e->cert_id_len = (uint16_t) key->cert_id.len;
-    e->status_len = (uint16_t) key->status.len;
-    e->tbs_len = answer->tbs_len;
-    e->signature_len = answer->signature_len;
-    e->reuse_until = answer->reuse_until;
-    p = ngx_cpymem(p, key->cert_id.p, key->cert_id.len);
-    p = ngx_cpymem(p, key->status.p, key->status.len);
-    p = ngx_cpymem(p, answer->tbs, answer->tbs_len);
-    ngx_memcpy(p, answer->signature, answer->signature_len);
-}
-
-void
-ngx_http_pki_cache_insert(ngx_shm_zone_t *zone, const ngx_http_pki_cache_key_t *key,
-                          const ngx_http_pki_cache_answer_t *answer)
-{
-    ngx_http_pki_cache_t        *cache = zone->data;
-    ngx_http_pki_cache_entry_t  *e, **bucket;
-    uint32_t                     hash = ngx_http_pki_cache_hash(key);
-
-    ngx_shmtx_lock(&cache->pool->mutex);
-
-    bucket = &cache->table->bucket[hash & cache->table->mask];
-    for (e = *bucket; e != NULL; e = e->next) {
-        if (ngx_http_pki_cache_match(e, key, hash)) {
-            ngx_http_pki_cache_remove(cache, e);
-            break;
-        }
-    }
-    e = ngx_http_pki_cache_alloc(cache, sizeof(*e) + key->cert_id.len + key->status.len + answer->tbs_len
-                                            + answer->signature_len);
-    if (e != NULL) {
-        e->hash = hash;
-        e->moved_at = ngx_time();
-        ngx_http_pki_cache_fill(e, key, answer);
-        e->next = *bucket;
-        *bucket = e;
-        ngx_queue_insert_head(&cache->table->queue, &e->queue);
-    }
-
-    ngx_shmtx_unlock(&cache->pool->mutex);
 }

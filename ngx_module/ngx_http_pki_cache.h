@@ -1,42 +1,71 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * Signed OCSP answers in memory that all workers share.  The key is everything an answer depends on (authority,
- * CertID as asked, status record as just read, signer and configuration), so that nothing ever needs to be
- * invalidated: an answer for another state has another key, and what is no longer asked for is evicted.
+ * Answers in memory that all workers share.  The key is everything that an answer depends on, and is compared
+ * whole, so that nothing ever needs to be invalidated: an answer for another state has another key, takes the
+ * place of the one before, or is evicted.
  */
 #ifndef NGX_HTTP_PKI_CACHE_H
 #define NGX_HTTP_PKI_CACHE_H
 
 #include "ngx_module/ngx_http_pki_glue.h"
-#include "pkiproto/edge/record.h"
 
+#define NGX_HTTP_PKI_CACHE_KEY_MAX   160
+#define NGX_HTTP_PKI_CACHE_VALUE_MAX 1536
+
+/* Made by ngx_http_pki_cache_key() and _key_add(). */
 typedef struct {
-    uint32_t authority;
-    uint64_t variant; /* all else that an answer depends on: who signs, how, and what is configured */
-    bytes_t  cert_id; /* whole, as asked */
-    bytes_t  status;  /* the record */
+    uint64_t hash;
+    size_t   len;
+    size_t   same; /* octets at its beginning that an answer to the same question shares */
+    uint8_t  octets[NGX_HTTP_PKI_CACHE_KEY_MAX];
 } ngx_http_pki_cache_key_t;
 
-/* The varying part of an answer: the responder's certificate is added when it is sent. */
-#define NGX_HTTP_PKI_CACHE_TBS_MAX       1024
-#define NGX_HTTP_PKI_CACHE_SIGNATURE_MAX 512
 typedef struct {
-    int64_t  reuse_until; /* exclusive */
-    uint16_t tbs_len, signature_len;
-    uint8_t  tbs[NGX_HTTP_PKI_CACHE_TBS_MAX];
-    uint8_t  signature[NGX_HTTP_PKI_CACHE_SIGNATURE_MAX];
-} ngx_http_pki_cache_answer_t;
+    int64_t refresh_at;  /* when the first claim is good */
+    int64_t reuse_until; /* exclusive */
+    size_t  len;
+    uint8_t octets[NGX_HTTP_PKI_CACHE_VALUE_MAX];
+} ngx_http_pki_cache_value_t;
+
+typedef struct {
+    uint64_t octets;   /* room for entries */
+    uint64_t used;     /* octets of it that are taken */
+    uint64_t entries;
+    uint64_t inserted; /* ever, as the ones below */
+    uint64_t replaced; /* by another answer to the same question */
+    uint64_t evicted;  /* by one to another question */
+    uint64_t busy;     /* not inserted: another worker was writing there */
+} ngx_http_pki_cache_stat_t;
 
 /* "zone=NAME:SIZE" of a directive. */
 char *ngx_http_pki_cache_zone(ngx_conf_t *cf, ngx_str_t *value, ngx_shm_zone_t **zone, void *tag);
 
+/*
+ * Begin a key with what spreads well, the serial.  Memory is slow: the place where an answer would be is
+ * fetched meanwhile, its list of contents by _key(), and the answer itself by _fetch(), some work later.
+ */
+void ngx_http_pki_cache_key(ngx_shm_zone_t *zone, ngx_http_pki_cache_key_t *key, bytes_t spread);
+void ngx_http_pki_cache_fetch(ngx_shm_zone_t *zone, const ngx_http_pki_cache_key_t *key);
+
+/* What has no room makes a key that finds nothing and inserts nothing. */
+void ngx_http_pki_cache_key_add(ngx_http_pki_cache_key_t *key, bytes_t octets);
+void ngx_http_pki_cache_key_add_number(ngx_http_pki_cache_key_t *key, uint64_t number);
+
+/* What was added until here is the question; what follows is what its answer depends on. */
+void ngx_http_pki_cache_key_question(ngx_http_pki_cache_key_t *key);
+
 /* Copies the answer out.  NGX_DECLINED when there is none to be used at the time now. */
 ngx_int_t ngx_http_pki_cache_find(ngx_shm_zone_t *zone, const ngx_http_pki_cache_key_t *key, int64_t now,
-                                  ngx_http_pki_cache_answer_t *out);
+                                  ngx_http_pki_cache_value_t *out);
 
-/* Insert, or replace what has the same key.  What does not fit makes old entries go. */
-void ngx_http_pki_cache_insert(ngx_shm_zone_t *zone, const ngx_http_pki_cache_key_t *key,
-                               const ngx_http_pki_cache_answer_t *answer);
+/* NGX_OK: it is the caller, and for some seconds nobody else, who makes another answer for one past refresh_at. */
+ngx_int_t ngx_http_pki_cache_claim(ngx_shm_zone_t *zone, const ngx_http_pki_cache_key_t *key, int64_t now);
+
+/* Insert, in the place of what answers the same question.  What does not fit makes old entries go. */
+void ngx_http_pki_cache_insert(ngx_shm_zone_t *zone, const ngx_http_pki_cache_key_t *key, int64_t now,
+                               const ngx_http_pki_cache_value_t *value);
+
+void ngx_http_pki_cache_stat(ngx_shm_zone_t *zone, ngx_http_pki_cache_stat_t *out);
 
 #endif

@@ -53,6 +53,8 @@ typedef struct {
     ocsp_request_t            request;
     ngx_http_pki_slot_t      *slot;  /* where it is counted */
     uint64_t                  began; /* ngx_http_pki_metrics_clock() */
+    ngx_shm_zone_t           *cache; /* where an answer to this may be; NULL: nowhere */
+    ngx_http_pki_cache_key_t  key;
 
     /* Filled by ngx_http_pki_ocsp_answer(). */
     ngx_http_pki_authority_t *authority;
@@ -60,7 +62,10 @@ typedef struct {
     bytes_t                   status[OCSP_IDS_MAX]; /* records, in the store */
     int64_t                   now, this_update, next_update;
     uint64_t                  variant; /* for the cache's key */
-    bytes_t                   answer;      /* in the request's pool */
+    bytes_t                   answer;      /* in the request's pool; absent when the client has it already */
+    ngx_uint_t                can_be_kept; /* by anybody: it is the same for all who ask */
+    ngx_uint_t                is_first;    /* the certificate has had no other status before */
+    uint8_t                   etag[32];    /* SHA-256 of the answer, if it can be kept */
     ngx_int_t                 outcome;     /* of an answer, for the counters */
     ngx_int_t                 retry_after; /* seconds; 0: no budget was overdrawn */
 } ngx_http_pki_ocsp_t;
@@ -68,13 +73,41 @@ typedef struct {
 /* The answer, or the status that is the answer. */
 ocsp_response_status_t ngx_http_pki_ocsp_answer(ngx_http_pki_ocsp_t *o);
 
+/* ---- ngx_http_pki_ocsp_reuse.c ---- */
+
+/* The request has been parsed: memory begins to fetch what may be kept for it, and goes on some work later. */
+void ngx_http_pki_ocsp_expect(ngx_http_pki_ocsp_t *o);
+void ngx_http_pki_ocsp_expect_more(ngx_http_pki_ocsp_t *o);
+
+/*
+ * The kept answer, when all that it depends on is known.  NGX_DECLINED: there is none, or this worker is to make
+ * another; if it cannot, it asks again with even_if_due.
+ */
+ngx_int_t ngx_http_pki_ocsp_recall(ngx_http_pki_ocsp_t *o, ngx_uint_t even_if_due, pki_err_t *err);
+
+/* A signed answer: fill its validators; keep it. */
+void ngx_http_pki_ocsp_validate(ngx_http_pki_ocsp_t *o);
+void ngx_http_pki_ocsp_keep(ngx_http_pki_ocsp_t *o);
+
+int64_t ngx_http_pki_ocsp_max_age(const ngx_http_pki_ocsp_t *o);
+
+/* ---- ngx_http_pki_ocsp_http.c ---- */
+
+/* Has the client this answer already, by what its conditions say? */
+ngx_uint_t ngx_http_pki_ocsp_is_current(const ngx_http_pki_ocsp_t *o);
+
+/* Send the answer, or 304. */
+ngx_int_t ngx_http_pki_ocsp_send(ngx_http_pki_ocsp_t *o);
+ngx_int_t ngx_http_pki_ocsp_send_error(ngx_http_request_t *r, ocsp_response_status_t status);
+ngx_int_t ngx_http_pki_ocsp_no_store(ngx_http_request_t *r);
+
 /*
  * May one more answer be signed?  Those that can be kept, and those that cannot (a nonce, several CertIDs),
  * have budgets of their own (N-07, O-37).  If not, retry_after is set, and the answer is tryLater.
  */
 ngx_int_t ngx_http_pki_ocsp_afford(ngx_http_pki_ocsp_t *o, ngx_uint_t can_be_kept);
 
-/* The headers of an answer that says "not now": when to come again, and that it is not to be kept. */
+/* Retry-After, of an answer that says "not now". */
 ngx_int_t ngx_http_pki_ocsp_not_now(ngx_http_request_t *r, ngx_int_t seconds);
 
 /* Setters of directives. */

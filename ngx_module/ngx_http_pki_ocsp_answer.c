@@ -40,6 +40,7 @@ ngx_http_pki_ocsp_lookup(ngx_http_pki_ocsp_t *o)
     ngx_int_t  rc;
 
     o->authority = ngx_http_pki_ocsp_authority(o, &o->request.id[0]);
+    ngx_http_pki_ocsp_expect_more(o);
     for (i = 0; i < o->request.count; i++) {
         /* One signature, one key: a request that spans generations cannot be answered. */
         if (o->authority == NULL || !ngx_http_pki_ocsp_matches(&o->request.id[i], &o->authority->record)) {
@@ -163,48 +164,30 @@ ngx_http_pki_ocsp_sign(ngx_http_pki_ocsp_t *o, ngx_uint_t can_be_kept, bytes_t *
     return ngx_http_pki_ocsp_finish(o, *tbs, bytes_of(sig, *sig_len), err);
 }
 
-/* Reuse ends at half of the answer's life, earlier by up to an eighth: answers made together do not end
- * together. */
-static int64_t
-ngx_http_pki_ocsp_reuse(const ngx_http_pki_ocsp_t *o)
-{
-    int64_t  life = o->next_update - o->this_update;
-    bytes_t  serial = o->request.id[0].serial;
-    uint32_t jitter = serial.p[serial.len - 1];
-
-    return o->this_update + life / 2 - life / 8 * jitter / 256;
-}
-
-/* One CertID without a nonce: from the cache if it is there, into it if not. */
+/* One CertID without a nonce: a kept answer if there is one, and kept if not.  What cannot be made anew is good
+ * until it ends. */
 static pki_code_t
-ngx_http_pki_ocsp_cached(ngx_http_pki_ocsp_t *o, ngx_shm_zone_t *zone, pki_err_t *err)
+ngx_http_pki_ocsp_cached(ngx_http_pki_ocsp_t *o, pki_err_t *err)
 {
-    ngx_http_pki_cache_answer_t answer;
-    ngx_http_pki_cache_key_t    key;
-    bytes_t                     tbs;
-    size_t                      len;
+    uint8_t    sig[NGX_HTTP_PKI_SIGNATURE_MAX];
+    bytes_t    tbs;
+    size_t     len;
+    pki_code_t rc;
 
-    key.authority = o->authority->record.no;
-    key.variant = o->variant;
-    key.cert_id = o->request.id[0].whole;
-    key.status = o->status[0];
-
-    if (ngx_http_pki_cache_find(zone, &key, o->now, &answer) == NGX_OK) {
+    if (ngx_http_pki_ocsp_recall(o, 0, err) == NGX_OK) {
         ngx_http_pki_metrics_event(o->slot, NGX_HTTP_PKI_EVENT_CACHE_HIT);
-        return ngx_http_pki_ocsp_finish(o, bytes_of(answer.tbs, answer.tbs_len),
-                                        bytes_of(answer.signature, answer.signature_len), err);
+        return PKI_OK;
     }
     ngx_http_pki_metrics_event(o->slot, NGX_HTTP_PKI_EVENT_CACHE_MISS);
-    PKI_TRY(ngx_http_pki_ocsp_sign(o, 1, &tbs, answer.signature, &len, err));
-
-    answer.reuse_until = ngx_http_pki_ocsp_reuse(o);
-    if (tbs.len <= sizeof(answer.tbs) && answer.reuse_until > o->now) {
-        answer.tbs_len = (uint16_t) tbs.len;
-        answer.signature_len = (uint16_t) len;
-        ngx_memcpy(answer.tbs, tbs.p, tbs.len);
-        ngx_http_pki_cache_insert(zone, &key, &answer);
+    rc = ngx_http_pki_ocsp_sign(o, 1, &tbs, sig, &len, err);
+    if (rc == PKI_OK) {
+        ngx_http_pki_ocsp_validate(o);
+        ngx_http_pki_ocsp_keep(o);
+    } else if (ngx_http_pki_ocsp_recall(o, 1, err) == NGX_OK) {
+        o->retry_after = 0;
+        rc = PKI_OK;
     }
-    return PKI_OK;
+    return rc;
 }
 
 /* Another responder, another certificate. */
@@ -221,7 +204,6 @@ ngx_http_pki_ocsp_variant(const ngx_http_pki_ocsp_t *o)
 ocsp_response_status_t
 ngx_http_pki_ocsp_answer(ngx_http_pki_ocsp_t *o)
 {
-    ngx_http_pki_ocsp_main_conf_t *omcf = ngx_http_get_module_main_conf(o->r, ngx_http_pki_ocsp_module);
     uint8_t                        sig[NGX_HTTP_PKI_SIGNATURE_MAX];
     ocsp_response_status_t         status;
     pki_err_t                      err;
@@ -237,10 +219,14 @@ ngx_http_pki_ocsp_answer(ngx_http_pki_ocsp_t *o)
         return status;
     }
     o->variant = ngx_http_pki_ocsp_variant(o);
-    if (omcf->cache != NULL && o->request.count == 1 && o->request.nonce.p == NULL) {
-        rc = ngx_http_pki_ocsp_cached(o, omcf->cache, &err);
+    o->can_be_kept = o->request.nonce.p == NULL;
+    if (o->can_be_kept && o->cache != NULL) {
+        rc = ngx_http_pki_ocsp_cached(o, &err);
     } else {
         rc = ngx_http_pki_ocsp_sign(o, 0, &tbs, sig, &len, &err);
+        if (rc == PKI_OK && o->can_be_kept) {
+            ngx_http_pki_ocsp_validate(o);
+        }
     }
     if (o->retry_after != 0) {
         return OCSP_TRY_LATER;

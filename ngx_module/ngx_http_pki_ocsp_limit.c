@@ -38,24 +38,20 @@ ngx_http_pki_ocsp_afford(ngx_http_pki_ocsp_t *o, ngx_uint_t can_be_kept)
 ngx_int_t
 ngx_http_pki_ocsp_not_now(ngx_http_request_t *r, ngx_int_t seconds)
 {
-    ngx_str_t value, no_store = ngx_string("no-store");
+    ngx_str_t value;
 
     value.data = ngx_pnalloc(r->pool, NGX_INT_T_LEN);
     if (value.data == NULL) {
         return NGX_ERROR;
     }
     value.len = ngx_sprintf(value.data, "%i", seconds) - value.data;
-    if (ngx_http_pki_header(r, "Retry-After", value) != NGX_OK) {
-        return NGX_ERROR;
-    }
-    return ngx_http_pki_header(r, "Cache-Control", no_store);
+    return ngx_http_pki_header(r, "Retry-After", value);
 }
 
 /* limit_req came before the store: whose issuer it was is not known. */
 static ngx_int_t
 ngx_http_pki_ocsp_error_send(ngx_http_request_t *r, ocsp_response_status_t status)
 {
-    static ngx_str_t     type = ngx_string("application/ocsp-response");
     ngx_http_pki_slot_t *slot = ngx_http_pki_metrics_none(r, NGX_HTTP_PKI_OCSP);
 
     ngx_http_pki_metrics_event(slot, NGX_HTTP_PKI_EVENT_SHED_SOURCE);
@@ -66,7 +62,7 @@ ngx_http_pki_ocsp_error_send(ngx_http_request_t *r, ocsp_response_status_t statu
     if (ngx_http_pki_ocsp_not_now(r, 1) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
-    return ngx_http_pki_send(r, NGX_HTTP_OK, &type, ocsp_error_response(status));
+    return ngx_http_pki_ocsp_send_error(r, status);
 }
 
 static ngx_int_t

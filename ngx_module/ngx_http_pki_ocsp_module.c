@@ -186,15 +186,23 @@ ngx_http_pki_ocsp_refuse(ngx_http_request_t *r, ngx_int_t status, const char *te
     return ngx_http_pki_send_text(r, status, text);
 }
 
-/* All of an OCSP request but its transport.  Errors, too, are answered 200: some clients drop other ones
- * (H-07). */
+/* Inside the store's transaction. */
+static ocsp_response_status_t
+ngx_http_pki_ocsp_ask(ngx_http_pki_ocsp_t *o, pki_code_t parsed)
+{
+    if (parsed == PKI_OK) {
+        return ngx_http_pki_ocsp_answer(o);
+    }
+    return parsed == PKI_E_UNSUPPORTED ? OCSP_UNAUTHORIZED : OCSP_MALFORMED_REQUEST;
+}
+
+/* All of an OCSP request but its transport.  Errors, too, are answered 200: some clients drop other ones (H-07). */
 static ngx_int_t
 ngx_http_pki_ocsp_respond(ngx_http_request_t *r, bytes_t id, bytes_t der)
 {
-    static ngx_str_t       type = ngx_string("application/ocsp-response");
     ngx_http_pki_ocsp_t    o;
     ocsp_response_status_t status = OCSP_TRY_LATER;
-    pki_code_t             rc;
+    pki_code_t             parsed;
 
     o.r = r;
     o.now = ngx_time();
@@ -203,6 +211,10 @@ ngx_http_pki_ocsp_respond(ngx_http_request_t *r, bytes_t id, bytes_t der)
     o.began = ngx_http_pki_metrics_clock();
     o.retry_after = 0;
 
+    parsed = ocsp_request_parse(der, &o.request, NULL);
+    if (parsed == PKI_OK) {
+        ngx_http_pki_ocsp_expect(&o);
+    }
     if (ngx_http_pki_store_begin(o.store, r->connection->log) == NGX_OK) {
         o.authorities = ngx_http_pki_authorities_find(o.store->snapshot, id, &o.authority_count);
         if (o.authorities == NULL) {
@@ -210,20 +222,17 @@ ngx_http_pki_ocsp_respond(ngx_http_request_t *r, bytes_t id, bytes_t der)
             return ngx_http_pki_ocsp_refuse(r, NGX_HTTP_NOT_FOUND, "there is no such issuer");
         }
         o.slot = ngx_http_pki_metrics_slot(r, NGX_HTTP_PKI_OCSP, &o.authorities->slots, o.authorities->record.id);
-        rc = ocsp_request_parse(der, &o.request, NULL);
-        if (rc == PKI_OK) {
-            status = ngx_http_pki_ocsp_answer(&o);
-        } else {
-            status = rc == PKI_E_UNSUPPORTED ? OCSP_UNAUTHORIZED : OCSP_MALFORMED_REQUEST;
-        }
+        status = ngx_http_pki_ocsp_ask(&o, parsed);
         ngx_http_pki_store_end(o.store);
     }
     ngx_http_pki_metrics_done(o.slot, status == OCSP_SUCCESSFUL ? o.outcome : (ngx_int_t) status, o.began);
+    if (status == OCSP_SUCCESSFUL) {
+        return ngx_http_pki_ocsp_send(&o);
+    }
     if (status == OCSP_TRY_LATER && ngx_http_pki_ocsp_not_now(r, ngx_max(o.retry_after, 1)) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
-    return ngx_http_pki_send(r, NGX_HTTP_OK, &type,
-                             status == OCSP_SUCCESSFUL ? o.answer : ocsp_error_response(status));
+    return ngx_http_pki_ocsp_send_error(r, status);
 }
 
 /* The first segment of the path is the issuer; what follows is for GET. */
