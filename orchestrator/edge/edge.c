@@ -48,7 +48,7 @@ edge_change_of(const status_row_t *row)
     bool revoked = row->state == 'r' || row->state == 'h';
 
     return (edge_change_t){
-        .authority = edge_authority((uint32_t) row->issuer_no, 1),
+        .authority = edge_authority((uint32_t) row->issuer_no, (uint32_t) row->generation),
         .serial = row->serial,
         .status.kind = row->state == 'r' ? EDGE_REVOKED : row->state == 'h' ? EDGE_HOLD : EDGE_GOOD,
         .status.reason = revoked ? (int) row->reason : -1,
@@ -56,6 +56,7 @@ edge_change_of(const status_row_t *row)
         .status.revoked_at = revoked ? row->revoked_at : 0,
         .status.invalidity_at = revoked ? row->invalidity_at : 0,
         .status.not_after = row->not_after,
+        .status.cert_hash = row->fingerprint,
     };
 }
 

@@ -19,6 +19,7 @@
 
 #define RESPONDER_BACKDATE_S 300 /* clocks of relying parties may be behind */
 #define RESPONDER_KEY_MAX    4096
+#define RESPONDER_KIND       "p-256"
 
 /* SubjectPublicKeyInfo of a key, in the arena. */
 static pki_code_t
@@ -166,7 +167,8 @@ static pki_code_t
 responder_make(edge_t *e, pki_arena_t *a, const issuer_chain_t *issuer, const issuer_ca_t *ca, responder_row_t *row,
                pki_err_t *err)
 {
-    responder_new_t made = { .row.issuer_no = ca->issuer_no };
+    responder_new_t made = { .row = { .issuer_no = ca->issuer_no, .ca_generation = ca->generation,
+                                      .key_kind = RESPONDER_KIND } };
     audit_t         audit = { .actor = "chanceryd",
                               .actor_type = "system",
                               .action = "responder.create",
@@ -204,7 +206,7 @@ responder_ensure(edge_t *e, pki_arena_t *a, const issuer_chain_t *issuer, respon
     pki_code_t  code;
 
     PKI_TRY(edge_ca_of(a, issuer, &ca, err));
-    code = responder_find(e->db, a, ca.issuer_no, row, err);
+    code = responder_find(e->db, a, ca.issuer_no, ca.generation, RESPONDER_KIND, row, err);
     if (code == PKI_E_NOT_FOUND) {
         return responder_make(e, a, issuer, &ca, row, err);
     }

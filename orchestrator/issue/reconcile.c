@@ -78,6 +78,7 @@ orphan_record(issue_t *i, pki_arena_t *a, uint32_t issuer_no, bytes_t serial, by
 
     PKI_TRY(tbs_parse(a, tbs, &cert, err));
     orphan.spki_sha256 = bytes_of(SHA256(cert.key.spki.p, cert.key.spki.len, hash), sizeof(hash));
+    orphan.akid = cert.akid;
     orphan.not_before = cert.not_before;
     orphan.not_after = cert.not_after;
     PKI_TRY(journal_orphans(i->db, &orphan, 1, BYTES_NONE, 0, &recorded, err));

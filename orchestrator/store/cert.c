@@ -129,12 +129,12 @@ cert_prior(db_t *db, pki_arena_t *a, const cert_prior_ask_t *in, cert_prior_t *o
     return item_outcome(&item, err);
 }
 
-#define RECORD_WIDTH 28
+#define RECORD_WIDTH 30
 
 static const db_type_t record_types[RECORD_WIDTH] = {
     DB_BYTES, DB_INT, DB_BYTES, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT,
     DB_TEXT, DB_BYTES, DB_TEXT, DB_TIME, DB_BYTES, DB_BYTES, DB_BYTES, DB_TIME, DB_TEXT, DB_TEXT,
-    DB_TEXT, DB_TEXT, DB_TEXT, DB_INT, DB_TEXT, DB_TEXT, DB_INT, DB_TEXT,
+    DB_TEXT, DB_TEXT, DB_TEXT, DB_INT, DB_TEXT, DB_TEXT, DB_INT, DB_TEXT, DB_INT, DB_INT,
 };
 
 /* Names as one text: they hold no control characters. */
@@ -170,7 +170,7 @@ record_row(pki_arena_t *a, const cert_record_t *in, db_param_t *out, pki_err_t *
         DB_B(in->spki_sha256), DB_B(in->fingerprint), DB_TM(in->not_before), DB_T(e->actor),
         DB_T(e->actor_type), DB_T(e->action), DB_T(e->resource_type), DB_T(e->resource_id), DB_I(e->status),
         DB_T(e->request_id), DB_T(e->source), e->latency_us != 0 ? DB_I(e->latency_us) : DB_T(NULL),
-        DB_T(e->details),
+        DB_T(e->details), DB_I(in->generation), DB_I(in->exempt),
     };
 
     memcpy(out, row, sizeof(row));
@@ -317,6 +317,7 @@ version_read(const db_rows_t *r, size_t row, pki_arena_t *a, void *out, pki_err_
     (void) err;
     *(version_row_t *) out = (version_row_t){
         .issuer_no = db_int(r, row, "issuer_no"),
+        .generation = db_int(r, row, "generation"),
         .issuer_id = db_text(r, row, "issuer_id"),
         .serial = db_bytes(r, row, "serial"),
         .der = db_bytes(r, row, "der"),

@@ -27,7 +27,7 @@ typedef struct {
 } managed_row_t;
 
 typedef struct {
-    int64_t     issuer_no;
+    int64_t     issuer_no, generation;
     const char *issuer_id;
     bytes_t     serial, der;  /* der: the TBSCertificate of an orphan */
     bool        orphan;
@@ -83,6 +83,8 @@ typedef struct {
     int64_t       not_before, not_after;
     bytes_t       transaction_key; /* absent: no idempotency */
     int64_t       window_s;
+    uint32_t      generation; /* of the issuing CA */
+    bool          exempt;     /* it carries noRevAvail: no edge has to know it */
     audit_t       audit;
 } cert_record_t;
 pki_code_t cert_record(db_t *db, const cert_record_t *in, bool *won, pki_err_t *err);

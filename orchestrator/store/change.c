@@ -74,6 +74,7 @@ typedef struct {
     int64_t           ended_after;
     status_each_pt    fn;
     void             *arg;
+    db_rows_t        *authorities;
     change_position_t position;
 } each_t;
 
@@ -96,7 +97,14 @@ each_run(db_conn_t *c, void *arg, pki_err_t *err)
     PKI_TRY(db_query(c, e->a, Q_change_snapshot, NULL, 0, NULL, err));
     PKI_TRY(db_query(c, e->a, Q_change_head, NULL, 0, &head, err));
     e->position = (change_position_t){ (uint64_t) db_int(head, 0, "xid"), (uint64_t) db_int(head, 0, "seq") };
-    return db_each(c, Q_status_each, DB_PARAMS(DB_TM(e->ended_after)), each_row, e, err);
+    PKI_TRY(db_query(c, e->a, Q_status_authorities, NULL, 0, &e->authorities, err));
+    for (size_t i = 0; i < db_row_count(e->authorities); i++) {
+        PKI_TRY(db_each(c, Q_status_each,
+                        DB_PARAMS(DB_TM(e->ended_after), DB_I(db_int(e->authorities, i, "issuer_no")),
+                                  DB_I(db_int(e->authorities, i, "generation"))),
+                        each_row, e, err));
+    }
+    return PKI_OK;
 }
 
 pki_code_t

@@ -33,7 +33,7 @@ pki_code_t change_next(db_t *db, pki_arena_t *a, change_position_t after, size_t
                        pki_err_t *err);
 
 /*
- * Every status of certificates that end after `ended_after`, one call each, in one snapshot; *position is
+ * Every status of certificates that end after `ended_after`, one call each, by authority and serial, in one snapshot; *position is
  * where the
  * feed carries on from it (changes may be seen twice, never missed).  The row lives only during the call.
  */

@@ -5,7 +5,10 @@
  */
 #include "orchestrator/store/issuer.h"
 
+#include <stdlib.h>
+
 #include "orchestrator/store/verb.h"
+#include "pkiproto/crl/scope.h"
 
 static void
 issuer_read(const db_rows_t *r, size_t row, issuer_row_t *out)
@@ -17,6 +20,7 @@ issuer_read(const db_rows_t *r, size_t row, issuer_row_t *out)
         .type = db_text(r, row, "type"),
         .enabled = db_bool(r, row, "enabled"),
         .config = db_text(r, row, "config"),
+        .settings = db_text(r, row, "settings"),
         .created_at = db_time(r, row, "created_at"),
         .updated_at = db_time(r, row, "updated_at"),
     };
@@ -28,6 +32,7 @@ ca_read(const db_rows_t *r, size_t row, ca_row_t *out)
     *out = (ca_row_t){
         .generation = db_int(r, row, "generation"),
         .position = db_int(r, row, "position"),
+        .active = db_bool(r, row, "active"),
         .der = db_bytes(r, row, "der"),
         .serial = db_bytes(r, row, "serial"),
         .skid = db_bytes(r, row, "skid"),
@@ -36,10 +41,13 @@ ca_read(const db_rows_t *r, size_t row, ca_row_t *out)
         .key_kind = db_text(r, row, "key_kind"),
         .not_before = db_time(r, row, "not_before"),
         .not_after = db_time(r, row, "not_after"),
+        .crl_shards = db_int(r, row, "crl_shards"),
+        .revoked_at = db_time(r, row, "revoked_at"),
+        .revocation_reason = db_null(r, row, "revocation_reason") ? -1 : db_int(r, row, "revocation_reason"),
     };
 }
 
-/* Rows come by issuer, then by position; each issuer's certificates become one slice of one array. */
+/* Rows come by issuer, generation and position; the certificates of each chain become one slice of one array. */
 static pki_code_t
 chains_read(const db_rows_t *r, pki_arena_t *a, issuer_chain_t **out, size_t *count, pki_err_t *err)
 {
@@ -51,7 +59,9 @@ chains_read(const db_rows_t *r, pki_arena_t *a, issuer_chain_t **out, size_t *co
     PKI_TRY(PKI_NEW_N(a, n + 1, out, err));
     PKI_TRY(PKI_NEW_N(a, n + 1, &ca, err));
     for (size_t i = 0; i < n; i++) {
-        if (last == NULL || last->issuer.no != db_int(r, i, "no")) {
+        if (last == NULL || last->issuer.no != db_int(r, i, "no")
+            || last->chain[0].generation != db_int(r, i, "generation"))
+        {
             last = &(*out)[(*count)++];
             issuer_read(r, i, &last->issuer);
             last->chain = &ca[i];
@@ -63,19 +73,28 @@ chains_read(const db_rows_t *r, pki_arena_t *a, issuer_chain_t **out, size_t *co
 }
 
 static pki_code_t
-chains_find(db_t *db, pki_arena_t *a, db_param_t id, db_param_t no, issuer_chain_t **out, size_t *count,
-            pki_err_t *err)
+chains_find(db_t *db, pki_arena_t *a, db_param_t id, db_param_t no, db_param_t generation, issuer_chain_t **out,
+            size_t *count, pki_err_t *err)
 {
     db_rows_t *rows;
 
-    PKI_TRY(verb_read(db, a, Q_issuer_chains, DB_PARAMS(id, no), &rows, err));
+    PKI_TRY(verb_read(db, a, Q_issuer_chains, DB_PARAMS(id, no, generation), &rows, err));
     return chains_read(rows, a, out, count, err);
 }
 
 pki_code_t
 issuer_row_list(db_t *db, pki_arena_t *a, issuer_chain_t **out, size_t *count, pki_err_t *err)
 {
-    return chains_find(db, a, DB_T(NULL), DB_T(NULL), out, count, err);
+    return chains_find(db, a, DB_T(NULL), DB_T(NULL), DB_T(NULL), out, count, err);
+}
+
+pki_code_t
+issuer_generations(db_t *db, pki_arena_t *a, const char *id, issuer_chain_t **out, size_t *count, pki_err_t *err)
+{
+    db_rows_t *rows;
+
+    PKI_TRY(verb_read(db, a, Q_issuer_generations, DB_PARAMS(DB_T(id)), &rows, err));
+    return chains_read(rows, a, out, count, err);
 }
 
 pki_code_t
@@ -84,7 +103,7 @@ issuer_row_find(db_t *db, pki_arena_t *a, const char *id, issuer_chain_t *out, p
     issuer_chain_t *found;
     size_t          count;
 
-    PKI_TRY(chains_find(db, a, DB_T(id), DB_T(NULL), &found, &count, err));
+    PKI_TRY(chains_find(db, a, DB_T(id), DB_T(NULL), DB_T(NULL), &found, &count, err));
     if (id == NULL || count == 0) {
         return pki_fail(err, PKI_E_NOT_FOUND, NULL, "there is no issuer %s",
                         id != NULL ? id : "without an id");
@@ -99,9 +118,25 @@ issuer_row_find_no(db_t *db, pki_arena_t *a, uint32_t no, issuer_chain_t *out, p
     issuer_chain_t *found;
     size_t          count;
 
-    PKI_TRY(chains_find(db, a, DB_T(NULL), DB_I(no), &found, &count, err));
+    PKI_TRY(chains_find(db, a, DB_T(NULL), DB_I(no), DB_T(NULL), &found, &count, err));
     if (count == 0) {
         return pki_fail(err, PKI_E_NOT_FOUND, NULL, "there is no issuer with the number %u", no);
+    }
+    *out = found[0];
+    return PKI_OK;
+}
+
+pki_code_t
+issuer_row_find_generation(db_t *db, pki_arena_t *a, uint32_t no, uint32_t generation, issuer_chain_t *out,
+                           pki_err_t *err)
+{
+    issuer_chain_t *found;
+    size_t          count;
+
+    PKI_TRY(chains_find(db, a, DB_T(NULL), DB_I(no), DB_I(generation), &found, &count, err));
+    if (count == 0) {
+        return pki_fail(err, PKI_E_NOT_FOUND, NULL, "there is no generation %u of the issuer with the number %u",
+                        generation, no);
     }
     *out = found[0];
     return PKI_OK;
@@ -131,6 +166,21 @@ typedef struct {
 } issuer_new_t;
 
 static pki_code_t
+chain_insert(db_conn_t *c, const issuer_chain_t *in, int64_t generation, pki_err_t *err)
+{
+    for (size_t k = 0; k < in->chain_len; k++) {
+        const ca_row_t *ca = &in->chain[k];
+
+        PKI_TRY(db_query(c, NULL, Q_ca_insert,
+                         DB_PARAMS(DB_I(in->issuer.no), DB_I(generation), DB_I(k), DB_B(ca->der), DB_B(ca->serial),
+                                   DB_T(ca->subject), DB_T(ca->key_ref), DB_T(ca->key_kind), DB_B(ca->skid),
+                                   DB_TM(ca->not_before), DB_TM(ca->not_after), DB_I(k == 0 ? ca->crl_shards : 0)),
+                         NULL, err));
+    }
+    return PKI_OK;
+}
+
+static pki_code_t
 issuer_insert(db_conn_t *c, void *arg, pki_err_t *err)
 {
     const issuer_new_t *n = arg;
@@ -143,15 +193,7 @@ issuer_insert(db_conn_t *c, void *arg, pki_err_t *err)
     };
 
     PKI_TRY(verb_apply(c, &v, err));
-    for (size_t k = 0; k < n->in->chain_len; k++) {
-        const ca_row_t *ca = &n->in->chain[k];
-
-        PKI_TRY(db_query(c, NULL, Q_ca_insert,
-                         DB_PARAMS(DB_I(i->no), DB_I(1), DB_I(k), DB_B(ca->der), DB_B(ca->serial),
-                                   DB_T(ca->subject), DB_T(ca->key_ref), DB_T(ca->key_kind), DB_B(ca->skid),
-                                   DB_TM(ca->not_before), DB_TM(ca->not_after)),
-                         NULL, err));
-    }
+    PKI_TRY(chain_insert(c, n->in, 1, err));
     PKI_TRY(change_write(c, "config", (uint32_t) i->no, BYTES_NONE, err));
     return audit_write(c, n->audit, err);
 }
@@ -174,4 +216,137 @@ issuer_row_enable(db_t *db, const char *id, bool enabled, const audit_t *audit, 
     };
 
     return verb_change(db, &v, err);
+}
+
+/* A re-key: the newest generation is locked, so that two do not make the same one. */
+
+static pki_code_t
+rekey_run(db_conn_t *c, void *arg, pki_err_t *err)
+{
+    const issuer_new_t   *n = arg;
+    const issuer_chain_t *in = n->in;
+    pki_arena_t          *a = pki_arena_new(0);
+    db_rows_t            *rows;
+    int64_t               newest = -1;
+    pki_code_t            rc;
+
+    if (a == NULL) {
+        return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
+    }
+    rc = db_query(c, a, Q_issuer_lock, DB_PARAMS(DB_I(in->issuer.no)), &rows, err);
+    if (rc == PKI_OK && db_row_count(rows) != 0) {
+        newest = db_int(rows, 0, "generation");
+    }
+    pki_arena_free(a);
+    PKI_TRY(rc);
+    if (newest + 1 != in->chain[0].generation) {
+        return pki_fail(err, PKI_E_CONFLICT, NULL, "issuer %s has another generation by now", in->issuer.id);
+    }
+    PKI_TRY(db_query(c, NULL, Q_issuer_retire, DB_PARAMS(DB_I(in->issuer.no)), NULL, err));
+    PKI_TRY(chain_insert(c, in, newest + 1, err));
+    PKI_TRY(change_write(c, "config", (uint32_t) in->issuer.no, BYTES_NONE, err));
+    return audit_write(c, n->audit, err);
+}
+
+pki_code_t
+issuer_row_rekey(db_t *db, const issuer_chain_t *in, const audit_t *audit, pki_err_t *err)
+{
+    issuer_new_t n = { in, audit };
+
+    return db_tx(db, rekey_run, &n, err);
+}
+
+pki_code_t
+issuer_row_revoke_ca(db_t *db, const char *id, uint32_t generation, int reason, const audit_t *audit, pki_err_t *err)
+{
+    const db_param_t    params[] = { DB_T(id), DB_I(generation), DB_I(reason) };
+    const verb_change_t v = {
+        .q = Q_issuer_revoke_ca, .params = params, .count = 3, .what = "unrevoked CA certificate of issuer", .id = id,
+        .none = PKI_E_CONFLICT, .announce = true, .audit = audit,
+    };
+
+    return verb_change(db, &v, err);
+}
+
+#define SETTLE_WAIT_MS 600000
+
+static pki_code_t
+settle_run(db_conn_t *c, void *arg, pki_err_t *err)
+{
+    conn_patience(c, SETTLE_WAIT_MS);
+    return db_query(c, NULL, Q_issuer_settle, DB_PARAMS(DB_I(*(const int64_t *) arg)), NULL, err);
+}
+
+pki_code_t
+issuer_generations_settle(db_t *db, int64_t settled_s, pki_err_t *err)
+{
+    return db_run(db, settle_run, &settled_s, err);
+}
+
+/* Settings */
+
+static const char *const ocsp_key_kinds[] = { "p-256", "rsa-2048", "rsa-3072", "ed25519", NULL };
+static const char       *ocsp_keys_default[] = { "p-256" };
+
+/* clang-format off */
+const field_t issuer_settings_fields[] = {
+    FIELD_INT (issuer_settings_t, ocsp_validity_s, 0, "0", 0, 864000, "seconds that an OCSP answer is valid; 0: as ocsp.validity_s says"),
+    FIELD_STRS(issuer_settings_t, ocsp_keys, 0, ocsp_key_kinds, "kinds of key of the OCSP responders, the first for clients without a preference; empty: p-256"),
+    FIELD_BOOL(issuer_settings_t, ocsp_cert_hash, 0, "false", "OCSP answers can show the certificate's hash (CertHash): a change makes the edge store anew"),
+    FIELD_INT (issuer_settings_t, crl_validity_s, 0, "0", 0, 31536000, "seconds from a CRL's thisUpdate to its nextUpdate; 0: as crl.validity_s says"),
+    FIELD_INT (issuer_settings_t, crl_refresh_s, 0, "0", 0, 31536000, "seconds after which a CRL is made anew when nothing was revoked; 0: as crl.refresh_s says"),
+    FIELD_INT (issuer_settings_t, crl_delta_s, 0, "0", 0, 31536000, "seconds between delta CRLs; 0: none"),
+    FIELD_INT (issuer_settings_t, crl_shards, 0, "0", 0, CRL_SHARDS_MAX, "shards of the CRL, from the next generation on; 0: one list"),
+    FIELD_INT (issuer_settings_t, crl_keep_expired_s, 0, "0", 0, 3153600000, "seconds for which expired certificates stay on the CRL; 0: for one list after their end"),
+    FIELD_BOOL(issuer_settings_t, crl_expired_since, 0, "false", "CRLs say since when they keep expired certificates (expiredCertsOnCRL)"),
+    FIELD_BOOL(issuer_settings_t, crl_next_publish, 0, "false", "CRLs say when the next one comes (Microsoft's Next CRL Publish)"),
+    FIELD_BOOL(issuer_settings_t, crl_aia, 0, "false", "CRLs say where the CA certificate is (authorityInfoAccess)"),
+    FIELD_BOOL(issuer_settings_t, inherit_ca_revocation, 0, "false", "when the CA certificate itself is revoked, so is all that it issued"),
+    FIELD_END
+};
+/* clang-format on */
+
+pki_code_t
+issuer_settings_read(pki_arena_t *a, const issuer_row_t *row, issuer_settings_t *out, pki_err_t *err)
+{
+    JSON_AUTO json = NULL;
+
+    PKI_TRY(json_parse(bytes_str(row->settings != NULL ? row->settings : "{}"), &json, err));
+    if (fields_decode(a, issuer_settings_fields, json, out, NULL, err) != PKI_OK) {
+        return pki_err_context(err, "settings of issuer %s", row->id);
+    }
+    return PKI_OK;
+}
+
+pki_code_t
+issuer_settings_of(pki_arena_t *a, const issuer_row_t *row, const conf_t *conf, issuer_settings_t *out, pki_err_t *err)
+{
+    PKI_TRY(issuer_settings_read(a, row, out, err));
+    out->ocsp_validity_s = out->ocsp_validity_s != 0 ? out->ocsp_validity_s : conf->ocsp.validity_s;
+    out->crl_validity_s = out->crl_validity_s != 0 ? out->crl_validity_s : conf->crl.validity_s;
+    out->crl_refresh_s = out->crl_refresh_s != 0 ? out->crl_refresh_s : conf->crl.refresh_s;
+    if (out->ocsp_keys.count == 0) {
+        out->ocsp_keys = (str_list_t){ ocsp_keys_default, 1 };
+    }
+    return PKI_OK;
+}
+
+pki_code_t
+issuer_settings_put(db_t *db, const char *id, const issuer_settings_t *in, const audit_t *audit, pki_err_t *err)
+{
+    JSON_AUTO json = fields_encode(issuer_settings_fields, in);
+    char     *text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
+
+    if (text == NULL) {
+        return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
+    }
+    const db_param_t    params[] = { DB_T(id), DB_T(text) };
+    const verb_change_t v = {
+        .q = Q_issuer_settings_put, .params = params, .count = 2, .what = "issuer", .id = id,
+        .none = PKI_E_NOT_FOUND, .announce = true, .audit = audit,
+    };
+    pki_code_t rc = verb_change(db, &v, err);
+
+    free(text);
+    return rc;
 }

@@ -14,6 +14,7 @@ typedef struct {
     const char *id, *name, *type; /* "iss-local", "local", "local" */
     bool        enabled;
     const char *config;           /* JSON text, without secrets */
+    const char *settings;         /* JSON text: see issuer_settings_t */
     int64_t     created_at, updated_at;
 } issuer_row_t;
 
@@ -25,11 +26,15 @@ typedef struct {
     const char *key_ref;  /* of the signer; NULL: the key is not ours */
     const char *key_kind; /* "p-256", "rsa-3072" */
     int64_t     not_before, not_after;
+    bool        active;            /* of the generation that issues */
+    int64_t     crl_shards;        /* of position 0, fixed when the generation is made; 0: one list */
+    int64_t     revoked_at;        /* the CA certificate itself; 0: not */
+    int64_t     revocation_reason; /* CRLReason, -1: none */
 } ca_row_t;
 
 typedef struct {
     issuer_row_t issuer;
-    ca_row_t    *chain; /* of the active generation, by position */
+    ca_row_t    *chain; /* of one generation, the active one unless said otherwise, by position */
     size_t       chain_len;
 } issuer_chain_t;
 
@@ -40,6 +45,20 @@ pki_code_t issuer_row_list(db_t *db, pki_arena_t *a, issuer_chain_t **out, size_
 pki_code_t issuer_row_find(db_t *db, pki_arena_t *a, const char *id, issuer_chain_t *out, pki_err_t *err);
 pki_code_t issuer_row_find_no(db_t *db, pki_arena_t *a, uint32_t no, issuer_chain_t *out, pki_err_t *err);
 
+/* One generation, whether it lives or not; NOT_FOUND. */
+pki_code_t issuer_row_find_generation(db_t *db, pki_arena_t *a, uint32_t no, uint32_t generation, issuer_chain_t *out,
+                                      pki_err_t *err);
+
+/*
+ * The generations that live, of one issuer or of all (id NULL), by number and generation: the active ones, and older
+ * ones until the last certificate under them has ended and CRLs were made since.
+ */
+pki_code_t issuer_generations(db_t *db, pki_arena_t *a, const char *id, issuer_chain_t **out, size_t *count,
+                              pki_err_t *err);
+
+/* Find out when the certificates of retired generations end, of those that were retired settled_s ago or earlier. */
+pki_code_t issuer_generations_settle(db_t *db, int64_t settled_s, pki_err_t *err);
+
 /* A number for an issuer that is about to be made (its certificates are signed before the row is written). */
 pki_code_t issuer_no_next(db_t *db, uint32_t *no, pki_err_t *err);
 
@@ -49,6 +68,37 @@ pki_code_t issuer_no_next(db_t *db, uint32_t *no, pki_err_t *err);
  */
 pki_code_t issuer_row_insert(db_t *db, const issuer_chain_t *in, const audit_t *audit, pki_err_t *err);
 
+/*
+ * Write the next generation of an issuer, chain[0].generation being its number, and make it the active one; CONFLICT
+ * when it is there already.
+ */
+pki_code_t issuer_row_rekey(db_t *db, const issuer_chain_t *in, const audit_t *audit, pki_err_t *err);
+
+/* Note that a generation's CA certificate is revoked; CONFLICT when it is so already, or when there is none. */
+pki_code_t issuer_row_revoke_ca(db_t *db, const char *id, uint32_t generation, int reason, const audit_t *audit,
+                                pki_err_t *err);
+
 pki_code_t issuer_row_enable(db_t *db, const char *id, bool enabled, const audit_t *audit, pki_err_t *err);
+
+/* How an issuer's revocations are told; for all of its generations, but for crl_shards. */
+typedef struct {
+    int64_t    ocsp_validity_s;
+    str_list_t ocsp_keys;          /* "p-256", "rsa-2048", "rsa-3072", "ed25519": the first is the default responder */
+    bool       ocsp_cert_hash;     /* the edge store has the certificates' hashes */
+    int64_t    crl_validity_s, crl_refresh_s;
+    int64_t    crl_delta_s;        /* 0: no deltas */
+    int64_t    crl_shards;         /* of the next generation; a generation's own is ca_row_t.crl_shards */
+    int64_t    crl_keep_expired_s; /* 0: they drop after one list (RFC 5280 3.3) */
+    bool       crl_expired_since, crl_next_publish, crl_aia;
+    bool       inherit_ca_revocation;
+} issuer_settings_t;
+extern const field_t issuer_settings_fields[];
+
+/* As they were set (0, empty: not), and with the defaults of the configuration in place of what was not. */
+pki_code_t issuer_settings_read(pki_arena_t *a, const issuer_row_t *row, issuer_settings_t *out, pki_err_t *err);
+pki_code_t issuer_settings_of(pki_arena_t *a, const issuer_row_t *row, const conf_t *conf, issuer_settings_t *out,
+                              pki_err_t *err);
+pki_code_t issuer_settings_put(db_t *db, const char *id, const issuer_settings_t *in, const audit_t *audit,
+                               pki_err_t *err);
 
 #endif

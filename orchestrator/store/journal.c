@@ -90,7 +90,7 @@ orphans_run(db_conn_t *c, void *arg, pki_err_t *err)
 
         PKI_TRY(db_query(c, o->a, Q_journal_orphan,
                          DB_PARAMS(DB_I(v->issuer_no), DB_B(v->serial), DB_B(v->tbs), DB_B(v->spki_sha256),
-                                   DB_TM(v->not_before), DB_TM(v->not_after), DB_TM(v->signed_at)),
+                                   DB_TM(v->not_before), DB_TM(v->not_after), DB_TM(v->signed_at), DB_B(v->akid)),
                          &rows, err));
         o->recorded += (size_t) db_int(rows, 0, "recorded");
     }

@@ -22,6 +22,7 @@ pki_code_t journal_known(db_t *db, journal_serial_t *serials, size_t count, pki_
 typedef struct {
     uint32_t issuer_no;
     bytes_t  serial, tbs, spki_sha256;
+    bytes_t  akid; /* which generation's key signed it; absent: the present one's */
     int64_t  not_before, not_after, signed_at;
 } journal_orphan_t;
 

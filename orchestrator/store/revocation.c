@@ -119,7 +119,8 @@ status_change(db_conn_t *c, apply_t *x, const status_row_t *was, char to, pki_er
 
     PKI_TRY(db_query(c, x->a, Q_revocation_put,
                      DB_PARAMS(DB_I(was->issuer_no), DB_B(was->serial), DB_T(state_name(to)),
-                               DB_I(x->in->reason), DB_TM(x->in->invalidity_at), DB_TM(was->not_after)),
+                               DB_I(x->in->reason), DB_TM(x->in->invalidity_at), DB_TM(was->not_after),
+                               DB_I(was->generation)),
                      &rows, err));
     status_read(rows, 0, &x->changed[x->count++]);
     return change_write(c, "status", (uint32_t) was->issuer_no, was->serial, err);

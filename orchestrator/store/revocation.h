@@ -9,8 +9,9 @@
 #include "orchestrator/store/audit.h"
 
 typedef struct {
-    int64_t issuer_no;
+    int64_t issuer_no, generation;
     bytes_t serial;
+    bytes_t fingerprint; /* SHA-256 of the certificate; absent unless the issuer's answers show it */
     char    state;  /* 'g'ood (never revoked), 'r'evoked, 'h'old, 'l': released */
     int64_t reason; /* CRLReason; -1: none */
     int64_t revision;

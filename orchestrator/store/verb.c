@@ -157,6 +157,8 @@ status_read(const db_rows_t *r, size_t row, status_row_t *out)
 
     *out = (status_row_t){
         .issuer_no = db_int(r, row, "issuer_no"),
+        .generation = db_int(r, row, "generation"),
+        .fingerprint = db_bytes(r, row, "fingerprint"),
         .serial = db_bytes(r, row, "serial"),
         .state = 'g',
         .reason = -1,

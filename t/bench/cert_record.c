@@ -57,7 +57,7 @@ enrol(pki_arena_t *a, pki_err_t *err)
     uint8_t      *random = pki_alloc(a, bench.octets + 96);
     char          id[CERT_MANAGED_ID_LEN + 1];
     const char   *san[] = { "dns:device.example" };
-    cert_record_t in = { .window_s = 86400 };
+    cert_record_t in = { .window_s = 86400, .generation = 1 };
     cert_prior_t  prior;
     bool          won;
 

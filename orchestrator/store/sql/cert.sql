@@ -39,16 +39,18 @@ WITH input AS MATERIALIZED (
       FROM unnest($1::bytea[], $2::bigint[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
                   $9::text[], $10::text[], $11::text[], $12::bytea[], $13::text[], $14::timestamptz[], $15::bytea[],
                   $16::bytea[], $17::bytea[], $18::timestamptz[], $19::text[], $20::text[], $21::text[], $22::text[],
-                  $23::text[], $24::bigint[], $25::text[], $26::text[], $27::bigint[], $28::text[])
+                  $23::text[], $24::bigint[], $25::text[], $26::text[], $27::bigint[], $28::text[], $29::bigint[],
+                  $30::bigint[])
            AS i (txn_key, issuer_no, serial, id, name, source, profile_id, est_label_id, owner, common_name, subject,
                  subject_der, sans, not_after, der, spki_sha256, fingerprint, not_before, actor, actor_type, action,
-                 resource_type, resource_id, status, request_id, peer, latency_us, details)
+                 resource_type, resource_id, status, request_id, peer, latency_us, details, generation,
+                 exempt)
 ), key AS (
     INSERT INTO issuance_key AS k (txn_key, issuer_no, serial)
     SELECT txn_key, issuer_no, serial FROM input WHERE txn_key IS NOT NULL ORDER BY txn_key
     ON CONFLICT (txn_key) DO UPDATE
        SET issuer_no = excluded.issuer_no, serial = excluded.serial, created_at = now()
-     WHERE k.created_at < now() - make_interval(secs => $29::bigint)
+     WHERE k.created_at < now() - make_interval(secs => $31::bigint)
     RETURNING txn_key
 ), won AS MATERIALIZED (
     SELECT * FROM input WHERE txn_key IS NULL OR txn_key IN (SELECT txn_key FROM key) ORDER BY id
@@ -65,9 +67,10 @@ WITH input AS MATERIALIZED (
            last_serial = excluded.last_serial, revoked_at = NULL, revocation_reason = NULL, updated_at = now()
     RETURNING no, id
 ), version AS (
-    INSERT INTO certificate_version (issuer_no, serial, managed_no, orphan, der, spki_sha256, fingerprint, not_before,
-                                     not_after, transaction_key)
-    SELECT w.issuer_no, w.serial, m.no, false, w.der, w.spki_sha256, w.fingerprint, w.not_before, w.not_after, w.txn_key
+    INSERT INTO certificate_version (issuer_no, generation, serial, managed_no, orphan, der, spki_sha256, fingerprint,
+                                     not_before, not_after, transaction_key, exempt)
+    SELECT w.issuer_no, w.generation, w.serial, m.no, false, w.der, w.spki_sha256, w.fingerprint, w.not_before,
+           w.not_after, w.txn_key, w.exempt <> 0
       FROM won w
       JOIN managed m ON m.id = w.id
 ), audit AS (
@@ -76,7 +79,7 @@ WITH input AS MATERIALIZED (
     SELECT actor, actor_type, action, resource_type, resource_id, status, request_id, peer, latency_us, details::jsonb
       FROM won
 ), change AS (
-    INSERT INTO change_feed (kind, issuer_no, serial) SELECT 'status', issuer_no, serial FROM won
+    INSERT INTO change_feed (kind, issuer_no, serial) SELECT 'status', issuer_no, serial FROM won WHERE exempt = 0
 )
 SELECT id FROM managed;
 
@@ -94,7 +97,7 @@ SELECT
 -- name: cert_version_find
 -- By serial in every issuer (0) or in one; the newest, should there be two.
 SELECT
-       v.issuer_no, i.id AS issuer_id, v.serial, v.der, v.orphan, m.id AS managed_id, v.spki_sha256, v.fingerprint,
+       v.issuer_no, v.generation, i.id AS issuer_id, v.serial, v.der, v.orphan, m.id AS managed_id, v.spki_sha256, v.fingerprint,
        v.not_before, v.not_after, v.issued_at, coalesce(r.state, 'good') AS state, r.reason, r.revoked_at,
        r.invalidity_at
   FROM issuer i
@@ -107,7 +110,7 @@ SELECT
 
 -- name: cert_versions
 SELECT
-       v.issuer_no, i.id AS issuer_id, v.serial, v.der, v.orphan, m.id AS managed_id, v.spki_sha256, v.fingerprint,
+       v.issuer_no, v.generation, i.id AS issuer_id, v.serial, v.der, v.orphan, m.id AS managed_id, v.spki_sha256, v.fingerprint,
        v.not_before, v.not_after, v.issued_at, coalesce(r.state, 'good') AS state, r.reason, r.revoked_at,
        r.invalidity_at
   FROM managed_certificate m

@@ -10,8 +10,9 @@ SELECT $1::xid8 < pg_snapshot_xmax(pg_current_snapshot()) AND ($1::xid8, $2::big
 
 -- name: change_next
 -- Only below the oldest running transaction, each status as it is now.
-SELECT f.xid, f.seq, f.kind, f.issuer_no, f.serial, v.not_after, r.state, r.reason, r.revoked_at, r.invalidity_at,
-       r.revision
+SELECT f.xid, f.seq, f.kind, f.issuer_no, f.serial, v.generation, v.not_after,
+       CASE WHEN (i.settings->>'ocsp_cert_hash')::boolean THEN v.fingerprint END AS fingerprint,
+       r.state, r.reason, r.revoked_at, r.invalidity_at, r.revision
   FROM (SELECT xid, seq, kind, issuer_no, serial
           FROM change_feed
          WHERE (xid, seq) > ($1::xid8, $2::bigint) AND xid < pg_snapshot_xmin(pg_current_snapshot())
@@ -19,6 +20,7 @@ SELECT f.xid, f.seq, f.kind, f.issuer_no, f.serial, v.not_after, r.state, r.reas
          LIMIT $3) AS f
   LEFT JOIN certificate_version v ON v.issuer_no = f.issuer_no AND v.serial = f.serial
   LEFT JOIN revocation r ON r.issuer_no = f.issuer_no AND r.serial = f.serial
+  LEFT JOIN issuer i ON i.no = f.issuer_no
  ORDER BY f.xid, f.seq;
 
 -- name: change_snapshot
@@ -39,11 +41,18 @@ SELECT xid, seq
  LIMIT 1;
 
 -- name: status_each
-SELECT v.issuer_no, v.serial, v.not_after, r.state, r.reason, r.revoked_at, r.invalidity_at, r.revision
+-- Of one authority, in the order of the store's keys.
+SELECT v.issuer_no, v.generation, v.serial, v.not_after,
+       CASE WHEN (i.settings->>'ocsp_cert_hash')::boolean THEN v.fingerprint END AS fingerprint,
+       r.state, r.reason, r.revoked_at, r.invalidity_at, r.revision
   FROM certificate_version v
   LEFT JOIN revocation r ON r.issuer_no = v.issuer_no AND r.serial = v.serial
- WHERE v.not_after > $1
- ORDER BY v.issuer_no, v.serial;
+  LEFT JOIN issuer i ON i.no = v.issuer_no
+ WHERE v.issuer_no = $2 AND v.generation = $3 AND v.not_after > $1 AND (NOT v.exempt OR r.state IS NOT NULL)
+ ORDER BY v.serial;
+
+-- name: status_authorities
+SELECT issuer_no, generation FROM ca_certificate WHERE position = 0 ORDER BY issuer_no, generation;
 
 -- name: change_prune
 -- A batch at a time; the floor rises with what goes.

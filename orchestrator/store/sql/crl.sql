@@ -4,12 +4,13 @@
 -- At least the time: a database that was restored does not repeat numbers.
 INSERT INTO crl_number AS n (issuer_no, scope, number)
 VALUES ($1, $2, extract(epoch FROM now())::bigint)
-ON CONFLICT (issuer_no, scope) DO UPDATE SET number = greatest(n.number + 1, excluded.number)
+ON CONFLICT (issuer_no, generation, scope) DO UPDATE SET number = greatest(n.number + 1, excluded.number)
 RETURNING number;
 
 -- name: crl_entries
 -- Not those that had expired when the last list was made.
-SELECT issuer_no, serial, not_after, state, reason, revoked_at, invalidity_at, revision
+SELECT issuer_no, generation, serial, not_after, NULL::bytea AS fingerprint, state, reason, revoked_at, invalidity_at,
+       revision
   FROM revocation
  WHERE issuer_no = $1 AND state <> 'released'
    AND not_after >= coalesce((SELECT max(this_update) FROM crl WHERE issuer_no = $1 AND scope = $2 AND error IS NULL),

@@ -16,15 +16,25 @@ SELECT u.place
     OR EXISTS (SELECT FROM ca_certificate c WHERE c.serial = decode(u.serial, 'hex'));
 
 -- name: journal_orphan
--- Recorded, revoked (cessationOfOperation), announced and audited, unless it is there.
-WITH version AS (
-    INSERT INTO certificate_version (issuer_no, serial, orphan, der, spki_sha256, not_before, not_after, issued_at)
-    VALUES ($1, $2, true, $3, $4, $5, $6, $7)
+-- Recorded, revoked (cessationOfOperation), announced and audited, unless it is there.  The generation whose key
+-- identifier it names signed it.
+WITH ca AS (
+    SELECT generation, crl_shards
+      FROM ca_certificate
+     WHERE issuer_no = $1 AND position = 0 AND (active OR skid = $8)
+     ORDER BY skid IS NOT DISTINCT FROM $8 DESC
+     LIMIT 1
+), version AS (
+    INSERT INTO certificate_version (issuer_no, generation, serial, orphan, der, spki_sha256, not_before, not_after,
+                                     issued_at)
+    VALUES ($1, coalesce((SELECT generation FROM ca), 1), $2, true, $3, $4, $5, $6, $7)
     ON CONFLICT DO NOTHING
-    RETURNING issuer_no, serial, not_after
+    RETURNING issuer_no, generation, serial, not_after
 ), revoked AS (
-    INSERT INTO revocation (issuer_no, serial, state, reason, revoked_at, not_after, revision)
-    SELECT issuer_no, serial, 'revoked', 5, now(), not_after, 1 FROM version
+    INSERT INTO revocation (issuer_no, generation, serial, shard, state, reason, revoked_at, not_after, revision)
+    SELECT v.issuer_no, v.generation, v.serial, coalesce(crl_shard(v.serial, (SELECT crl_shards FROM ca)), 0), 'revoked', 5,
+           now(), v.not_after, 1
+      FROM version v
 ), change AS (
     INSERT INTO change_feed (kind, issuer_no, serial) SELECT 'status', issuer_no, serial FROM version
 ), audit AS (

@@ -6,8 +6,8 @@ SELECT no FROM managed_certificate WHERE id = $1 FOR NO KEY UPDATE;
 
 -- name: revocation_versions
 -- Versions in question: unexpired ones, and those named.
-SELECT v.issuer_no, v.serial, v.not_after, r.state, r.reason, r.revoked_at, r.invalidity_at, r.revision,
-       v.not_after <= now() AS expired
+SELECT v.issuer_no, v.generation, v.serial, v.not_after, v.exempt, NULL::bytea AS fingerprint, r.state, r.reason, r.revoked_at,
+       r.invalidity_at, r.revision, v.not_after <= now() AS expired
   FROM certificate_version v
   LEFT JOIN revocation r ON r.issuer_no = v.issuer_no AND r.serial = v.serial
  WHERE v.managed_no = $1
@@ -15,13 +15,21 @@ SELECT v.issuer_no, v.serial, v.not_after, r.state, r.reason, r.revoked_at, r.in
 
 -- name: revocation_put
 -- A certificate that was on hold keeps the date from which it cannot be trusted.
-INSERT INTO revocation AS r (issuer_no, serial, state, reason, revoked_at, invalidity_at, not_after, revision)
-VALUES ($1, $2, $3, $4, now(), $5, $6, 1)
+INSERT INTO revocation AS r (issuer_no, serial, state, reason, revoked_at, invalidity_at, not_after, revision,
+                             generation, shard)
+VALUES ($1, $2, $3, $4, now(), $5, $6, 1, $7::smallint,
+        coalesce(crl_shard($2, (SELECT crl_shards
+                                  FROM ca_certificate
+                                 WHERE issuer_no = $1 AND generation = $7::smallint AND position = 0)), 0))
 ON CONFLICT (issuer_no, serial) DO UPDATE
    SET state = excluded.state, reason = excluded.reason, invalidity_at = excluded.invalidity_at,
        revoked_at = CASE r.state WHEN 'hold' THEN r.revoked_at ELSE excluded.revoked_at END,
-       revision = r.revision + 1
-RETURNING issuer_no, serial, not_after, state, reason, revoked_at, invalidity_at, revision;
+       revision = r.revision + 1, changed_xid = pg_current_xact_id()
+RETURNING issuer_no, generation, serial, not_after, state, reason, revoked_at, invalidity_at, revision,
+          (SELECT v.fingerprint
+             FROM certificate_version v
+             JOIN issuer i ON i.no = v.issuer_no AND (i.settings->>'ocsp_cert_hash')::boolean
+            WHERE v.issuer_no = r.issuer_no AND v.serial = r.serial) AS fingerprint;
 
 -- name: revocation_follow
 -- A managed certificate is Active as long as an unexpired version of it is good.
@@ -37,7 +45,10 @@ UPDATE managed_certificate m
  WHERE m.no = $1;
 
 -- name: revocation_status
-SELECT v.issuer_no, v.serial, v.not_after, r.state, r.reason, r.revoked_at, r.invalidity_at, r.revision
+SELECT v.issuer_no, v.generation, v.serial, v.not_after,
+       CASE WHEN (i.settings->>'ocsp_cert_hash')::boolean THEN v.fingerprint END AS fingerprint,
+       r.state, r.reason, r.revoked_at, r.invalidity_at, r.revision
   FROM certificate_version v
   LEFT JOIN revocation r ON r.issuer_no = v.issuer_no AND r.serial = v.serial
+  LEFT JOIN issuer i ON i.no = v.issuer_no
  WHERE v.issuer_no = $1 AND v.serial = $2;

@@ -90,6 +90,7 @@ store_cert(pki_arena_t *a, const char *name, uint32_t n, int64_t valid_s)
         .not_before = now - 3600,
         .not_after = now - 3600 + valid_s,
         .window_s = 3600,
+        .generation = 1,
         .audit = {.actor = "est:device",
                   .actor_type = "est_user",
                   .action = "certificate.issue",

@@ -214,6 +214,8 @@ Test(change, announces_a_responder_as_status_and_configuration)
 {
     change_position_t at = { 0, 0 };
     responder_new_t   in = {.row = {.issuer_no = 1,
+                                    .ca_generation = 1,
+                                    .key_kind = "p-256",
                                     .der = bytes_str("der"),
                                     .key_file = "1-1.pem",
                                     .not_before = 1,
@@ -224,16 +226,18 @@ Test(change, announces_a_responder_as_status_and_configuration)
     responder_row_t   row;
     int64_t           generation;
 
-    cr_expect_eq(responder_find(db, arena, 1, &row, &err), PKI_E_NOT_FOUND);
+    cr_expect_eq(responder_find(db, arena, 1, 1, "p-256", &row, &err), PKI_E_NOT_FOUND);
     cr_assert_eq(responder_insert(db, &in, NULL, &generation, &err), PKI_OK, "%s", err.text);
     cr_expect_eq(generation, 1);
     cr_expect_str_eq(follow(&at, 10), "5g config ");
     in.serial = store_serial(arena, 6);
     in.row.key_file = "1-2.pem";
     cr_assert_eq(responder_insert(db, &in, NULL, &generation, &err), PKI_OK, "%s", err.text);
-    cr_assert_eq(responder_find(db, arena, 1, &row, &err), PKI_OK);
+    cr_assert_eq(responder_find(db, arena, 1, 1, "p-256", &row, &err), PKI_OK);
     cr_expect(row.generation == 2 && generation == 2);
     cr_expect_str_eq(row.key_file, "1-2.pem");
+    cr_expect_eq(responder_find(db, arena, 1, 1, "rsa-2048", &row, &err), PKI_E_NOT_FOUND);
+    cr_expect_eq(responder_find(db, arena, 1, 2, "p-256", &row, &err), PKI_E_NOT_FOUND);
 }
 
 TestSuite(journal, .init = setup, .fini = teardown, .timeout = 60);

@@ -17,6 +17,7 @@
 #include "orchestrator/store/audit.h"
 #include "orchestrator/store/profile.h"
 #include "t/unit/lib/pg.h"
+#include "t/unit/lib/store.h"
 
 #define TIMEOUT_MS 700
 
@@ -296,7 +297,7 @@ Test(db, stops_a_bulk_read_when_told)
     size_t n = 0;
 
     PQclear(pg_sql(pg, "INSERT INTO schema_migration (version, name, sha256) SELECT i, '', '' FROM "
-                       "generate_series(2, 50000) i"));
+                       "generate_series(100, 50100) i"));
     cr_expect_eq(db_run(db, each_run, &n, &err), PKI_E_POLICY);
     cr_expect_eq(n, 3);
     cr_expect_eq(audit_add(db, &event, &err), PKI_OK, "%s", err.text);
@@ -360,6 +361,58 @@ Test(migrate, goes_up_and_down_and_up_again)
     cr_assert_eq(db_migrate(db, MIGRATIONS, -1, &err), PKI_OK, "%s", err.text);
 }
 
+/* What an installation has, but for the columns that a step adds. */
+#define EVIDENCE                                                                                             \
+    "SELECT ('x' || substr(md5(string_agg(t, '|' ORDER BY t)), 1, 15))::bit(60)::bigint FROM ("              \
+    "SELECT concat(issuer_no, encode(serial, 'hex'), encode(der, 'hex'), not_after) AS t FROM certificate_version " \
+    "UNION ALL SELECT concat(issuer_no, encode(serial, 'hex'), state, reason, revoked_at, revision) FROM revocation " \
+    "UNION ALL SELECT concat(issuer_no, generation, position, encode(der, 'hex')) FROM ca_certificate "      \
+    "UNION ALL SELECT concat(issuer_no, scope, number, file) FROM crl "                                      \
+    "UNION ALL SELECT concat(issuer_no, scope, number) FROM crl_number "                                     \
+    "UNION ALL SELECT concat(issuer_no, generation, key_file) FROM ocsp_responder "                          \
+    "UNION ALL SELECT concat(id, name) FROM profile UNION ALL SELECT concat(id, issuer_no) FROM est_label) AS t"
+
+static void
+world_fill(void)
+{
+    store_world(db);
+    store_issue(db, arena, "kept", 1, DAY_S);
+    store_issue(db, arena, "revoked", 2, DAY_S);
+    cr_assert_eq(store_revoke(db, arena, "revoked", 0, 1, NULL), PKI_OK);
+    PQclear(pg_sql(pg, "INSERT INTO crl_number (issuer_no, scope, number) VALUES (1, 'full', 7)"));
+    PQclear(pg_sql(pg, "INSERT INTO crl (issuer_no, scope, number, this_update, next_update, file, size, entries, "
+                       "duration_ms) VALUES (1, 'full', 7, now(), now(), 'x.crl', 1, 1, 1)"));
+    PQclear(pg_sql(pg, "INSERT INTO ocsp_responder (issuer_no, generation, der, key_file, not_before, not_after) "
+                       "VALUES (1, 1, 'x', 'x.key', now(), now())"));
+}
+
+Test(migrate, keeps_what_an_installation_has)
+{
+    int64_t before;
+
+    world_fill();
+    before = pg_number(pg, EVIDENCE);
+    cr_assert_eq(db_migrate(db, MIGRATIONS, 1, &err), PKI_OK, "%s", err.text);
+    cr_expect_eq(pg_number(pg, EVIDENCE), before);
+    cr_assert_eq(db_migrate(db, MIGRATIONS, -1, &err), PKI_OK, "%s", err.text);
+    cr_expect_eq(pg_number(pg, EVIDENCE), before);
+    cr_expect_eq(pg_number(pg, "SELECT count(*) FROM certificate_version WHERE generation = 1 AND NOT exempt"), 2);
+    cr_expect_eq(pg_number(pg, "SELECT count(*) FROM revocation WHERE generation = 1 AND shard = 0"), 1);
+    store_issue(db, arena, "later", 3, DAY_S);
+    cr_expect_eq(store_revoke(db, arena, "kept", 0, 1, NULL), PKI_OK);
+}
+
+/* Version 1 would take the certificates of both for those of one. */
+Test(migrate, does_not_go_down_past_a_second_generation)
+{
+    store_world(db);
+    PQclear(pg_sql(pg, "INSERT INTO ca_certificate (issuer_no, generation, position, active, der, serial, subject, "
+                       "key_kind, not_before, not_after) VALUES (1, 2, 0, false, 'x', 'y', 's', 'p-256', now(), now())"));
+    cr_expect_neq(db_migrate(db, MIGRATIONS, 1, &err), PKI_OK);
+    cr_expect_not_null(strstr(err.text, "second generation"), "%s", err.text);
+    cr_expect_eq(pg_number(pg, "SELECT max(version) FROM schema_migration"), DB_SCHEMA_VERSION);
+}
+
 Test(migrate, needs_exactly_the_newest_file_of_the_tree)
 {
     cr_expect_eq(pg_number(pg, "SELECT max(version) FROM schema_migration"), DB_SCHEMA_VERSION);
@@ -387,11 +440,11 @@ Test(migrate, leaves_nothing_of_a_migration_that_fails)
 {
     char *dir = folder_copy();
 
-    file_write(dir, "0002_wrong.up.sql", "CREATE TABLE half (a int);\nSELECT 1/0;\n");
+    file_write(dir, "0003_wrong.up.sql", "CREATE TABLE half (a int);\nSELECT 1/0;\n");
     cr_expect_eq(db_migrate(db, dir, -1, &err), PKI_E_INVALID);
-    cr_expect_not_null(strstr(err.text, "0002_wrong"));
+    cr_expect_not_null(strstr(err.text, "0003_wrong"));
     cr_expect_eq(pg_number(pg, "SELECT count(*) FROM pg_tables WHERE tablename = 'half'"), 0);
-    cr_expect_eq(pg_number(pg, "SELECT max(version) FROM schema_migration"), 1);
+    cr_expect_eq(pg_number(pg, "SELECT max(version) FROM schema_migration"), DB_SCHEMA_VERSION);
     folder_remove(dir);
 }
 
