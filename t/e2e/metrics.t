@@ -216,6 +216,13 @@ def small(edge):
     like(edge.log(), r'pki_metrics has no room for all issuers', 'and the log says so')
 
 
+def upgraded(edge):
+    ok(edge.upgrade(), 'another binary takes over')
+    before = figures(edge)(REQUESTS, result='good') or 0.0
+    edge.ocsp_post(edge.ocsp_request('1001'))
+    is_(figures(edge)(REQUESTS, result='good') - before, 1.0, 'with the socket of the figures, and counts')
+
+
 def without(edge):
     """No pki_metrics: all is served, and the page has no requests in it."""
     is_(edge.ocsp_post(edge.ocsp_request('1001'))[0], 200, 'without a zone there are answers')
@@ -291,6 +298,12 @@ edge = Edge(workers=1, text=lambda text: text.replace('pki_metrics    zone', '# 
 edge.fill_all('status=1001,good')
 edge.start()
 without(edge)
+edge.stop()
+
+edge = Edge(workers=1, daemon=True)
+edge.fill_all('status=1001,good')
+edge.start()
+upgraded(edge)
 edge.stop()
 
 with Stack() as stack:
