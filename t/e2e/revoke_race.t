@@ -6,6 +6,7 @@ edge of another orchestrator it is so within seconds.
 """
 
 import os
+import signal
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
@@ -21,8 +22,8 @@ WORKERS = 3
 
 def main():
     with Stack(workers=WORKERS) as stack:
-        seed(stack, TRIALS + ELSEWHERE)
-        ok(feed(stack, TRIALS + ELSEWHERE), 'the certificates are known at the edge')
+        seed(stack, TRIALS + 2 * ELSEWHERE)
+        ok(feed(stack, TRIALS + 2 * ELSEWHERE), 'the certificates are known at the edge')
         tell_workers(stack)
         load = Background('url=%s/ocsp/%s' % (stack.http_url, stack.issuer_id), 'issuer=' + stack.issuer,
                           'count=%d' % TRIALS, 'rate=1000', 'check=200')
@@ -34,6 +35,10 @@ def main():
         ok(beside['failed'] == 0 and beside['answers'] > 0, 'nothing failed beside', beside)
         with Second(stack, text=unlimited) as second:
             found = race(stack, 'first=%d' % TRIALS, 'count=%d' % ELSEWHERE, 'revokers=2', 'workers=1', 'until=1', edge=second)
+            second.signal(signal.SIGSTOP)
+            deaf = race(stack, 'first=%d' % (TRIALS + ELSEWHERE), 'count=%d' % ELSEWHERE, 'workers=1', edge=second)
+            second.signal(signal.SIGCONT)
+        is_(deaf['good'], ELSEWHERE, 'where nobody listens it is still good, and this test would see it')
         is_((found['revoked'], found['wrong']), (ELSEWHERE, 0), 'the edge of another orchestrator says revoked, too')
         ok(found['seen_max_ms'] < 3000 * SLOW, 'within three seconds', found)
     done()

@@ -190,7 +190,7 @@ class Edge:
         self.process = subprocess.Popen(
             ['/usr/sbin/nginx', '-p', self.var, '-c', os.path.join(self.var, 'nginx.conf'), '-e', self.path('log/nginx.log')],
             env=env, stderr=subprocess.DEVNULL)
-        if not wait_for('nginx', self.answers):
+        if not wait_for('nginx', lambda: self.answers() and len(self.worker_pids()) == self.workers):
             raise RuntimeError('nginx did not start:\n' + self.log())
 
     def path(self, name):
@@ -224,8 +224,11 @@ class Edge:
     def worker_pids(self, master=None):
         """Workers that serve; of the masters there may be two during an upgrade."""
         master = master or self.master()
-        with open('/proc/%d/task/%d/children' % (master, master)) as file:
-            found = [int(each) for each in file.read().split()]
+        try:
+            with open('/proc/%d/task/%d/children' % (master, master)) as file:
+                found = [int(each) for each in file.read().split()]
+        except (TypeError, OSError):
+            return []
         return [pid for pid in found if self.title(pid) == 'nginx: worker process']
 
     @staticmethod

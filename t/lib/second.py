@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 
-from chancery import BUILD, ROOT, free_port
+from chancery import BUILD, ROOT, descendants, free_port
 
 sys.path.insert(0, os.path.join(ROOT, 'tools'))
 from stack.daemon import Daemon                     # noqa: E402
@@ -72,6 +72,12 @@ class Second:
 
     def path(self, *parts):
         return self.places.path(*parts)
+
+    def signal(self, number):
+        """To chanceryd and its children: SIGSTOP and SIGCONT."""
+        top = self.daemon.child.process.pid
+        for pid in [top, *descendants(top)]:
+            os.kill(pid, number)
 
     def stop(self):
         for each in (self.web.child, self.daemon.child):

@@ -377,10 +377,10 @@ answer_take(driver_t *d, conn_t *c, const load_answer_t *a)
     }
 }
 
-static void
-conn_receive(driver_t *d, conn_t *c)
+/* What one recv() gave; true: there may be more of the same answer. */
+static bool
+conn_feed(driver_t *d, conn_t *c, ssize_t n)
 {
-    ssize_t       n = recv(c->fd, c->in + c->in_len, sizeof(c->in) - c->in_len, MSG_DONTWAIT);
     load_answer_t a;
     int           whole;
 
@@ -388,11 +388,11 @@ conn_receive(driver_t *d, conn_t *c)
         if (errno != EAGAIN && errno != EINTR) {
             conn_lost(d, c, strerror(errno));
         }
-        return;
+        return false;
     }
     if (n == 0) {
         conn_lost(d, c, "the connection was closed before the answer was whole");
-        return;
+        return false;
     }
     c->in_len += (size_t) n;
     whole = load_answer_read(c->in, c->in_len, &a);
@@ -401,6 +401,18 @@ conn_receive(driver_t *d, conn_t *c)
         conn_lost(d, c, "this is no HTTP answer to one request");
     } else if (whole > 0) {
         answer_take(d, c, &a);
+    }
+    return whole == 0;
+}
+
+/* Events come once for what is there: an answer that is not whole is read on until nothing is left. */
+static void
+conn_receive(driver_t *d, conn_t *c)
+{
+    bool more = true;
+
+    while (more && c->fd >= 0) {
+        more = conn_feed(d, c, recv(c->fd, c->in + c->in_len, sizeof(c->in) - c->in_len, MSG_DONTWAIT));
     }
 }
 
