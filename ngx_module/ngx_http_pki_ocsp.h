@@ -8,7 +8,6 @@
 
 #include "ngx_module/ngx_http_pki_cache.h"
 #include "ngx_module/ngx_http_pki_limit.h"
-#include "ngx_module/ngx_http_pki_limit.h"
 #include "ngx_module/ngx_http_pki_module.h"
 
 extern ngx_module_t ngx_http_pki_ocsp_module;
@@ -40,8 +39,7 @@ typedef struct {
     ngx_int_t       max_ids;
     time_t          max_age;
     ngx_flag_t      dual_cert_id;
-    ngx_shm_zone_t *nonce_limit, *sign_limit; /* NULL: none */
-    uint64_t        variant; /* of these, what shows in the signed part of an answer */
+    uint64_t        variant;        /* of these, what shows in the signed part of an answer */
 } ngx_http_pki_ocsp_loc_conf_t;
 
 /* Lives within one call, inside the store's transaction. */
@@ -57,21 +55,43 @@ typedef struct {
     ngx_http_pki_cache_key_t  key;
 
     /* Filled by ngx_http_pki_ocsp_answer(). */
-    ngx_http_pki_authority_t *authority;
-    ngx_http_pki_responder_t *responder;
-    bytes_t                   status[OCSP_IDS_MAX]; /* records, in the store */
-    int64_t                   now, this_update, next_update;
-    uint64_t                  variant; /* for the cache's key */
-    bytes_t                   answer;      /* in the request's pool; absent when the client has it already */
-    ngx_uint_t                can_be_kept; /* by anybody: it is the same for all who ask */
-    ngx_uint_t                is_first;    /* the certificate has had no other status before */
-    uint8_t                   etag[32];    /* SHA-256 of the answer, if it can be kept */
-    ngx_int_t                 outcome;     /* of an answer, for the counters */
-    ngx_int_t                 retry_after; /* seconds; 0: no budget was overdrawn */
+    ngx_http_pki_ocsp_loc_conf_t *conf;
+    ngx_http_pki_authority_t     *authority;
+    ngx_http_pki_responder_t     *responder;
+    const pki_sigalg_t           *sigalg;               /* that it signs with */
+    bytes_t                       status[OCSP_IDS_MAX]; /* records, in the store; absent: not issued */
+    edge_status_t                 record[OCSP_IDS_MAX]; /* the same, decoded; not those that are absent */
+    ngx_uint_t                    has_unissued;
+    bytes_t                       nonce; /* to be given back; absent: none */
+    int64_t                       now, this_update, next_update;
+    uint64_t                      variant;     /* for the cache's key */
+    bytes_t                       answer;      /* in the request's pool; absent when the client has it already */
+    ngx_uint_t                    can_be_kept; /* by anybody: it is the same for all who ask */
+    ngx_uint_t                    is_first;    /* the certificate has had no other status before */
+    uint8_t                       etag[32];    /* SHA-256 of the answer, if it can be kept */
+    ngx_int_t                     outcome;     /* of an answer, for the counters */
+    ngx_int_t                     retry_after; /* seconds; 0: no budget was overdrawn */
 } ngx_http_pki_ocsp_t;
 
 /* The answer, or the status that is the answer. */
 ocsp_response_status_t ngx_http_pki_ocsp_answer(ngx_http_pki_ocsp_t *o);
+
+/* ---- ngx_http_pki_ocsp_data.c ---- */
+
+/* What is signed, from the records and the times of o: in the request's pool. */
+pki_code_t ngx_http_pki_ocsp_data(const ngx_http_pki_ocsp_t *o, bytes_t *tbs, pki_err_t *err);
+
+/*
+ * All that an answer to one CertID depends on, but for the authority's number, the CertID, its record and the
+ * times: configuration, who signs and how, a CA that was revoked, the list that is referred to.
+ */
+uint64_t ngx_http_pki_ocsp_variant(const ngx_http_pki_ocsp_t *o);
+
+ngx_int_t ngx_http_pki_ocsp_outcome(const ngx_http_pki_ocsp_t *o); /* the least good status in an answer */
+
+/* ---- ngx_http_pki_ocsp_signed.c: OCSP_SUCCESSFUL when somebody who is trusted signed the request ---- */
+
+ocsp_response_status_t ngx_http_pki_ocsp_signed(const ngx_http_pki_ocsp_t *o);
 
 /* ---- ngx_http_pki_ocsp_reuse.c ---- */
 
@@ -126,6 +146,5 @@ char *ngx_http_pki_ocsp_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child
 char *ngx_http_pki_ocsp_archive_cutoff(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_pki_ocsp_crl_reference(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_pki_ocsp_client_trust(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
-char *ngx_http_pki_ocsp_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 #endif

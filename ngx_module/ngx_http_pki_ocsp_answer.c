@@ -6,8 +6,8 @@
  */
 #include "ngx_module/ngx_http_pki_ocsp.h"
 
-#define NGX_HTTP_PKI_OCSP_SINGLE_MAX 384 /* one SingleResponse, with a SHA-512 CertID and all we put in */
-#define NGX_HTTP_PKI_OCSP_FRAME_MAX  512 /* what is around them, with a nonce */
+#define NGX_HTTP_PKI_OCSP_FRAME_MAX  256 /* around what is signed, the signature and the certificate */
+#define NGX_HTTP_PKI_OCSP_UNISSUED_S 300 /* "unknown" does not outlive what may be issued meanwhile */
 
 /* The authority that a CertID names must be one of the issuer that was asked, by both hashes (RFC 6960 4.1.1). */
 static ngx_int_t
@@ -30,44 +30,100 @@ ngx_http_pki_ocsp_authority(ngx_http_pki_ocsp_t *o, const ocsp_cert_id_t *id)
     return NULL;
 }
 
-/* Find the status of every CertID.  None may be missing: an answer covers all or nothing (RFC 6960 4.2.2.3).
- */
+/* What the store knows of one serial.  Without a record it has not been issued, or was forgotten. */
+static ocsp_response_status_t
+ngx_http_pki_ocsp_status(ngx_http_pki_ocsp_t *o, size_t i)
+{
+    ngx_log_t *log = o->r->connection->log;
+    pki_err_t  err;
+    ngx_int_t  rc;
+
+    rc = ngx_http_pki_store_status(o->store, o->authority->record.no, o->request.id[i].serial, &o->status[i], log);
+    if (rc == NGX_DECLINED) {
+        o->status[i] = BYTES_NONE;
+        o->has_unissued = 1;
+        return o->conf->unissued == NGX_HTTP_PKI_OCSP_UNISSUED_UNAUTHORIZED ? OCSP_UNAUTHORIZED : OCSP_SUCCESSFUL;
+    }
+    if (rc != NGX_OK) {
+        return OCSP_INTERNAL_ERROR;
+    }
+    if (edge_status_decode(o->status[i], &o->record[i], &err) != PKI_OK) {
+        ngx_log_error(NGX_LOG_ERR, log, 0, "pki: edge store: %s", err.text);
+        return OCSP_INTERNAL_ERROR;
+    }
+    /* Beyond the archive cutoff that we claim, nothing is said of it (RFC 6960 4.4.4). */
+    return o->conf->archive_cutoff != 0 && o->record[i].not_after + o->conf->archive_cutoff < o->now
+               ? OCSP_UNAUTHORIZED
+               : OCSP_SUCCESSFUL;
+}
+
+/* Find the status of every CertID.  None may be missing: an answer covers all or nothing (RFC 6960 4.2.2.3). */
 static ocsp_response_status_t
 ngx_http_pki_ocsp_lookup(ngx_http_pki_ocsp_t *o)
 {
-    ngx_log_t *log = o->r->connection->log;
-    size_t     i;
-    ngx_int_t  rc;
+    ocsp_response_status_t status = OCSP_SUCCESSFUL;
+    size_t                 i;
 
+    o->has_unissued = 0;
     o->authority = ngx_http_pki_ocsp_authority(o, &o->request.id[0]);
     ngx_http_pki_ocsp_expect_more(o);
-    for (i = 0; i < o->request.count; i++) {
+
+    for (i = 0; status == OCSP_SUCCESSFUL && i < o->request.count; i++) {
         /* One signature, one key: a request that spans generations cannot be answered. */
         if (o->authority == NULL || !ngx_http_pki_ocsp_matches(&o->request.id[i], &o->authority->record)) {
             return OCSP_UNAUTHORIZED;
         }
-        rc = ngx_http_pki_store_status(o->store, o->authority->record.no, o->request.id[i].serial, &o->status[i],
-                                       log);
-        if (rc != NGX_OK) {
-            return rc == NGX_DECLINED ? OCSP_UNAUTHORIZED : OCSP_INTERNAL_ERROR;
-        }
+        status = ngx_http_pki_ocsp_status(o, i);
     }
-    return OCSP_SUCCESSFUL;
+    return status;
 }
 
-/* The first that can sign now. */
-static ngx_http_pki_responder_t *
+static ngx_uint_t
+ngx_http_pki_ocsp_can_sign(const ngx_http_pki_ocsp_t *o, const ngx_http_pki_responder_t *responder)
+{
+    return responder->signer != NULL && responder->record.not_before <= o->now && responder->ocsp.not_after > o->now;
+}
+
+/* RFC 6960 4.4.7.2: the first algorithm of the client's list that one of our keys can sign with. */
+static ngx_int_t
+ngx_http_pki_ocsp_preferred(ngx_http_pki_ocsp_t *o)
+{
+    ngx_http_pki_responder_t *responder, *end = o->authority->responders + o->authority->responder_count;
+    bytes_t                   list = ocsp_preferred_list(&o->request);
+    ocsp_preferred_t          wish;
+    ngx_uint_t                n;
+
+    for (n = 0; n < OCSP_PREFERRED_MAX && ocsp_preferred_next(&list, &wish); n++) {
+        for (responder = o->authority->responders; responder < end; responder++) {
+            if (ngx_http_pki_ocsp_can_sign(o, responder)
+                && (o->sigalg = ocsp_preferred_match(&wish, &responder->ocsp)) != NULL) {
+                o->responder = responder;
+                return NGX_OK;
+            }
+        }
+    }
+    return NGX_DECLINED;
+}
+
+/* One that the client prefers, or the first that can sign now. */
+static ngx_int_t
 ngx_http_pki_ocsp_responder(ngx_http_pki_ocsp_t *o)
 {
     ngx_http_pki_responder_t *responder = o->authority->responders;
-    size_t                    i;
+    ngx_http_pki_responder_t *end = responder + o->authority->responder_count;
 
-    for (i = 0; i < o->authority->responder_count; i++, responder++) {
-        if (responder->signer != NULL && responder->record.not_before <= o->now && responder->ocsp.not_after > o->now) {
-            return responder;
-        }
+    if (o->request.preferred_algorithms.p != NULL && ngx_http_pki_ocsp_preferred(o) == NGX_OK) {
+        return NGX_OK;
     }
-    return NULL;
+    while (responder < end && !ngx_http_pki_ocsp_can_sign(o, responder)) {
+        responder++;
+    }
+    if (responder == end) {
+        return NGX_DECLINED;
+    }
+    o->responder = responder;
+    o->sigalg = responder->ocsp.sigalg;
+    return NGX_OK;
 }
 
 /*
@@ -77,89 +133,44 @@ ngx_http_pki_ocsp_responder(ngx_http_pki_ocsp_t *o)
 static ocsp_response_status_t
 ngx_http_pki_ocsp_times(ngx_http_pki_ocsp_t *o)
 {
-    o->responder = ngx_http_pki_ocsp_responder(o);
-    if (o->responder == NULL) {
+    if (ngx_http_pki_ocsp_responder(o) != NGX_OK) {
         return OCSP_TRY_LATER;
     }
     o->this_update = ngx_min(o->now, o->store->state.synced_at);
     o->next_update = ngx_min(o->this_update + o->authority->record.ocsp_validity_s, o->responder->ocsp.not_after);
+    if (o->has_unissued) {
+        o->next_update = ngx_min(o->next_update, o->now + NGX_HTTP_PKI_OCSP_UNISSUED_S);
+    }
     return o->next_update > o->now ? OCSP_SUCCESSFUL : OCSP_TRY_LATER;
-}
-
-static pki_code_t
-ngx_http_pki_ocsp_single(const ngx_http_pki_ocsp_t *o, size_t i, ocsp_single_t *single, pki_err_t *err)
-{
-    edge_status_t status;
-
-    PKI_TRY(edge_status_decode(o->status[i], &status, err));
-    *single = (ocsp_single_t){
-        .cert_id = o->request.id[i].whole,
-        .status = status.kind == EDGE_GOOD ? OCSP_GOOD : OCSP_REVOKED,
-        .revoked_at = status.revoked_at,
-        .reason = status.reason,
-        .invalidity_at = status.kind == EDGE_GOOD ? 0 : status.invalidity_at,
-        .this_update = o->this_update,
-        .next_update = o->next_update,
-    };
-    return PKI_OK;
-}
-
-static u_char *
-ngx_http_pki_ocsp_memory(ngx_http_pki_ocsp_t *o, pki_buf_t *b, size_t size)
-{
-    u_char *p = ngx_pnalloc(o->r->pool, size);
-
-    pki_buf_fixed(b, p, p != NULL ? size : 0);
-    return p;
 }
 
 static pki_code_t
 ngx_http_pki_ocsp_finish(ngx_http_pki_ocsp_t *o, bytes_t tbs, bytes_t signature, pki_err_t *err)
 {
-    pki_buf_t out;
+    ocsp_responder_t *responder = &o->responder->ocsp;
+    size_t            size = responder->certificate.len + tbs.len + signature.len + NGX_HTTP_PKI_OCSP_FRAME_MAX;
+    u_char           *p = ngx_pnalloc(o->r->pool, size);
+    pki_buf_t         out;
 
-    ngx_http_pki_ocsp_memory(
-        o, &out, o->responder->ocsp.certificate.len + tbs.len + signature.len + NGX_HTTP_PKI_OCSP_FRAME_MAX);
-    PKI_TRY(ocsp_response_build(&o->responder->ocsp, tbs, signature, &out, err));
+    if (p == NULL) {
+        return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
+    }
+    pki_buf_fixed(&out, p, size);
+    PKI_TRY(ocsp_response_build(responder, o->sigalg, tbs, signature, &out, err));
     o->answer = pki_buf_bytes(&out);
     return PKI_OK;
 }
 
-/* The least good status of those in an answer. */
-static ngx_int_t
-ngx_http_pki_ocsp_outcome(const ngx_http_pki_ocsp_t *o)
-{
-    edge_status_t status;
-    size_t        i;
-
-    for (i = 0; i < o->request.count; i++) {
-        if (edge_status_decode(o->status[i], &status, NULL) == PKI_OK && status.kind != EDGE_GOOD) {
-            return NGX_HTTP_PKI_OUTCOME_REVOKED;
-        }
-    }
-    return NGX_HTTP_PKI_OUTCOME_GOOD;
-}
-
-/* Build and sign an answer. */
+/* Build and sign an answer, if there is a budget for it. */
 static pki_code_t
 ngx_http_pki_ocsp_sign(ngx_http_pki_ocsp_t *o, ngx_uint_t can_be_kept, bytes_t *tbs, uint8_t *sig, size_t *sig_len,
                        pki_err_t *err)
 {
-    ocsp_single_t singles[OCSP_IDS_MAX];
-    pki_buf_t     b;
-    size_t        i;
-
-    for (i = 0; i < o->request.count; i++) {
-        PKI_TRY(ngx_http_pki_ocsp_single(o, i, &singles[i], err));
-    }
     if (ngx_http_pki_ocsp_afford(o, can_be_kept) != NGX_OK) {
         return pki_fail(err, PKI_E_UNAVAILABLE, NULL, "no more signatures now");
     }
-    ngx_http_pki_ocsp_memory(o, &b,
-                             o->request.count * NGX_HTTP_PKI_OCSP_SINGLE_MAX + NGX_HTTP_PKI_OCSP_FRAME_MAX);
-    PKI_TRY(ocsp_tbs_build(&o->responder->ocsp, singles, o->request.count, o->now, o->request.nonce, &b, err));
-    *tbs = pki_buf_bytes(&b);
-    PKI_TRY(ngx_http_pki_signer_sign(o->responder->signer, *tbs, sig, sig_len, err));
+    PKI_TRY(ngx_http_pki_ocsp_data(o, tbs, err));
+    PKI_TRY(ngx_http_pki_signer_sign(o->responder->signer, o->sigalg, *tbs, sig, sig_len, err));
     ngx_http_pki_metrics_event(o->slot, NGX_HTTP_PKI_EVENT_SIGNATURE);
     return ngx_http_pki_ocsp_finish(o, *tbs, bytes_of(sig, *sig_len), err);
 }
@@ -190,44 +201,54 @@ ngx_http_pki_ocsp_cached(ngx_http_pki_ocsp_t *o, pki_err_t *err)
     return rc;
 }
 
-/* Another responder, another certificate. */
-static uint64_t
-ngx_http_pki_ocsp_variant(const ngx_http_pki_ocsp_t *o)
+static ocsp_response_status_t
+ngx_http_pki_ocsp_check(ngx_http_pki_ocsp_t *o)
 {
-    ngx_http_pki_ocsp_loc_conf_t *olcf = ngx_http_get_module_loc_conf(o->r, ngx_http_pki_ocsp_module);
-    uint64_t                      signer;
+    if (o->request.count > (size_t) o->conf->max_ids) {
+        return OCSP_MALFORMED_REQUEST;
+    }
+    return o->conf->require_signed ? ngx_http_pki_ocsp_signed(o) : OCSP_SUCCESSFUL;
+}
 
-    ngx_memcpy(&signer, o->responder->signer->certificate, sizeof(signer));
-    return olcf->variant ^ signer;
+/* An answer, kept or new. */
+static pki_code_t
+ngx_http_pki_ocsp_make(ngx_http_pki_ocsp_t *o, pki_err_t *err)
+{
+    uint8_t sig[NGX_HTTP_PKI_SIGNATURE_MAX];
+    bytes_t tbs;
+    size_t  len;
+
+    /* What random serials cause is not kept: it would drive out what is asked for again. */
+    if (o->can_be_kept && o->cache != NULL && !o->has_unissued) {
+        o->variant = ngx_http_pki_ocsp_variant(o);
+        return ngx_http_pki_ocsp_cached(o, err);
+    }
+    PKI_TRY(ngx_http_pki_ocsp_sign(o, 0, &tbs, sig, &len, err));
+    if (o->can_be_kept) {
+        ngx_http_pki_ocsp_validate(o);
+    }
+    return PKI_OK;
 }
 
 ocsp_response_status_t
 ngx_http_pki_ocsp_answer(ngx_http_pki_ocsp_t *o)
 {
-    uint8_t                        sig[NGX_HTTP_PKI_SIGNATURE_MAX];
-    ocsp_response_status_t         status;
-    pki_err_t                      err;
-    bytes_t                        tbs;
-    size_t                         len;
-    pki_code_t                     rc;
+    ocsp_response_status_t status;
+    pki_err_t              err;
+    pki_code_t             rc;
 
-    status = ngx_http_pki_ocsp_lookup(o);
-    if (status == OCSP_SUCCESSFUL) {
-        status = ngx_http_pki_ocsp_times(o);
-    }
-    if (status != OCSP_SUCCESSFUL) {
+    o->conf = ngx_http_get_module_loc_conf(o->r, ngx_http_pki_ocsp_module);
+
+    if ((status = ngx_http_pki_ocsp_check(o)) != OCSP_SUCCESSFUL
+        || (status = ngx_http_pki_ocsp_lookup(o)) != OCSP_SUCCESSFUL
+        || (status = ngx_http_pki_ocsp_times(o)) != OCSP_SUCCESSFUL) {
         return status;
     }
-    o->variant = ngx_http_pki_ocsp_variant(o);
+    /* A request with a nonce is nobody else's, whether the nonce is given back or not (RFC 9919 3.2.1). */
     o->can_be_kept = o->request.nonce.p == NULL;
-    if (o->can_be_kept && o->cache != NULL) {
-        rc = ngx_http_pki_ocsp_cached(o, &err);
-    } else {
-        rc = ngx_http_pki_ocsp_sign(o, 0, &tbs, sig, &len, &err);
-        if (rc == PKI_OK && o->can_be_kept) {
-            ngx_http_pki_ocsp_validate(o);
-        }
-    }
+    o->nonce = o->conf->nonce ? o->request.nonce : BYTES_NONE;
+
+    rc = ngx_http_pki_ocsp_make(o, &err);
     if (o->retry_after != 0) {
         return OCSP_TRY_LATER;
     }

@@ -47,15 +47,13 @@ ngx_http_pki_ocsp_create_loc_conf(ngx_conf_t *cf)
     conf->max_ids = NGX_CONF_UNSET;
     conf->max_age = NGX_CONF_UNSET;
     conf->dual_cert_id = NGX_CONF_UNSET;
-    conf->nonce_limit = NGX_CONF_UNSET_PTR;
-    conf->sign_limit = NGX_CONF_UNSET_PTR;
     return conf;
 }
 
 /* One number for everything here that shows in the signed part of an answer: it goes into the cache's key, and
  * so must be the same in all workers and over a reload. */
 static ngx_int_t
-ngx_http_pki_ocsp_variant(ngx_http_pki_ocsp_loc_conf_t *conf)
+ngx_http_pki_ocsp_conf_variant(ngx_http_pki_ocsp_loc_conf_t *conf)
 {
     u_char  text[NGX_HTTP_PKI_OCSP_URL_MAX + 128], *last;
     uint8_t digest[32];
@@ -86,15 +84,13 @@ ngx_http_pki_ocsp_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_value(conf->max_ids, prev->max_ids, OCSP_IDS_MAX);
     ngx_conf_merge_sec_value(conf->max_age, prev->max_age, NGX_HTTP_PKI_OCSP_MAX_AGE);
     ngx_conf_merge_value(conf->dual_cert_id, prev->dual_cert_id, 0);
-    ngx_conf_merge_ptr_value(conf->nonce_limit, prev->nonce_limit, NULL);
-    ngx_conf_merge_ptr_value(conf->sign_limit, prev->sign_limit, NULL);
 
     if (conf->require_signed && conf->client_trust == NULL) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"pki_ocsp_signed_requests require\" needs \"pki_ocsp_client_trust\"");
         return NGX_CONF_ERROR;
     }
-    return ngx_http_pki_ocsp_variant(conf) == NGX_OK ? NGX_CONF_OK : NGX_CONF_ERROR;
+    return ngx_http_pki_ocsp_conf_variant(conf) == NGX_OK ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
 char *
@@ -168,16 +164,4 @@ ngx_http_pki_ocsp_client_trust(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
     return NGX_CONF_OK;
-}
-
-char *
-ngx_http_pki_ocsp_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_shm_zone_t **zone = (ngx_shm_zone_t **) ((char *) conf + cmd->offset);
-    ngx_uint_t       by_source = cmd->offset == offsetof(ngx_http_pki_ocsp_loc_conf_t, nonce_limit);
-
-    if (*zone != NGX_CONF_UNSET_PTR) {
-        return "is duplicate";
-    }
-    return ngx_http_pki_limit_zone(cf, by_source, zone, &ngx_http_pki_ocsp_module);
 }

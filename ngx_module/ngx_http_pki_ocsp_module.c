@@ -132,20 +132,6 @@ static ngx_command_t ngx_http_pki_ocsp_commands[] = {
       offsetof(ngx_http_pki_ocsp_loc_conf_t, dual_cert_id),
       NULL },
 
-    { ngx_string("pki_ocsp_nonce_limit"),
-      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_CONF_TAKE23,
-      ngx_http_pki_ocsp_limit,
-      NGX_HTTP_LOC_CONF_OFFSET,
-      offsetof(ngx_http_pki_ocsp_loc_conf_t, nonce_limit),
-      NULL },
-
-    { ngx_string("pki_ocsp_sign_limit"),
-      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_CONF_TAKE2,
-      ngx_http_pki_ocsp_limit,
-      NGX_HTTP_LOC_CONF_OFFSET,
-      offsetof(ngx_http_pki_ocsp_loc_conf_t, sign_limit),
-      NULL },
-
     ngx_null_command
 };
 

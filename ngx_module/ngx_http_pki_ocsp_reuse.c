@@ -56,9 +56,6 @@ ngx_http_pki_ocsp_key(ngx_http_pki_ocsp_t *o)
     ngx_http_pki_cache_key_question(&o->key);
 
     ngx_http_pki_cache_key_add(&o->key, o->status[0]);
-    if (issuer->is_revoked) {
-        ngx_http_pki_cache_key_add_number(&o->key, (uint64_t) issuer->revoked_at << 8 | (uint8_t) issuer->reason);
-    }
 }
 
 /* Answers made together do not end together. */
@@ -84,10 +81,8 @@ ngx_http_pki_ocsp_max_age(const ngx_http_pki_ocsp_t *o)
 static uint8_t
 ngx_http_pki_ocsp_is_first(const ngx_http_pki_ocsp_t *o)
 {
-    edge_status_t status;
-
-    return o->request.count == 1 && edge_status_decode(o->status[0], &status, NULL) == PKI_OK
-           && status.kind == EDGE_GOOD && status.revision <= 1;
+    return o->request.count == 1 && o->status[0].p != NULL && o->record[0].kind == EDGE_GOOD
+           && o->record[0].revision <= 1 && !o->authority->record.is_revoked;
 }
 
 void

@@ -6,7 +6,7 @@
  */
 #include "pkiproto/ocsp/request.h"
 
-#include "pkiproto/der/read.h"
+#include "pkiproto/der/write.h"
 
 #define OCSP_EXTENSIONS_MAX 16  /* in one list: a request needs three */
 #define OCSP_NONCE_MAX      128 /* RFC 9654 2.1 */
@@ -229,9 +229,9 @@ parse_version(bytes_t *in, pki_err_t *err)
     return der_end(outer, "version", err);
 }
 
-/* One GeneralName, of no consequence (RFC 9919 3.1.2). */
+/* One GeneralName, of no consequence unless the request is signed (RFC 9919 3.1.2). */
 static pki_code_t
-parse_requestor(bytes_t *in, pki_err_t *err)
+parse_requestor(bytes_t *in, ocsp_request_t *out, pki_err_t *err)
 {
     der_item_t name;
     bytes_t    outer;
@@ -242,6 +242,7 @@ parse_requestor(bytes_t *in, pki_err_t *err)
     PKI_TRY(der_take(in, DER_CONTEXT_CONSTRUCTED(1), "requestorName", &outer, err));
     PKI_TRY(der_next(&outer, &name, err));
     PKI_TRY(der_end(outer, "requestorName", err));
+    out->requestor = name.whole;
     return (name.tag & 0xc0) == 0x80 && (name.tag & 0x1f) <= 8
                ? PKI_OK
                : pki_fail(err, PKI_E_PARSE, "RFC 6960 4.1.1", "requestorName is not a GeneralName");
@@ -273,7 +274,7 @@ parse_tbs(bytes_t tbs, ocsp_request_t *out, pki_err_t *err)
     bytes_t list;
 
     PKI_TRY(parse_version(&tbs, err));
-    PKI_TRY(parse_requestor(&tbs, err));
+    PKI_TRY(parse_requestor(&tbs, out, err));
     PKI_TRY(der_take(&tbs, DER_SEQUENCE, "requestList", &list, err));
     PKI_TRY(parse_request_list(list, out, err));
     PKI_TRY(parse_extensions(&tbs, DER_CONTEXT_CONSTRUCTED(2), request_extensions, out, err));
@@ -285,7 +286,7 @@ static pki_code_t
 parse_signature(bytes_t *in, ocsp_request_t *out, pki_err_t *err)
 {
     der_item_t item;
-    bytes_t    outer, algorithm, bits, certs, list;
+    bytes_t    outer, certs;
 
     if (!der_peek(*in, DER_CONTEXT_CONSTRUCTED(0))) {
         return PKI_OK;
@@ -296,14 +297,13 @@ parse_signature(bytes_t *in, ocsp_request_t *out, pki_err_t *err)
     }
     PKI_TRY(der_next(&outer, &item, err));
     PKI_TRY(der_end(outer, "Signature", err));
-    out->signature = item.whole;
     out->is_signed = true;
 
-    PKI_TRY(der_take(&item.value, DER_SEQUENCE, "signatureAlgorithm", &algorithm, err));
-    PKI_TRY(der_take_bits(&item.value, "signature", &bits, err));
+    PKI_TRY(der_take_whole(&item.value, DER_SEQUENCE, "signatureAlgorithm", &out->algorithm, err));
+    PKI_TRY(der_take_bits(&item.value, "signature", &out->signature, err));
     if (der_peek(item.value, DER_CONTEXT_CONSTRUCTED(0))) {
         PKI_TRY(der_take(&item.value, DER_CONTEXT_CONSTRUCTED(0), "certs", &certs, err));
-        PKI_TRY(der_take(&certs, DER_SEQUENCE, "certs", &list, err));
+        PKI_TRY(der_take(&certs, DER_SEQUENCE, "certs", &out->certs, err));
         PKI_TRY(der_end(certs, "certs", err));
     }
     return der_end(item.value, "Signature", err);
@@ -316,7 +316,8 @@ ocsp_request_parse(bytes_t der, ocsp_request_t *out, pki_err_t *err)
     bytes_t    request;
 
     out->count = 0;
-    out->nonce = out->preferred_algorithms = out->signature = BYTES_NONE;
+    out->nonce = out->preferred_algorithms = out->requestor = BYTES_NONE;
+    out->algorithm = out->signature = out->certs = BYTES_NONE;
     out->is_signed = false;
 
     if (der.len > OCSP_REQUEST_MAX) {
@@ -333,4 +334,18 @@ ocsp_request_parse(bytes_t der, ocsp_request_t *out, pki_err_t *err)
     PKI_TRY(parse_tbs(tbs.value, out, err));
     PKI_TRY(parse_signature(&request, out, err));
     return der_end(request, "OCSPRequest", err);
+}
+
+void
+ocsp_cert_id_put(pki_buf_t *out, ocsp_hash_t hash, bytes_t name_hash, bytes_t key_hash, bytes_t serial)
+{
+    size_t id = der_open(out, DER_SEQUENCE), algorithm = der_open(out, DER_SEQUENCE);
+
+    der_put(out, DER_OID, hash_oids[hash]);
+    der_put(out, DER_NULL, BYTES_NONE);
+    der_close(out, algorithm);
+    der_put(out, DER_OCTET_STRING, name_hash);
+    der_put(out, DER_OCTET_STRING, key_hash);
+    der_put(out, DER_INTEGER, serial);
+    der_close(out, id);
 }

@@ -6,8 +6,7 @@
 #ifndef PKI_OCSP_REQUEST_H
 #define PKI_OCSP_REQUEST_H
 
-#include "pkiproto/base/bytes.h"
-#include "pkiproto/base/err.h"
+#include "pkiproto/base/buf.h"
 
 #define OCSP_REQUEST_MAX 10240 /* octets of DER */
 #define OCSP_IDS_MAX     16    /* CertIDs in one request */
@@ -27,8 +26,11 @@ typedef struct {
     size_t         count; /* at least 1 */
     bytes_t        nonce; /* extnValue contents as sent, wrapped in an OCTET STRING or not; absent when none */
     bytes_t        preferred_algorithms; /* PreferredSignatureAlgorithms, whole; absent when none */
+    bytes_t        requestor;            /* whole GeneralName; absent when none */
     bool           is_signed;
-    bytes_t        tbs, signature; /* whole TBSRequest; whole Signature when signed */
+    bytes_t        tbs;                  /* whole TBSRequest */
+    bytes_t        algorithm, signature; /* whole AlgorithmIdentifier; the BIT STRING's octets */
+    bytes_t        certs;                /* Certificates one after the other; absent when none */
 } ocsp_request_t;
 
 /*
@@ -43,5 +45,9 @@ pki_code_t ocsp_request_parse(bytes_t der, ocsp_request_t *out, pki_err_t *err);
  * Decodes into out (cap octets).
  */
 pki_code_t ocsp_get_decode(bytes_t raw, uint8_t *out, size_t cap, bytes_t *der, pki_err_t *err);
+
+/* A whole CertID, with NULL parameters as clients write them. */
+#define OCSP_CERT_ID_MAX 192
+void ocsp_cert_id_put(pki_buf_t *out, ocsp_hash_t hash, bytes_t name_hash, bytes_t key_hash, bytes_t serial);
 
 #endif

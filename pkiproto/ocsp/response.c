@@ -8,9 +8,17 @@
 
 #include "pkiproto/der/write.h"
 
-#define OID_BASIC           BYTES_LIT("\x2b\x06\x01\x05\x05\x07\x30\x01\x01") /* id-pkix-ocsp-basic */
-#define OID_NONCE           BYTES_LIT("\x2b\x06\x01\x05\x05\x07\x30\x01\x02") /* id-pkix-ocsp-nonce */
-#define OID_INVALIDITY_DATE BYTES_LIT("\x55\x1d\x18")                         /* id-ce-invalidityDate */
+#define OID_PKIX_OCSP       "\x2b\x06\x01\x05\x05\x07\x30\x01"
+#define OID_BASIC           BYTES_LIT(OID_PKIX_OCSP "\x01")
+#define OID_NONCE           BYTES_LIT(OID_PKIX_OCSP "\x02")
+#define OID_CRL             BYTES_LIT(OID_PKIX_OCSP "\x03")
+#define OID_ARCHIVE_CUTOFF  BYTES_LIT(OID_PKIX_OCSP "\x06")
+#define OID_EXTENDED_REVOKE BYTES_LIT(OID_PKIX_OCSP "\x09")
+#define OID_INVALIDITY_DATE BYTES_LIT("\x55\x1d\x18")             /* id-ce-invalidityDate */
+#define OID_CERT_HASH       BYTES_LIT("\x2b\x24\x08\x03\x0d")     /* Common PKI 1.3.36.8.3.13 */
+#define OID_SHA256          BYTES_LIT("\x60\x86\x48\x01\x65\x03\x04\x02\x01")
+
+#define REASON_HOLD 6
 
 #define KEY_HASH_LEN 20
 
@@ -32,17 +40,13 @@ ocsp_error_response(ocsp_response_status_t status)
     return BYTES_ARR(error_responses[known ? status : OCSP_INTERNAL_ERROR]);
 }
 
-pki_code_t
-ocsp_responder_build(pki_arena_t *a, const cert_t *delegate, bool embed, ocsp_responder_t *out,
-                     pki_err_t *err)
+/* byKey: SHA-1 of the key's octets, whatever the CertIDs are hashed with (RFC 6960 4.2.1). */
+static pki_code_t
+responder_by_key(pki_arena_t *a, const cert_t *delegate, bytes_t *out, pki_err_t *err)
 {
     uint8_t   id[4 + KEY_HASH_LEN], hash[KEY_HASH_LEN];
     pki_buf_t b;
 
-    *out = (ocsp_responder_t){.sigalg = pki_key_sigalg(delegate->key.kind), .not_after = delegate->not_after};
-    if (out->sigalg == NULL) {
-        return pki_fail(err, PKI_E_KEY, NULL, "the OCSP responder's key is of no kind that signs");
-    }
     if (!pki_key_id(&delegate->key, hash)) {
         return pki_fail(err, PKI_E_NOMEM, NULL, "cannot hash the OCSP responder's key");
     }
@@ -50,8 +54,43 @@ ocsp_responder_build(pki_arena_t *a, const cert_t *delegate, bool embed, ocsp_re
     pki_buf_put_u8(&b, DER_CONTEXT_CONSTRUCTED(2));
     pki_buf_put_u8(&b, 2 + KEY_HASH_LEN);
     der_put(&b, DER_OCTET_STRING, BYTES_ARR(hash));
-    PKI_TRY(pki_bytes_dup(a, pki_buf_bytes(&b), &out->responder_id, err));
+    return pki_bytes_dup(a, pki_buf_bytes(&b), out, err);
+}
 
+static pki_code_t
+responder_by_name(pki_arena_t *a, const cert_t *delegate, bytes_t *out, pki_err_t *err)
+{
+    pki_buf_t b;
+
+    pki_buf_init(&b, a, delegate->subject.len + DER_HEADER_MAX);
+    der_put(&b, DER_CONTEXT_CONSTRUCTED(1), delegate->subject);
+    *out = pki_buf_bytes(&b);
+    return pki_buf_check(&b, "the OCSP responder's name", err);
+}
+
+static pki_code_t
+responder_key_algorithm(pki_arena_t *a, const cert_t *delegate, bytes_t *out, pki_err_t *err)
+{
+    bytes_t spki = delegate->key.spki, key, algorithm;
+
+    PKI_TRY(der_take(&spki, DER_SEQUENCE, "subjectPublicKeyInfo", &key, err));
+    PKI_TRY(der_take(&key, DER_SEQUENCE, "key algorithm", &algorithm, err));
+    return pki_bytes_dup(a, algorithm, out, err);
+}
+
+pki_code_t
+ocsp_responder_build(pki_arena_t *a, const cert_t *delegate, bool embed, ocsp_responder_t *out,
+                     pki_err_t *err)
+{
+    *out = (ocsp_responder_t){ .kind = delegate->key.kind,
+                               .sigalg = pki_key_sigalg(delegate->key.kind),
+                               .not_after = delegate->not_after };
+    if (out->sigalg == NULL) {
+        return pki_fail(err, PKI_E_KEY, NULL, "the OCSP responder's key is of no kind that signs");
+    }
+    PKI_TRY(responder_by_key(a, delegate, &out->by_key, err));
+    PKI_TRY(responder_by_name(a, delegate, &out->by_name, err));
+    PKI_TRY(responder_key_algorithm(a, delegate, &out->key_algorithm, err));
     return embed ? pki_bytes_dup(a, delegate->der, &out->certificate, err) : PKI_OK;
 }
 
@@ -80,16 +119,16 @@ check_single(const ocsp_responder_t *r, const ocsp_single_t *s, int64_t produced
 }
 
 static void
-put_revoked(pki_buf_t *out, const ocsp_single_t *s)
+put_revoked(pki_buf_t *out, int64_t revoked_at, int reason)
 {
-    size_t info, reason;
+    size_t info, at;
 
     info = der_open(out, DER_CONTEXT_CONSTRUCTED(1));
-    der_put_generalized_time(out, s->revoked_at);
-    if (s->reason > 0) {
-        reason = der_open(out, DER_CONTEXT_CONSTRUCTED(0));
-        der_put_uint(out, DER_ENUMERATED, (uint64_t) s->reason);
-        der_close(out, reason);
+    der_put_generalized_time(out, revoked_at);
+    if (reason > 0) {
+        at = der_open(out, DER_CONTEXT_CONSTRUCTED(0));
+        der_put_uint(out, DER_ENUMERATED, (uint64_t) reason);
+        der_close(out, at);
     }
     der_close(out, info);
 }
@@ -102,40 +141,113 @@ put_status(pki_buf_t *out, const ocsp_single_t *s)
         der_put(out, DER_CONTEXT(0), BYTES_NONE);
         break;
     case OCSP_REVOKED:
-        put_revoked(out, s);
+        put_revoked(out, s->revoked_at, s->reason);
         break;
     case OCSP_UNKNOWN:
         der_put(out, DER_CONTEXT(2), BYTES_NONE);
         break;
+    case OCSP_UNISSUED:
+        put_revoked(out, 0, REASON_HOLD);
+        break;
     }
 }
 
-/* [1] EXPLICIT Extensions with one of them, not critical.  Both lists are under this tag. */
-static void
-put_extension(pki_buf_t *out, bytes_t oid, bytes_t value)
-{
-    size_t outer, list, extension;
+/* [1] EXPLICIT Extensions, none of them critical.  Both lists are under this tag; an empty one is not written. */
+typedef struct {
+    pki_buf_t *out;
+    size_t     outer, list, extension, value;
+    bool       is_open;
+} extensions_t;
 
-    outer = der_open(out, DER_CONTEXT_CONSTRUCTED(1));
-    list = der_open(out, DER_SEQUENCE);
-    extension = der_open(out, DER_SEQUENCE);
-    der_put(out, DER_OID, oid);
-    der_put(out, DER_OCTET_STRING, value);
-    der_close(out, extension);
-    der_close(out, list);
-    der_close(out, outer);
+static void
+extension_open(extensions_t *e, bytes_t oid)
+{
+    if (!e->is_open) {
+        e->outer = der_open(e->out, DER_CONTEXT_CONSTRUCTED(1));
+        e->list = der_open(e->out, DER_SEQUENCE);
+        e->is_open = true;
+    }
+    e->extension = der_open(e->out, DER_SEQUENCE);
+    der_put(e->out, DER_OID, oid);
+    e->value = der_open(e->out, DER_OCTET_STRING);
 }
 
 static void
-put_invalidity(pki_buf_t *out, int64_t t)
+extension_close(extensions_t *e)
 {
-    uint8_t   mem[32];
-    pki_buf_t value;
+    der_close(e->out, e->value);
+    der_close(e->out, e->extension);
+}
 
-    pki_buf_fixed(&value, mem, sizeof(mem));
-    der_put_generalized_time(&value, t);
-    out->failed = out->failed || value.failed;
-    put_extension(out, OID_INVALIDITY_DATE, pki_buf_bytes(&value));
+static void
+extensions_close(extensions_t *e)
+{
+    if (e->is_open) {
+        der_close(e->out, e->list);
+        der_close(e->out, e->outer);
+    }
+}
+
+static void
+put_time_extension(extensions_t *e, bytes_t oid, int64_t t)
+{
+    extension_open(e, oid);
+    der_put_generalized_time(e->out, t);
+    extension_close(e);
+}
+
+/* CrlID: the URL and the number of the list. */
+static void
+put_crl(extensions_t *e, const ocsp_single_t *s)
+{
+    size_t id, member;
+
+    extension_open(e, OID_CRL);
+    id = der_open(e->out, DER_SEQUENCE);
+    member = der_open(e->out, DER_CONTEXT_CONSTRUCTED(0));
+    der_put(e->out, DER_IA5_STRING, s->crl_url);
+    der_close(e->out, member);
+    member = der_open(e->out, DER_CONTEXT_CONSTRUCTED(1));
+    der_put(e->out, DER_INTEGER, s->crl_number);
+    der_close(e->out, member);
+    der_close(e->out, id);
+    extension_close(e);
+}
+
+/* CertHash: SEQUENCE { AlgorithmIdentifier, OCTET STRING } */
+static void
+put_cert_hash(extensions_t *e, bytes_t hash)
+{
+    size_t seq, algorithm;
+
+    extension_open(e, OID_CERT_HASH);
+    seq = der_open(e->out, DER_SEQUENCE);
+    algorithm = der_open(e->out, DER_SEQUENCE);
+    der_put(e->out, DER_OID, OID_SHA256);
+    der_close(e->out, algorithm);
+    der_put(e->out, DER_OCTET_STRING, hash);
+    der_close(e->out, seq);
+    extension_close(e);
+}
+
+static void
+put_single_extensions(pki_buf_t *out, const ocsp_single_t *s)
+{
+    extensions_t e = { .out = out };
+
+    if (s->crl_url.len != 0) {
+        put_crl(&e, s);
+    }
+    if (s->archive_cutoff != 0) {
+        put_time_extension(&e, OID_ARCHIVE_CUTOFF, s->archive_cutoff);
+    }
+    if (s->status == OCSP_REVOKED && s->invalidity_at != 0) {
+        put_time_extension(&e, OID_INVALIDITY_DATE, s->invalidity_at);
+    }
+    if (s->cert_hash.len != 0) {
+        put_cert_hash(&e, s->cert_hash);
+    }
+    extensions_close(&e);
 }
 
 static void
@@ -150,36 +262,55 @@ put_single(pki_buf_t *out, const ocsp_single_t *s)
     next = der_open(out, DER_CONTEXT_CONSTRUCTED(0));
     der_put_generalized_time(out, s->next_update);
     der_close(out, next);
-    if (s->status == OCSP_REVOKED && s->invalidity_at != 0) {
-        put_invalidity(out, s->invalidity_at);
+    if (s->status != OCSP_UNISSUED) {
+        put_single_extensions(out, s);
     }
     der_close(out, single);
 }
 
-pki_code_t
-ocsp_tbs_build(const ocsp_responder_t *r, const ocsp_single_t *singles, size_t count, int64_t produced_at,
-               bytes_t nonce, pki_buf_t *out, pki_err_t *err)
+static void
+put_response_extensions(pki_buf_t *out, const ocsp_data_t *data)
 {
-    size_t data, list;
+    extensions_t e = { .out = out };
+    bool         unissued = false;
 
-    if (count == 0) {
+    for (size_t i = 0; i < data->count; i++) {
+        unissued = unissued || data->singles[i].status == OCSP_UNISSUED;
+    }
+    if (data->nonce.p != NULL) {
+        extension_open(&e, OID_NONCE);
+        pki_buf_put(out, data->nonce);
+        extension_close(&e);
+    }
+    if (unissued) {
+        extension_open(&e, OID_EXTENDED_REVOKE);
+        der_put(out, DER_NULL, BYTES_NONE);
+        extension_close(&e);
+    }
+    extensions_close(&e);
+}
+
+pki_code_t
+ocsp_tbs_build(const ocsp_responder_t *r, const ocsp_data_t *data, pki_buf_t *out, pki_err_t *err)
+{
+    size_t whole, list;
+
+    if (data->count == 0) {
         return pki_fail(err, PKI_E_INVALID, "RFC 6960 4.2.1", "an answer needs a SingleResponse");
     }
-    for (size_t i = 0; i < count; i++) {
-        PKI_TRY(check_single(r, &singles[i], produced_at, err));
+    for (size_t i = 0; i < data->count; i++) {
+        PKI_TRY(check_single(r, &data->singles[i], data->produced_at, err));
     }
-    data = der_open(out, DER_SEQUENCE);
-    pki_buf_put(out, r->responder_id);
-    der_put_generalized_time(out, produced_at);
+    whole = der_open(out, DER_SEQUENCE);
+    pki_buf_put(out, data->responder_id);
+    der_put_generalized_time(out, data->produced_at);
     list = der_open(out, DER_SEQUENCE);
-    for (size_t i = 0; i < count; i++) {
-        put_single(out, &singles[i]);
+    for (size_t i = 0; i < data->count; i++) {
+        put_single(out, &data->singles[i]);
     }
     der_close(out, list);
-    if (nonce.p != NULL) {
-        put_extension(out, OID_NONCE, nonce);
-    }
-    der_close(out, data);
+    put_response_extensions(out, data);
+    der_close(out, whole);
     return pki_buf_check(out, "OCSP response data", err);
 }
 
@@ -201,10 +332,11 @@ put_header(pki_buf_t *out, uint8_t tag, size_t len)
 
 /* From the inside out every length is known beforehand, so that nothing written is moved. */
 pki_code_t
-ocsp_response_build(const ocsp_responder_t *r, bytes_t tbs, bytes_t signature, pki_buf_t *out, pki_err_t *err)
+ocsp_response_build(const ocsp_responder_t *r, const pki_sigalg_t *sigalg, bytes_t tbs, bytes_t signature,
+                    pki_buf_t *out, pki_err_t *err)
 {
     size_t certs = r->certificate.len != 0 ? element_len(r->certificate.len) : 0;
-    size_t basic = tbs.len + r->sigalg->identifier.len + element_len(signature.len + 1)
+    size_t basic = tbs.len + sigalg->identifier.len + element_len(signature.len + 1)
                    + (certs != 0 ? element_len(certs) : 0);
     size_t octets = element_len(basic);
     size_t bytes = element_len(OID_BASIC.len) + element_len(octets);
@@ -217,7 +349,7 @@ ocsp_response_build(const ocsp_responder_t *r, bytes_t tbs, bytes_t signature, p
     put_header(out, DER_OCTET_STRING, octets);
     put_header(out, DER_SEQUENCE, basic);
     pki_buf_put(out, tbs);
-    pki_buf_put(out, r->sigalg->identifier);
+    pki_buf_put(out, sigalg->identifier);
     der_put_bits(out, signature);
     if (certs != 0) {
         put_header(out, DER_CONTEXT_CONSTRUCTED(0), certs);

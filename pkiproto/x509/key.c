@@ -23,25 +23,49 @@
 #define OID_P384    "\x06\x05\x2b\x81\x04\x00\x22"
 #define OID_ED25519 "\x06\x03\x2b\x65\x70"
 
+/* With the last octet still to come. */
+#define OID_PKCS1_TLV "\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01"
+#define OID_ECDSA_TLV "\x06\x08\x2a\x86\x48\xce\x3d\x04\x03"
+
+/* What keys sign with, by strength. */
+static const pki_sigalg_t rsa_sigalgs[] = {
+    { OCTETS("\x30\x0d" OID_PKCS1_TLV "\x0b\x05\x00"), "SHA256", 32 },
+    { OCTETS("\x30\x0d" OID_PKCS1_TLV "\x0c\x05\x00"), "SHA384", 48 },
+    { OCTETS("\x30\x0d" OID_PKCS1_TLV "\x0d\x05\x00"), "SHA512", 64 },
+};
+
+static const pki_sigalg_t ecdsa_sigalgs[] = {
+    { OCTETS("\x30\x0a" OID_ECDSA_TLV "\x02"), "SHA256", 32 },
+    { OCTETS("\x30\x0a" OID_ECDSA_TLV "\x03"), "SHA384", 48 },
+    { OCTETS("\x30\x0a" OID_ECDSA_TLV "\x04"), "SHA512", 64 },
+};
+
+static const pki_sigalg_t ed25519_sigalgs[] = {
+    { OCTETS("\x30\x05" OID_ED25519), NULL, 0 },
+};
+
+#define SIGALGS(table, usual) table, sizeof(table) / sizeof(table[0]), usual
+
 /* The SubjectPublicKeyInfo algorithm of each kind, the length of its key, and what it signs with. */
 typedef struct {
-    pki_key_kind_t kind;
-    unsigned       bits;
-    size_t         key_len; /* 0: see rsa_key_check() */
-    bytes_t        identifier;
-    const char    *name, *type, *group; /* ours, then OpenSSL's */
-    pki_sigalg_t   sigalg;
+    pki_key_kind_t      kind;
+    unsigned            bits;
+    size_t              key_len; /* 0: see rsa_key_check() */
+    bytes_t             identifier;
+    const char         *name, *type, *group; /* ours, then OpenSSL's */
+    const pki_sigalg_t *sigalgs;
+    size_t              sigalg_count, usual;
 } kind_row_t;
 
 static const kind_row_t kind_rows[] = {
     { PKI_KEY_RSA, 0, 0, OCTETS("\x30\x0d" OID_RSA "\x05\x00"), "rsa", "RSA", NULL,
-      { OCTETS("\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b\x05\x00"), "SHA256", 32 } },
+      SIGALGS(rsa_sigalgs, 0) },
     { PKI_KEY_P256, 256, 65, OCTETS("\x30\x13" OID_EC OID_P256), "p-256", "EC", "P-256",
-      { OCTETS("\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02"), "SHA256", 32 } },
+      SIGALGS(ecdsa_sigalgs, 0) },
     { PKI_KEY_P384, 384, 97, OCTETS("\x30\x10" OID_EC OID_P384), "p-384", "EC", "P-384",
-      { OCTETS("\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x03"), "SHA384", 48 } },
+      SIGALGS(ecdsa_sigalgs, 1) },
     { PKI_KEY_ED25519, 256, 32, OCTETS("\x30\x05" OID_ED25519), "ed25519", "ED25519", NULL,
-      { OCTETS("\x30\x05" OID_ED25519), NULL, 0 } },
+      SIGALGS(ed25519_sigalgs, 0) },
 };
 
 #define KIND_COUNT (sizeof(kind_rows) / sizeof(kind_rows[0]))
@@ -297,7 +321,16 @@ pki_key_sigalg(pki_key_kind_t kind)
 {
     const kind_row_t *row = kind_row(kind);
 
-    return row != NULL ? &row->sigalg : NULL;
+    return row != NULL ? &row->sigalgs[row->usual] : NULL;
+}
+
+const pki_sigalg_t *
+pki_key_sigalgs(pki_key_kind_t kind, size_t *count)
+{
+    const kind_row_t *row = kind_row(kind);
+
+    *count = row != NULL ? row->sigalg_count : 0;
+    return row != NULL ? row->sigalgs : NULL;
 }
 
 /* Signature algorithms by OID: which type of key, which digest; a digest of NULL with weak set is refused. */

@@ -62,6 +62,10 @@ typedef struct {
 } pki_sigalg_t;
 const pki_sigalg_t *pki_key_sigalg(pki_key_kind_t kind);
 
+/* All that this kind of key can sign with, the usual one among them; none is weak. */
+#define PKI_SIGALGS_MAX 3
+const pki_sigalg_t *pki_key_sigalgs(pki_key_kind_t kind, size_t *count);
+
 /*
  * Verify a signature over message with the algorithm named by the whole AlgorithmIdentifier.  SHA-1
  * and MD5 are refused (UNSUPPORTED); a mismatch of key and algorithm, or a bad signature: SIGNATURE.

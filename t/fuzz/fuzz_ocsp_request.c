@@ -551,14 +551,36 @@ check_request(const ocsp_request_t *r)
     OCSP_REQUEST_free(o);
 }
 
+/* What the responder would sign with: one of its own, whatever the client wishes. */
+static const pki_sigalg_t *
+preferred(const ocsp_request_t *r, const ocsp_responder_t *responder)
+{
+    bytes_t             list = ocsp_preferred_list(r);
+    const pki_sigalg_t *algorithm;
+    ocsp_preferred_t    wish;
+    size_t              left = list.len;
+
+    while (ocsp_preferred_next(&list, &wish)) {
+        must(list.len < left);
+        left = list.len;
+        algorithm = ocsp_preferred_match(&wish, responder);
+        if (algorithm != NULL) {
+            return algorithm;
+        }
+    }
+    return responder->sigalg;
+}
+
 static void
 check_answer(const ocsp_request_t *r)
 {
     static const uint8_t id[] = "\xa2\x16\x04\x14kkkkkkkkkkkkkkkkkkkk",
                          signature[] = {0x30, 6, 2, 1, 1, 2, 1, 1};
-    const ocsp_responder_t responder = { .responder_id = bytes_of(id, sizeof(id) - 1),
+    const ocsp_responder_t responder = { .by_key = bytes_of(id, sizeof(id) - 1), .kind = PKI_KEY_P256,
                                          .sigalg = pki_key_sigalg(PKI_KEY_P256), .not_after = 4000 };
     ocsp_single_t   single[OCSP_IDS_MAX];
+    ocsp_data_t     data = { .responder_id = responder.by_key, .produced_at = 20, .singles = single,
+                             .count = r->count, .nonce = r->nonce };
     uint8_t         mem[2 * OCSP_REQUEST_MAX], whole[3 * OCSP_REQUEST_MAX];
     pki_buf_t       tbs, out;
     const uint8_t  *p = whole;
@@ -567,17 +589,23 @@ check_answer(const ocsp_request_t *r)
 
     for (size_t i = 0; i < r->count; i++) {
         single[i] = (ocsp_single_t){.cert_id = r->id[i].whole,
-                                    .status = (ocsp_cert_status_t) (i % 3),
+                                    .status = (ocsp_cert_status_t) (i % 4),
                                     .reason = 1,
                                     .revoked_at = 5,
                                     .invalidity_at = 4,
                                     .this_update = 10,
-                                    .next_update = 4000};
+                                    .next_update = 4000,
+                                    .crl_url = BYTES_LIT("http://x/y.crl"),
+                                    .crl_number = BYTES_LIT("\x01"),
+                                    .archive_cutoff = 3,
+                                    .cert_hash = BYTES_LIT("hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh")};
     }
     pki_buf_fixed(&tbs, mem, sizeof(mem));
     pki_buf_fixed(&out, whole, sizeof(whole));
-    must(ocsp_tbs_build(&responder, single, r->count, 20, r->nonce, &tbs, NULL) == PKI_OK
-         && ocsp_response_build(&responder, pki_buf_bytes(&tbs), BYTES_ARR(signature), &out, NULL) == PKI_OK);
+    must(ocsp_tbs_build(&responder, &data, &tbs, NULL) == PKI_OK
+         && ocsp_response_build(&responder, preferred(r, &responder), pki_buf_bytes(&tbs), BYTES_ARR(signature), &out,
+                                NULL)
+                == PKI_OK);
     o = d2i_OCSP_RESPONSE(NULL, &p, (long) out.len);
     basic = o != NULL && p == whole + out.len ? OCSP_response_get1_basic(o) : NULL;
     must(basic != NULL && (size_t) OCSP_resp_count(basic) == r->count);

@@ -42,6 +42,7 @@ typedef struct {
     bytes_t          der;
     cert_t           cert;
     ocsp_responder_t responder;
+    bool             by_name;
 } fixture_t;
 
 static EVP_PKEY *
@@ -112,6 +113,7 @@ fixture_make(fixture_t *f, pki_key_kind_t kind, bool delegated)
     EVP_PKEY *ca_key = make_key(kind);
     pki_err_t err;
 
+    f->by_name = false;
     f->ca = make_cert("Response CA", ca_key, NULL, ca_key);
     if (delegated) {
         f->key = make_key(kind);
@@ -166,6 +168,15 @@ single(ocsp_cert_status_t status)
                            .next_update = now + 24 * HOUR};
 }
 
+static pki_code_t
+tbs_build(const fixture_t *f, const ocsp_single_t *s, size_t count, bytes_t nonce, pki_buf_t *out, pki_err_t *err)
+{
+    ocsp_data_t data = { .responder_id = f->by_name ? f->responder.by_name : f->responder.by_key,
+                         .produced_at = now, .singles = s, .count = count, .nonce = nonce };
+
+    return ocsp_tbs_build(&f->responder, &data, out, err);
+}
+
 /* The whole way, in memory of the caller; *basic is for the caller to free. */
 static bytes_t
 respond(const fixture_t *f, const ocsp_single_t *s, size_t count, bytes_t nonce, OCSP_BASICRESP **basic)
@@ -180,10 +191,10 @@ respond(const fixture_t *f, const ocsp_single_t *s, size_t count, bytes_t nonce,
 
     pki_buf_fixed(&tbs, mem, 8192);
     pki_buf_fixed(&out, mem + 8192, 8192);
-    cr_assert_eq(ocsp_tbs_build(&f->responder, s, count, now, nonce, &tbs, &err), PKI_OK, "%s", err.text);
-    cr_assert_eq(
-        ocsp_response_build(&f->responder, pki_buf_bytes(&tbs), sign(f, pki_buf_bytes(&tbs)), &out, &err),
-        PKI_OK);
+    cr_assert_eq(tbs_build(f, s, count, nonce, &tbs, &err), PKI_OK, "%s", err.text);
+    cr_assert_eq(ocsp_response_build(&f->responder, f->responder.sigalg, pki_buf_bytes(&tbs),
+                                     sign(f, pki_buf_bytes(&tbs)), &out, &err),
+                 PKI_OK);
     der = pki_buf_bytes(&out);
 
     p = der.p;
@@ -424,14 +435,14 @@ Test(response, refuses_times_and_reasons_that_cannot_be)
     cases[7].reason = -2;
     for (size_t i = 0; i < COUNT(cases); i++) {
         pki_buf_fixed(&out, mem, sizeof(mem));
-        cr_assert_eq(ocsp_tbs_build(&f.responder, &cases[i], 1, now, BYTES_NONE, &out, NULL), PKI_E_INVALID,
+        cr_assert_eq(tbs_build(&f, &cases[i], 1, BYTES_NONE, &out, NULL), PKI_E_INVALID,
                      "%zu", i);
     }
     pki_buf_fixed(&out, mem, sizeof(mem));
-    cr_assert_eq(ocsp_tbs_build(&f.responder, &ok, 0, now, BYTES_NONE, &out, NULL), PKI_E_INVALID);
+    cr_assert_eq(tbs_build(&f, &ok, 0, BYTES_NONE, &out, NULL), PKI_E_INVALID);
     ok.this_update = now;
     ok.next_update = f.responder.not_after;
-    cr_assert_eq(ocsp_tbs_build(&f.responder, &ok, 1, now, BYTES_NONE, &out, NULL), PKI_OK);
+    cr_assert_eq(tbs_build(&f, &ok, 1, BYTES_NONE, &out, NULL), PKI_OK);
     fixture_free(&f);
 }
 
@@ -447,22 +458,22 @@ Test(response, stays_inside_the_memory_of_its_caller)
     s.reason = 1;
     s.invalidity_at = 5;
     pki_buf_fixed(&out, whole, sizeof(whole));
-    cr_assert_eq(ocsp_tbs_build(&f.responder, &s, 1, now, nonce, &out, NULL), PKI_OK);
+    cr_assert_eq(tbs_build(&f, &s, 1, nonce, &out, NULL), PKI_OK);
     tbs = pki_buf_bytes(&out);
     signature = sign(&f, tbs);
     pki_buf_fixed(&answer, whole + out.len, sizeof(whole) - out.len);
-    cr_assert_eq(ocsp_response_build(&f.responder, tbs, signature, &answer, NULL), PKI_OK);
+    cr_assert_eq(ocsp_response_build(&f.responder, f.responder.sigalg, tbs, signature, &answer, NULL), PKI_OK);
 
     for (size_t cap = 0; cap < answer.len; cap++) {
         uint8_t  *mem = malloc(cap + (cap == 0));
         pki_buf_t b;
 
         pki_buf_fixed(&b, mem, cap);
-        cr_assert_eq(ocsp_tbs_build(&f.responder, &s, 1, now, nonce, &b, NULL),
+        cr_assert_eq(tbs_build(&f, &s, 1, nonce, &b, NULL),
                      cap < tbs.len ? PKI_E_TOO_LARGE : PKI_OK, "%zu", cap);
         pki_buf_fixed(&b, mem, cap);
-        cr_assert_eq(ocsp_response_build(&f.responder, tbs, signature, &b, NULL), PKI_E_TOO_LARGE, "%zu",
-                     cap);
+        cr_assert_eq(ocsp_response_build(&f.responder, f.responder.sigalg, tbs, signature, &b, NULL),
+                     PKI_E_TOO_LARGE, "%zu", cap);
         free(mem);
     }
     fixture_free(&f);
