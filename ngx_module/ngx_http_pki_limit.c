@@ -1,7 +1,7 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * The zone of a budget, and addresses as numbers.  The lock is held for some ten instructions; a worker that
+ * The zone of a budget.  The lock is held for some ten instructions; a worker that
  * dies inside leaves numbers that are right but for one token.
  */
 #include "ngx_module/ngx_http_pki_limit.h"
@@ -91,39 +91,33 @@ ngx_http_pki_limit_zone(ngx_conf_t *cf, ngx_uint_t by_source, ngx_shm_zone_t **z
     return NGX_CONF_OK;
 }
 
-/* The first 64 bits of an IPv6 address; those of IPv4 are where ::ffff:0:0 would have them. */
-static uint64_t
-ngx_http_pki_limit_source(struct sockaddr *source)
+static bytes_t
+ngx_http_pki_limit_address(struct sockaddr *source)
 {
-    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *) source;
-    uint64_t             n = 0;
-    uint32_t             v4;
-
-    if (source->sa_family == AF_INET) {
-        v4 = ((struct sockaddr_in *) source)->sin_addr.s_addr;
-    } else if (source->sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr)) {
-        ngx_memcpy(&v4, &in6->sin6_addr.s6_addr[12], sizeof(v4));
-    } else {
-        if (source->sa_family == AF_INET6) {
-            ngx_memcpy(&n, in6->sin6_addr.s6_addr, sizeof(n));
-        }
-        return n; /* a unix socket: one source */
+    switch (source->sa_family) {
+    case AF_INET:
+        return bytes_of(&((struct sockaddr_in *) source)->sin_addr, 4);
+    case AF_INET6:
+        return bytes_of(&((struct sockaddr_in6 *) source)->sin6_addr, 16);
+    default:
+        return BYTES_NONE; /* a unix socket: one source */
     }
-    return (uint64_t) 0xffff << 32 | v4;
 }
 
 ngx_int_t
 ngx_http_pki_limit_take(ngx_shm_zone_t *zone, struct sockaddr *source, ngx_msec_t now_ms)
 {
     ngx_http_pki_limit_t *limit;
-    uint64_t              wait;
+    uint64_t              from, wait;
 
     if (zone == NULL) {
         return NGX_OK;
     }
     limit = zone->data;
+    from = limit_source(ngx_http_pki_limit_address(source));
+
     ngx_shmtx_lock(&limit->pool->mutex);
-    wait = limit_take(limit->table, &limit->rates, ngx_http_pki_limit_source(source), now_ms);
+    wait = limit_take(limit->table, &limit->rates, from, now_ms);
     ngx_shmtx_unlock(&limit->pool->mutex);
 
     return wait == 0 ? NGX_OK : (ngx_int_t) ((wait + 999) / 1000);

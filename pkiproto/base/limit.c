@@ -48,6 +48,32 @@ limit_rate_parse(bytes_t text, uint64_t *rate)
     return bytes_eq(text, BYTES_LIT("r/m"));
 }
 
+static uint64_t
+limit_be(const uint8_t *p, size_t len)
+{
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < len; i++) {
+        n = n << 8 | p[i];
+    }
+    return n;
+}
+
+uint64_t
+limit_source(bytes_t address)
+{
+    static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+
+    if (address.len == 16 && memcmp(address.p, mapped, sizeof(mapped)) == 0) {
+        address = bytes_of(address.p + sizeof(mapped), 4);
+    }
+    if (address.len == 4) {
+        /* Among IPv6 prefixes that are nobody's. */
+        return (uint64_t) 0xffff << 32 | limit_be(address.p, 4);
+    }
+    return address.len == 16 ? limit_be(address.p, 8) : 0;
+}
+
 limit_table_t *
 limit_table_make(void *mem, size_t size, uint64_t seed)
 {

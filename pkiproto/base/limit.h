@@ -19,6 +19,12 @@ typedef struct {
 /* "100r/s", "30r/m": from 1 to 1000000.  False: it is neither. */
 bool limit_rate_parse(bytes_t text, uint64_t *rate);
 
+/*
+ * An address as a source: the 4 octets of IPv4 whole, of the 16 of IPv6 the first 64 bits, which is what one customer
+ * has; IPv4 in IPv6 (::ffff:0:0/96) is IPv4.  Other lengths are one source, 0.
+ */
+uint64_t limit_source(bytes_t address);
+
 typedef struct limit_table limit_table_t;
 
 /* A table in size octets at mem, aligned as malloc does; NULL when that is too little.  The seed is a secret. */

@@ -5,6 +5,7 @@
  */
 #include "pkiproto/base/limit.h"
 
+#include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
 #include <stdlib.h>
@@ -182,6 +183,42 @@ Test(limit, does_not_mind_a_clock_that_seems_to_go_back)
     cr_expect_eq(taken(&rates, 1, 1000, 1010, 1), 5);
     cr_expect_eq(taken(&rates, 1, 0, 900, 1), 0);
     cr_expect_eq(taken(&rates, 1, 2100, 2110, 1), 5);
+}
+
+static uint64_t
+source(const char *text)
+{
+    uint8_t address[16];
+    bool    six = strchr(text, ':') != NULL;
+
+    cr_assert_eq(inet_pton(six ? AF_INET6 : AF_INET, text, address), 1, "%s", text);
+    return limit_source(bytes_of(address, six ? 16 : 4));
+}
+
+typedef struct {
+    char a[40], b[40];
+    bool same;
+} source_case_t;
+
+ParameterizedTestParameters(limit, takes_an_address_of_IPv4_and_a_network_of_IPv6_for_a_source)
+{
+    static source_case_t cases[] = {
+        { "192.0.2.1", "192.0.2.1", true },
+        { "192.0.2.1", "192.0.2.2", false },
+        { "192.0.2.1", "::ffff:192.0.2.1", true },
+        { "::ffff:192.0.2.1", "::ffff:192.0.2.2", false },
+        { "2001:db8:1:2::1", "2001:db8:1:2:ffff::", true },
+        { "2001:db8:1:2::1", "2001:db8:1:3::1", false },
+        { "2001:db8::1", "2001:db9::1", false },
+        { "::1", "127.0.0.1", false },
+    };
+
+    return cr_make_param_array(source_case_t, cases, sizeof(cases) / sizeof(cases[0]));
+}
+
+ParameterizedTest(source_case_t *c, limit, takes_an_address_of_IPv4_and_a_network_of_IPv6_for_a_source)
+{
+    cr_expect_eq(source(c->a) == source(c->b), c->same, "%s and %s", c->a, c->b);
 }
 
 Test(limit, wants_room_for_one_set)
