@@ -80,52 +80,81 @@ text_key(config_set_t *s, bytes_t *key, pki_err_t *err, const char *label, const
     return PKI_OK;
 }
 
-static pki_code_t
-add_issuer(edge_t *e, config_set_t *s, const issuer_chain_t *row, pki_err_t *err)
-{
-    edge_issuer_t record = { .no = edge_authority((uint32_t) row->issuer.no, (uint32_t) row->chain[0].generation),
-                             .id = bytes_str(row->issuer.id),
-                             .is_current = true,
-                             .reason = -1,
-                             .ocsp_validity_s = (uint32_t) e->conf->ocsp.validity_s };
-    issuer_ca_t   ca;
-    bytes_t       key;
-    pki_buf_t     value;
+/* One authority and what belongs to it. */
+typedef struct {
+    edge_t               *edge;
+    config_set_t         *set;
+    const issuer_chain_t *row;
+    issuer_ca_t           ca;
+    issuer_settings_t     settings;
+    uint32_t              no; /* edge_authority() */
+} authority_t;
 
-    PKI_TRY(edge_ca_of(s->arena, row, &ca, err));
-    PKI_TRY(edge_issuer_hashes(s->arena, &ca.cert, &record, err));
-    if (ca.chain.count > EDGE_CHAIN_MAX) {
-        return pki_fail(err, PKI_E_INVALID, NULL, "issuer %s: a chain of %zu certificates", row->issuer.id,
-                        ca.chain.count);
+static pki_code_t
+add_issuer(const authority_t *x, pki_err_t *err)
+{
+    const ca_row_t *own = &x->row->chain[0];
+    bool            revoked = own->revoked_at != 0 && x->settings.inherit_ca_revocation;
+    edge_issuer_t   record = { .no = x->no,
+                               .id = bytes_str(x->ca.issuer_id),
+                               .is_current = own->active,
+                               .is_revoked = revoked,
+                               .reason = revoked ? (int) own->revocation_reason : -1,
+                               .revoked_at = revoked ? own->revoked_at : 0,
+                               .crl_shards = (uint32_t) own->crl_shards,
+                               .ocsp_validity_s = (uint32_t) x->settings.ocsp_validity_s };
+    bytes_t         key;
+    pki_buf_t       value;
+
+    PKI_TRY(edge_issuer_hashes(x->set->arena, &x->ca.cert, &record, err));
+    if (x->ca.chain.count > EDGE_CHAIN_MAX) {
+        return pki_fail(err, PKI_E_INVALID, NULL, "issuer %s: a chain of %zu certificates", x->ca.issuer_id,
+                        x->ca.chain.count);
     }
-    for (size_t i = 0; i < ca.chain.count; i++) {
-        record.chain[record.chain_len++] = ca.chain.v[i];
+    for (size_t i = 0; i < x->ca.chain.count; i++) {
+        record.chain[record.chain_len++] = x->ca.chain.v[i];
     }
-    pki_buf_init(&value, s->arena, CONFIG_RECORD_MAX);
+    pki_buf_init(&value, x->set->arena, CONFIG_RECORD_MAX);
     PKI_TRY(edge_issuer_encode(&record, &value, err));
-    PKI_TRY(authority_key(s, record.no, &key, err));
-    return set_add(s, ENV_ISSUER, key, &value, err);
+    PKI_TRY(authority_key(x->set, x->no, &key, err));
+    return set_add(x->set, ENV_ISSUER, key, &value, err);
 }
 
 static pki_code_t
-add_responder(edge_t *e, config_set_t *s, const issuer_chain_t *issuer, pki_err_t *err)
+add_responder(const authority_t *x, const responder_row_t *row, uint8_t place, pki_err_t *err)
 {
-    responder_row_t  row;
-    edge_responder_t record;
+    edge_responder_t record = { .certificate = row->der,
+                                .key_file = bytes_str(row->key_file),
+                                .generation = (uint32_t) row->generation,
+                                .not_before = row->not_before,
+                                .not_after = row->not_after };
     bytes_t          key;
     pki_buf_t        value;
 
-    PKI_TRY(responder_ensure(e, s->arena, issuer, &row, err));
-    record = (edge_responder_t){ .certificate = row.der,
-                                 .key_file = bytes_str(row.key_file),
-                                 .generation = (uint32_t) row.generation,
-                                 .not_before = row.not_before,
-                                 .not_after = row.not_after };
-    pki_buf_init(&value, s->arena, CONFIG_RECORD_MAX);
+    pki_buf_init(&value, x->set->arena, CONFIG_RECORD_MAX);
     PKI_TRY(edge_responder_encode(&record, &value, err));
-    PKI_TRY(responder_key(s, edge_authority((uint32_t) row.issuer_no, (uint32_t) issuer->chain[0].generation), 0, &key,
-                          err));
-    return set_add(s, ENV_RESPONDER, key, &value, err);
+    PKI_TRY(responder_key(x->set, x->no, place, &key, err));
+    return set_add(x->set, ENV_RESPONDER, key, &value, err);
+}
+
+/* In the order of the settings.  One that could not be made (responder.c says why) leaves the others their work. */
+static pki_code_t
+add_responders(const authority_t *x, pki_err_t *err)
+{
+    const str_list_t *kinds = &x->settings.ocsp_keys;
+    responder_row_t   row;
+    uint8_t           place = 0;
+
+    for (size_t i = 0; i < kinds->count; i++) {
+        pki_code_t code = responder_of(x->edge, x->set->arena, &x->ca, kinds->v[i], &row, err);
+
+        if (code == PKI_OK) {
+            PKI_TRY(add_responder(x, &row, place++, err));
+        } else if (code != PKI_E_NOT_FOUND) {
+            return code;
+        }
+    }
+    return PKI_OK;
 }
 
 /* The list that was published last, when its file is on this host. */
@@ -154,32 +183,34 @@ add_crl(edge_t *e, config_set_t *s, uint32_t issuer_no, bool *have, pki_err_t *e
 }
 
 static pki_code_t
-add_issuer_all(edge_t *e, config_set_t *s, const issuer_chain_t *row, pki_err_t *err)
+add_authority(edge_t *e, config_set_t *s, const issuer_chain_t *row, pki_err_t *err)
 {
-    bool have;
+    authority_t x = { .edge = e, .set = s, .row = row };
+    bool        have;
 
-    PKI_TRY(add_issuer(e, s, row, err));
-    PKI_TRY(add_crl(e, s, (uint32_t) row->issuer.no, &have, err));
-    crl_watch(e, (uint32_t) row->issuer.no, have);
-    return add_responder(e, s, row, err);
+    PKI_TRY(edge_ca_of(s->arena, row, &x.ca, err));
+    PKI_TRY(issuer_settings_of(s->arena, &row->issuer, e->conf, &x.settings, err));
+    x.no = edge_authority(x.ca.issuer_no, x.ca.generation);
+    PKI_TRY(add_issuer(&x, err));
+    if (row->chain[0].active) {
+        PKI_TRY(add_crl(e, s, (uint32_t) row->issuer.no, &have, err));
+        crl_watch(e, (uint32_t) row->issuer.no, have);
+    }
+    return add_responders(&x, err);
 }
 
-/* One issuer's trouble is logged and leaves the others alone; a database that is gone ends all of it. */
+/* One authority's trouble is logged and leaves the others alone; a database that is gone ends all of it. */
 static pki_code_t
 add_issuers(edge_t *e, config_set_t *s, pki_err_t *err)
 {
     issuer_chain_t *rows;
     size_t          count;
 
-    PKI_TRY(issuer_row_list(e->db, s->arena, &rows, &count, err));
+    PKI_TRY(issuer_generations(e->db, s->arena, NULL, &rows, &count, err));
     for (size_t i = 0; i < count; i++) {
         pki_err_t  why = { 0 };
-        pki_code_t code;
+        pki_code_t code = add_authority(e, s, &rows[i], &why);
 
-        if (rows[i].chain_len == 0) {
-            continue;
-        }
-        code = add_issuer_all(e, s, &rows[i], &why);
         if (code != PKI_OK) {
             log_failure(LOG_ERROR, "edge.issuer_failed", &why);
         }
@@ -319,9 +350,12 @@ config_publish(edge_t *e, pki_err_t *err)
     if (s.arena == NULL) {
         return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
     }
-    pthread_mutex_lock(&e->config_lock);
-    code = config_apply(e, &s, err);
-    pthread_mutex_unlock(&e->config_lock);
+    code = responders_ensure(e, err);
+    if (code == PKI_OK) {
+        pthread_mutex_lock(&e->config_lock);
+        code = config_apply(e, &s, err);
+        pthread_mutex_unlock(&e->config_lock);
+    }
     pki_arena_free(s.arena);
     return code;
 }

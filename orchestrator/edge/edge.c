@@ -78,6 +78,9 @@ tee_add(edge_tee_t *tee, const edge_change_t *c)
     tee->v[tee->count].authority = c->authority;
     tee->v[tee->count].serial_len = (uint8_t) c->serial.len;
     memcpy(tee->v[tee->count].serial, c->serial.p, c->serial.len);
+    if (c->status.cert_hash.len == EDGE_STATUS_HASH) {
+        memcpy(tee->v[tee->count].hash, c->status.cert_hash.p, EDGE_STATUS_HASH);
+    }
     tee->v[tee->count++].status = c->status;
 }
 
@@ -268,6 +271,7 @@ edge_free(edge_t *e)
     free(e->crl);
     pthread_mutex_destroy(&e->lock);
     pthread_mutex_destroy(&e->config_lock);
+    pthread_mutex_destroy(&e->responder_lock);
     pthread_cond_destroy(&e->wake);
     free(e);
 }
@@ -288,6 +292,7 @@ edge_open(const conf_t *conf, db_t *db, signer_t *signer, edge_t **out, pki_err_
     e->lock_fd = -1;
     pthread_mutex_init(&e->lock, NULL);
     pthread_mutex_init(&e->config_lock, NULL);
+    pthread_mutex_init(&e->responder_lock, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&e->wake, &attr);

@@ -5,6 +5,7 @@
  * comes round every minute.
  */
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include "core/clock.h"
 #include "core/log.h"
@@ -112,6 +113,22 @@ feed_follow(feed_t *f, pki_err_t *err)
     return PKI_OK;
 }
 
+/* Of an authority's responders with a kind of key, the newest whose key this host has. */
+static bool
+key_is_used(edge_t *e, pki_arena_t *a, const responder_row_t *rows, size_t i)
+{
+    for (size_t n = 0; n <= i; n++) {
+        const char *path = edge_path(a, e->key_dir, rows[n].key_file);
+
+        if (rows[n].issuer_no == rows[i].issuer_no && rows[n].ca_generation == rows[i].ca_generation
+            && strcmp(rows[n].key_kind, rows[i].key_kind) == 0 && path != NULL && access(path, R_OK) == 0)
+        {
+            return n == i;
+        }
+    }
+    return false;
+}
+
 static void
 feed_sweep(feed_t *f)
 {
@@ -140,7 +157,9 @@ feed_sweep(feed_t *f)
         }
     }
     for (size_t i = 0; i < responder_count; i++) {
-        keys.v[keys.count++] = responders[i].key_file;
+        if (key_is_used(e, f->arena, responders, i)) {
+            keys.v[keys.count++] = responders[i].key_file;
+        }
     }
     (void) sweep_run(&e->crl_sweep, e->crl_dir, &crls, FEED_CRL_GRACE_S);
     (void) sweep_run(&e->key_sweep, e->key_dir, &keys, 2 * e->conf->ocsp.validity_s);

@@ -34,8 +34,8 @@ typedef struct {
     size_t   count, cap;
     struct {
         uint32_t      authority;
-        uint8_t       serial[CERT_SERIAL_MAX], serial_len;
-        edge_status_t status;
+        uint8_t       serial[CERT_SERIAL_MAX], serial_len, hash[EDGE_STATUS_HASH];
+        edge_status_t status; /* its cert_hash has only a length: the octets are in hash */
     } *v;
 } edge_tee_t;
 
@@ -66,6 +66,7 @@ struct edge {
     size_t          crl_count, crl_cap;
 
     pthread_mutex_t config_lock; /* one reconfiguration at a time */
+    pthread_mutex_t responder_lock; /* the same for the making of responders, which takes longer */
     uint8_t         config_hash[32];
     bool            config_known;
 
@@ -96,9 +97,14 @@ pki_code_t rebuild_run(edge_t *e, const char *why, pki_err_t *err);
 /* config.c: read, make what is missing, publish when anything changed. */
 pki_code_t config_publish(edge_t *e, pki_err_t *err);
 
-/* responder.c: *row is the responder to use, made anew when there is none or it is worn out. */
-pki_code_t responder_ensure(edge_t *e, pki_arena_t *a, const issuer_chain_t *issuer, responder_row_t *row,
-                            pki_err_t *err);
+/*
+ * responder.c.  responders_ensure() makes those that are missing or worn out, for every authority; that can take a
+ * second for each RSA key, so that no lock is held that others wait for.  responder_of() finds the one of a kind of key
+ * that this host can use; NOT_FOUND: none.
+ */
+pki_code_t responders_ensure(edge_t *e, pki_err_t *err);
+pki_code_t responder_of(edge_t *e, pki_arena_t *a, const issuer_ca_t *ca, const char *key_kind, responder_row_t *row,
+                        pki_err_t *err);
 
 /* crl.c */
 void       crl_want(edge_t *e, uint32_t issuer_no);             /* a new list soon */

@@ -138,6 +138,7 @@ swap_write(rebuild_t *r, env_t *old, MDB_txn *txn, pki_err_t *err)
         return pki_fail(err, PKI_E_UNAVAILABLE, NULL, "too many changes during the rebuild");
     }
     for (size_t i = 0; i < tee->count; i++) {
+        tee->v[i].status.cert_hash.p = tee->v[i].hash;
         PKI_TRY(env_status_put(r->env, txn, tee->v[i].authority, bytes_of(tee->v[i].serial, tee->v[i].serial_len),
                                &tee->v[i].status, &newer, err));
     }

@@ -1,9 +1,9 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * Delegated OCSP responders (RFC 6960 4.2.2.2): a P-256 key of this host that nginx workers read, and a short
- * certificate for it from the CA whose certificates it answers for.  Made anew when the certificate nears its end,
- * when the CA has another key, and when the key file is lost or is another's.
+ * Delegated OCSP responders (RFC 6960 4.2.2.2): keys of this host that nginx workers read, of each kind that the
+ * issuer's settings name, and for each a short certificate from the very CA key whose certificates it answers for.  Made
+ * anew when the certificate nears its end, and when the key file is lost or is another's.
  */
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -19,7 +19,17 @@
 
 #define RESPONDER_BACKDATE_S 300 /* clocks of relying parties may be behind */
 #define RESPONDER_KEY_MAX    4096
-#define RESPONDER_KIND       "p-256"
+
+typedef struct responder_kind responder_kind_t;
+
+/* One responder to be looked after. */
+typedef struct {
+    edge_t                 *edge;
+    pki_arena_t            *a;
+    const issuer_chain_t   *issuer;
+    issuer_ca_t             ca;
+    const responder_kind_t *kind;
+} work_t;
 
 /* SubjectPublicKeyInfo of a key, in the arena. */
 static pki_code_t
@@ -103,10 +113,59 @@ key_write(edge_t *e, pki_arena_t *a, const char *name, EVP_PKEY *key, pki_err_t 
     return file_replace(path, bytes_of(pem, (size_t) len), 0640, err);
 }
 
-static pki_code_t
-key_make(edge_t *e, pki_arena_t *a, const char *issuer_id, const char **name, bytes_t *spki, pki_err_t *err)
+static EVP_PKEY *
+ec_key(void)
 {
-    PKI_AUTO(EVP_PKEY) key = EVP_EC_gen("P-256");
+    return EVP_EC_gen("P-256");
+}
+
+static EVP_PKEY *
+rsa_2048_key(void)
+{
+    return EVP_RSA_gen(2048);
+}
+
+static EVP_PKEY *
+rsa_3072_key(void)
+{
+    return EVP_RSA_gen(3072);
+}
+
+static EVP_PKEY *
+ed25519_key(void)
+{
+    return EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+}
+
+/* The words of issuer_settings_t.ocsp_keys. */
+static const struct responder_kind {
+    const char    *word;
+    pki_key_kind_t kind;
+    EVP_PKEY    *(*make)(void);
+} responder_kinds[] = {
+    { "p-256", PKI_KEY_P256, ec_key },
+    { "rsa-2048", PKI_KEY_RSA, rsa_2048_key },
+    { "rsa-3072", PKI_KEY_RSA, rsa_3072_key },
+    { "ed25519", PKI_KEY_ED25519, ed25519_key },
+    { NULL, PKI_KEY_NONE, NULL },
+};
+
+static pki_code_t
+kind_find(const char *word, const responder_kind_t **out, pki_err_t *err)
+{
+    for (const responder_kind_t *k = responder_kinds; k->word != NULL; k++) {
+        if (strcmp(k->word, word) == 0) {
+            *out = k;
+            return PKI_OK;
+        }
+    }
+    return pki_fail(err, PKI_E_INVALID, NULL, "%.32s is not a kind of key that an OCSP responder can have", word);
+}
+
+static pki_code_t
+key_make(const work_t *w, const char **name, bytes_t *spki, pki_err_t *err)
+{
+    PKI_AUTO(EVP_PKEY) key = w->kind->make();
     uint8_t suffix[8];
     char    digits[2 * sizeof(suffix) + 1];
 
@@ -114,12 +173,12 @@ key_make(edge_t *e, pki_arena_t *a, const char *issuer_id, const char **name, by
         return pki_fail(err, PKI_E_CRYPTO, NULL, "key of the OCSP responder");
     }
     hex_encode(BYTES_ARR(suffix), digits);
-    *name = pki_printf(a, "%s-%s.key", issuer_id, digits);
+    *name = pki_printf(w->a, "%s-%s.key", w->ca.issuer_id, digits);
     if (*name == NULL) {
         return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
     }
-    PKI_TRY(key_spki(a, key, spki, err));
-    return key_write(e, a, *name, key, err);
+    PKI_TRY(key_spki(w->a, key, spki, err));
+    return key_write(w->edge, w->a, *name, key, err);
 }
 
 /* CN of the CA with " OCSP", within the 64 characters that X.520 allows; its other attributes are not needed. */
@@ -135,55 +194,54 @@ responder_subject(pki_arena_t *a, const issuer_ca_t *ca, bytes_t *out, pki_err_t
 }
 
 static pki_code_t
-responder_issue(edge_t *e, pki_arena_t *a, const issuer_chain_t *issuer, const issuer_ca_t *ca, bytes_t spki,
-                issuer_result_t *out, pki_err_t *err)
+responder_issue(const work_t *w, bytes_t spki, issuer_result_t *out, pki_err_t *err)
 {
-    const issuer_ops_t *ops = issuer_find(issuer->issuer.type);
+    const issuer_ops_t *ops = issuer_find(w->issuer->issuer.type);
+    const cert_t       *ca = &w->ca.cert;
     int64_t             now = clock_now();
     issuer_order_t      order = {
              .spki = spki,
-             .key_kind = PKI_KEY_P256,
+             .key_kind = w->kind->kind,
              .not_before = now - RESPONDER_BACKDATE_S,
-             .not_after = now + e->conf->ocsp.responder_validity_s - 1,
+             .not_after = now + w->edge->conf->ocsp.responder_validity_s - 1,
              .key_usage = KU_DIGITAL_SIGNATURE,
              .eku = EKU_OCSP_SIGNING,
              .ocsp_nocheck = true,
     };
 
     if (ops == NULL) {
-        return pki_fail(err, PKI_E_INTERNAL, NULL, "issuer type %s is unknown", issuer->issuer.type);
+        return pki_fail(err, PKI_E_INTERNAL, NULL, "issuer type %s is unknown", w->issuer->issuer.type);
     }
-    PKI_TRY(responder_subject(a, ca, &order.subject, err));
-    if (order.not_before < ca->cert.not_before) {
-        order.not_before = ca->cert.not_before;
+    PKI_TRY(responder_subject(w->a, &w->ca, &order.subject, err));
+    if (order.not_before < ca->not_before) {
+        order.not_before = ca->not_before;
     }
-    if (order.not_after > ca->cert.not_after) {
-        order.not_after = ca->cert.not_after;
+    if (order.not_after > ca->not_after) {
+        order.not_after = ca->not_after;
     }
-    return issuer_issue(ops, e->signer, a, ca, &order, out, err);
+    return issuer_issue(ops, w->edge->signer, w->a, &w->ca, &order, out, err);
 }
 
 static pki_code_t
-responder_make(edge_t *e, pki_arena_t *a, const issuer_chain_t *issuer, const issuer_ca_t *ca, responder_row_t *row,
-               pki_err_t *err)
+responder_make(const work_t *w, pki_err_t *err)
 {
-    responder_new_t made = { .row = { .issuer_no = ca->issuer_no, .ca_generation = ca->generation,
-                                      .key_kind = RESPONDER_KIND } };
+    responder_new_t made = { .row = { .issuer_no = w->ca.issuer_no, .ca_generation = w->ca.generation,
+                                      .key_kind = w->kind->word } };
     audit_t         audit = { .actor = "chanceryd",
                               .actor_type = "system",
                               .action = "responder.create",
                               .resource_type = "issuer",
-                              .resource_id = ca->issuer_id,
+                              .resource_id = w->ca.issuer_id,
                               .status = 201 };
-    uint8_t        *hashes = pki_alloc(a, 2 * SHA256_DIGEST_LENGTH);
+    uint8_t        *hashes = pki_alloc(w->a, 2 * SHA256_DIGEST_LENGTH);
     issuer_result_t result;
     bytes_t         spki;
 
     if (hashes == NULL) {
         return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
     }
-    PKI_TRY(key_make(e, a, ca->issuer_id, &made.row.key_file, &spki, err));
-    PKI_TRY(responder_issue(e, a, issuer, ca, spki, &result, err));
+    PKI_TRY(key_make(w, &made.row.key_file, &spki, err));
+    PKI_TRY(responder_issue(w, spki, &result, err));
     made.row.der = result.der;
     made.row.not_before = result.not_before;
     made.row.not_after = result.not_after;
@@ -191,30 +249,107 @@ responder_make(edge_t *e, pki_arena_t *a, const issuer_chain_t *issuer, const is
     made.spki_sha256 = bytes_of(SHA256(spki.p, spki.len, hashes), SHA256_DIGEST_LENGTH);
     made.fingerprint =
         bytes_of(SHA256(result.der.p, result.der.len, hashes + SHA256_DIGEST_LENGTH), SHA256_DIGEST_LENGTH);
-    PKI_TRY(responder_insert(e->db, &made, &audit, &made.row.generation, err));
-    *row = made.row;
-    log_info("responder.created", LOG_S("issuer", ca->issuer_id), LOG_X("serial", made.serial),
-             LOG_I("generation", row->generation));
+    PKI_TRY(responder_insert(w->edge->db, &made, &audit, &made.row.generation, err));
+    log_info("responder.created", LOG_S("issuer", w->ca.issuer_id), LOG_I("generation", w->ca.generation),
+             LOG_S("key", w->kind->word), LOG_X("serial", made.serial));
+    return PKI_OK;
+}
+
+/* One kind of one authority.  Each host has responders of its own: one without its key here is another's. */
+static pki_code_t
+kind_ensure(const work_t *w, pki_err_t *err)
+{
+    responder_row_t *rows;
+    size_t           count;
+    const char      *why = "none yet";
+
+    PKI_TRY(responder_find(w->edge->db, w->a, w->ca.issuer_no, w->ca.generation, w->kind->word, &rows, &count, err));
+    for (size_t i = 0; i < count; i++) {
+        const char *found = worn_out(w->edge, w->a, &w->ca, &rows[i]);
+
+        if (found == NULL || renewal_is_useless(&w->ca, &rows[i], found)) {
+            return PKI_OK;
+        }
+        why = i == 0 ? found : why;
+    }
+    log_info("responder.replace", LOG_S("issuer", w->ca.issuer_id), LOG_I("generation", w->ca.generation),
+             LOG_S("key", w->kind->word), LOG_S("why", why));
+    return responder_make(w, err);
+}
+
+static pki_code_t
+authority_ensure(edge_t *e, pki_arena_t *a, const issuer_chain_t *issuer, pki_err_t *err)
+{
+    work_t            w = { .edge = e, .a = a, .issuer = issuer };
+    issuer_settings_t settings;
+
+    PKI_TRY(edge_ca_of(a, issuer, &w.ca, err));
+    PKI_TRY(issuer_settings_of(a, &issuer->issuer, e->conf, &settings, err));
+    if (clock_now() >= w.ca.cert.not_after) {
+        return PKI_OK; /* what it signs now, nobody may believe */
+    }
+    for (size_t i = 0; i < settings.ocsp_keys.count; i++) {
+        PKI_TRY(kind_find(settings.ocsp_keys.v[i], &w.kind, err));
+        PKI_TRY(kind_ensure(&w, err));
+    }
+    return PKI_OK;
+}
+
+/* One authority's trouble is logged and leaves the others alone; a database that is gone ends all of it. */
+static pki_code_t
+authorities_ensure(edge_t *e, pki_arena_t *a, pki_err_t *err)
+{
+    issuer_chain_t *rows;
+    size_t          count;
+
+    PKI_TRY(issuer_generations(e->db, a, NULL, &rows, &count, err));
+    for (size_t i = 0; i < count; i++) {
+        pki_err_t  why = { 0 };
+        pki_code_t code = authority_ensure(e, a, &rows[i], &why);
+
+        if (code != PKI_OK) {
+            (void) pki_err_context(&why, "responder of %s", rows[i].issuer.id);
+            log_failure(LOG_ERROR, "edge.responder_failed", &why);
+        }
+        if (code == PKI_E_UNAVAILABLE) {
+            return pki_fail(err, code, NULL, "%s", why.text);
+        }
+    }
     return PKI_OK;
 }
 
 pki_code_t
-responder_ensure(edge_t *e, pki_arena_t *a, const issuer_chain_t *issuer, responder_row_t *row, pki_err_t *err)
+responders_ensure(edge_t *e, pki_err_t *err)
 {
-    issuer_ca_t ca;
-    const char *why;
-    pki_code_t  code;
+    pki_arena_t *a = pki_arena_new(0);
+    pki_code_t   code;
 
-    PKI_TRY(edge_ca_of(a, issuer, &ca, err));
-    code = responder_find(e->db, a, ca.issuer_no, ca.generation, RESPONDER_KIND, row, err);
-    if (code == PKI_E_NOT_FOUND) {
-        return responder_make(e, a, issuer, &ca, row, err);
+    if (a == NULL) {
+        return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
     }
-    PKI_TRY(code);
-    why = worn_out(e, a, &ca, row);
-    if (why == NULL || renewal_is_useless(&ca, row, why)) {
-        return PKI_OK;
+    pthread_mutex_lock(&e->responder_lock);
+    code = authorities_ensure(e, a, err);
+    pthread_mutex_unlock(&e->responder_lock);
+    pki_arena_free(a);
+    return code;
+}
+
+pki_code_t
+responder_of(edge_t *e, pki_arena_t *a, const issuer_ca_t *ca, const char *key_kind, responder_row_t *row,
+             pki_err_t *err)
+{
+    responder_row_t *rows;
+    size_t           count;
+
+    PKI_TRY(responder_find(e->db, a, ca->issuer_no, ca->generation, key_kind, &rows, &count, err));
+    for (size_t i = 0; i < count; i++) {
+        const char *why = worn_out(e, a, ca, &rows[i]);
+
+        if (why == NULL || strcmp(why, "renewal") == 0) {
+            *row = rows[i];
+            return PKI_OK;
+        }
     }
-    log_info("responder.replace", LOG_S("issuer", ca.issuer_id), LOG_S("why", why));
-    return responder_make(e, a, issuer, &ca, row, err);
+    return pki_fail(err, PKI_E_NOT_FOUND, NULL, "issuer %s has no OCSP responder with a key %s on this host",
+                    ca->issuer_id, key_kind);
 }

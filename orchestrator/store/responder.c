@@ -34,10 +34,10 @@ responder_list(db_t *db, pki_arena_t *a, responder_row_t **out, size_t *count, p
 
 pki_code_t
 responder_find(db_t *db, pki_arena_t *a, uint32_t issuer_no, uint32_t ca_generation, const char *key_kind,
-               responder_row_t *out, pki_err_t *err)
+               responder_row_t **out, size_t *count, pki_err_t *err)
 {
-    return verb_find(db, a, Q_responder_list, DB_PARAMS(DB_I(issuer_no), DB_I(ca_generation), DB_T(key_kind)),
-                     responder_read, out, "OCSP responder yet with a key", key_kind, err);
+    return verb_list(db, a, Q_responder_list, DB_PARAMS(DB_I(issuer_no), DB_I(ca_generation), DB_T(key_kind)),
+                     responder_read, sizeof(**out), (void **) out, count, err);
 }
 
 typedef struct {

@@ -1,8 +1,8 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * Delegated OCSP responder certificates: of each authority (issuer and generation of its CA) one for each kind of key,
- * and of each the newest counts.
+ * Delegated OCSP responder certificates: of each authority (issuer and generation of its CA) one for each kind of key
+ * and host: a host uses the newest whose key it has.
  */
 #ifndef ORCHESTRATOR_STORE_RESPONDER_H
 #define ORCHESTRATOR_STORE_RESPONDER_H
@@ -18,11 +18,10 @@ typedef struct {
     int64_t     not_before, not_after;
 } responder_row_t;
 
-/* The newest of each authority and kind of key. */
+/* Those that have not ended, by authority and kind of key, newest first: all, or those of one authority and kind. */
 pki_code_t responder_list(db_t *db, pki_arena_t *a, responder_row_t **out, size_t *count, pki_err_t *err);
-/* NOT_FOUND: none yet */
 pki_code_t responder_find(db_t *db, pki_arena_t *a, uint32_t issuer_no, uint32_t ca_generation, const char *key_kind,
-                          responder_row_t *out, pki_err_t *err);
+                          responder_row_t **out, size_t *count, pki_err_t *err);
 
 /*
  * Record a new one: the row (its generation is chosen here and returned), the certificate among all issued

@@ -1,11 +1,10 @@
 -- Delegated OCSP responders.
 
 -- name: responder_list
--- The newest of each kind of key of every authority, or of one.
-SELECT DISTINCT ON (issuer_no, ca_generation, key_kind) issuer_no, ca_generation, key_kind, generation, der, key_file,
-       not_before, not_after
+-- Those that have not ended, of every authority or of one and a kind of key.
+SELECT issuer_no, ca_generation, key_kind, generation, der, key_file, not_before, not_after
   FROM ocsp_responder
- WHERE ($1::integer IS NULL OR issuer_no = $1) AND ($2::integer IS NULL OR ca_generation = $2)
+ WHERE not_after > now() AND ($1::integer IS NULL OR issuer_no = $1) AND ($2::integer IS NULL OR ca_generation = $2)
    AND ($3::text IS NULL OR key_kind = $3)
  ORDER BY issuer_no, ca_generation, key_kind, generation DESC;
 

@@ -223,21 +223,31 @@ Test(change, announces_a_responder_as_status_and_configuration)
                             .serial = store_serial(arena, 5),
                             .spki_sha256 = bytes_str("s"),
                             .fingerprint = bytes_str("f")};
-    responder_row_t   row;
+    responder_row_t  *rows;
+    size_t            count;
     int64_t           generation;
 
-    cr_expect_eq(responder_find(db, arena, 1, 1, "p-256", &row, &err), PKI_E_NOT_FOUND);
+    cr_assert_eq(responder_find(db, arena, 1, 1, "p-256", &rows, &count, &err), PKI_OK, "%s", err.text);
+    cr_expect_eq(count, 0);
     cr_assert_eq(responder_insert(db, &in, NULL, &generation, &err), PKI_OK, "%s", err.text);
     cr_expect_eq(generation, 1);
     cr_expect_str_eq(follow(&at, 10), "5g config ");
     in.serial = store_serial(arena, 6);
     in.row.key_file = "1-2.pem";
     cr_assert_eq(responder_insert(db, &in, NULL, &generation, &err), PKI_OK, "%s", err.text);
-    cr_assert_eq(responder_find(db, arena, 1, 1, "p-256", &row, &err), PKI_OK);
-    cr_expect(row.generation == 2 && generation == 2);
-    cr_expect_str_eq(row.key_file, "1-2.pem");
-    cr_expect_eq(responder_find(db, arena, 1, 1, "rsa-2048", &row, &err), PKI_E_NOT_FOUND);
-    cr_expect_eq(responder_find(db, arena, 1, 2, "p-256", &row, &err), PKI_E_NOT_FOUND);
+    in.serial = store_serial(arena, 7);
+    in.row.key_kind = "rsa-2048";
+    cr_assert_eq(responder_insert(db, &in, NULL, &generation, &err), PKI_OK, "%s", err.text);
+    cr_expect_eq(generation, 3);
+    cr_assert_eq(responder_find(db, arena, 1, 1, "p-256", &rows, &count, &err), PKI_OK);
+    cr_assert_eq(count, 2);
+    cr_expect_eq(rows[0].generation, 2);
+    cr_expect_str_eq(rows[0].key_file, "1-2.pem");
+    cr_assert_eq(responder_find(db, arena, 1, 2, "p-256", &rows, &count, &err), PKI_OK);
+    cr_expect_eq(count, 0);
+    cr_assert_eq(responder_list(db, arena, &rows, &count, &err), PKI_OK);
+    cr_assert_eq(count, 3);
+    cr_expect_str_eq(rows[2].key_kind, "rsa-2048");
 }
 
 TestSuite(journal, .init = setup, .fini = teardown, .timeout = 60);
