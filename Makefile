@@ -65,7 +65,7 @@ LOAD_BIN    := $(addprefix $(BUILD)/t/bench/,ocsp_load revoke_race serials)
 # ---- what people ask for ---------------------------------------------------------------------------------------
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit bench lint asan fuzz clean install build libs unit-build bootstrap prove print-libs FORCE
+.PHONY: help run test unit bench interop lint asan fuzz clean install build libs unit-build bootstrap prove print-libs FORCE
 .DELETE_ON_ERROR:
 MAKEFLAGS   += --no-builtin-rules
 
@@ -176,6 +176,10 @@ run: bootstrap ## start everything and print the URLs (VAR=, HTTP_PORT=, HTTPS_P
 bench: bootstrap-bench ## measure, and print ratios
 	@$(MAKE) --no-print-directory -j$(JOBS) build
 	@BUILD='$(BUILD)' exec tools/bench
+
+interop: bootstrap-interop ## clients and linters that are fetched: OpenSSL 3.5, Java, pkilint, zlint
+	@$(MAKE) --no-print-directory -j$(JOBS) build
+	@BUILD='$(BUILD)' PROVE_FLAGS='$(PROVE_FLAGS)' TESTS='$(INTEROP_TESTS)' exec tools/interop
 
 lint: bootstrap-lint ## style, arrows, banned functions, static analysis
 	@BUILD='$(BUILD)' tools/lint
