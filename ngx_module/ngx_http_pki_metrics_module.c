@@ -7,7 +7,7 @@
  *     pki_metrics_export;              location; for operators only: it is not protected by itself
  */
 #include "ngx_module/ngx_http_pki_metrics.h"
-#include "ngx_module/ngx_http_pki_module.h"
+#include "ngx_module/ngx_http_pki_ocsp.h"
 
 #define NGX_HTTP_PKI_PAGE_MAX (64 << 20) /* some ten thousand issuers */
 
@@ -85,6 +85,15 @@ static const struct {
 } ngx_http_pki_event_rows[NGX_HTTP_PKI_EVENTS] = {
 #define NGX_HTTP_PKI_EVENT(part, name, family, value) \
     { NGX_HTTP_PKI_##part, NGX_HTTP_PKI_FAMILY_##family, value },
+#include "ngx_module/ngx_http_pki_metrics.inc"
+};
+
+static const struct {
+    size_t      offset; /* of a uint64_t in ngx_http_pki_cache_stat_t */
+    const char *metric, *type, *help;
+} ngx_http_pki_cache_rows[] = {
+#define NGX_HTTP_PKI_CACHE(member, metric, type, help) \
+    { offsetof(ngx_http_pki_cache_stat_t, member), metric, type, help },
 #include "ngx_module/ngx_http_pki_metrics.inc"
 };
 
@@ -200,14 +209,34 @@ ngx_http_pki_print_store(pki_buf_t *out, ngx_http_pki_store_t *store, ngx_log_t 
     }
 }
 
+static void
+ngx_http_pki_print_cache(pki_buf_t *out, ngx_shm_zone_t *zone)
+{
+    ngx_http_pki_cache_stat_t stat;
+    uint64_t                  value;
+    ngx_uint_t                i;
+
+    if (zone == NULL) {
+        return;
+    }
+    ngx_http_pki_cache_stat(zone, &stat);
+    for (i = 0; i < sizeof(ngx_http_pki_cache_rows) / sizeof(ngx_http_pki_cache_rows[0]); i++) {
+        ngx_memcpy(&value, (u_char *) &stat + ngx_http_pki_cache_rows[i].offset, sizeof(value));
+        ngx_http_pki_print_head(out, ngx_http_pki_cache_rows[i].metric, ngx_http_pki_cache_rows[i].type,
+                                ngx_http_pki_cache_rows[i].help);
+        pki_buf_printf(out, "%s %llu\n", ngx_http_pki_cache_rows[i].metric, (unsigned long long) value);
+    }
+}
+
 static ngx_int_t
 ngx_http_pki_metrics_handler(ngx_http_request_t *r)
 {
-    static ngx_str_t type = ngx_string("text/plain; version=0.0.4; charset=utf-8");
-    pki_arena_t     *arena = ngx_http_pki_arena(r, 2 * NGX_HTTP_PKI_PAGE_MAX);
-    ngx_array_t      sums;
-    pki_buf_t        out;
-    ngx_uint_t       family;
+    static ngx_str_t               type = ngx_string("text/plain; version=0.0.4; charset=utf-8");
+    ngx_http_pki_ocsp_main_conf_t *omcf = ngx_http_get_module_main_conf(r, ngx_http_pki_ocsp_module);
+    pki_arena_t                   *arena = ngx_http_pki_arena(r, 2 * NGX_HTTP_PKI_PAGE_MAX);
+    ngx_array_t                    sums;
+    pki_buf_t                      out;
+    ngx_uint_t                     family;
 
     if (ngx_http_pki_method(r, NGX_HTTP_GET | NGX_HTTP_HEAD) != NGX_OK) {
         return ngx_http_pki_send_text(r, NGX_HTTP_NOT_ALLOWED, "this can only be read");
@@ -225,6 +254,7 @@ ngx_http_pki_metrics_handler(ngx_http_request_t *r)
         ngx_http_pki_print_events(&out, &sums, family);
     }
     ngx_http_pki_print_latency(&out, &sums);
+    ngx_http_pki_print_cache(&out, omcf->cache);
     ngx_http_pki_print_store(&out, ngx_http_pki_store(r), r->connection->log);
     if (out.failed) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;

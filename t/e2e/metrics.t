@@ -81,6 +81,9 @@ def ocsp(edge):
     g.is_(2, 'chancery_edge_cache_misses_total', 'two answers were not in the cache', issuer='iss-test')
     g.is_(11, 'chancery_edge_cache_hits_total', 'and were for all others that could be', issuer='iss-test')
     g.is_(5, 'chancery_edge_signatures_total', 'signed: those two, two with a nonce, and one for two', issuer='iss-test')
+    f = figures(edge)
+    is_((f('chancery_edge_cache_entries'), f('chancery_edge_cache_insertions_total')), (2.0, 2.0), 'the cache has two entries')
+    ok(0 < f('chancery_edge_cache_used_bytes') < 4096 < f('chancery_edge_cache_size_bytes'), 'of some octets')
     took = figures(edge)('chancery_edge_request_duration_seconds_sum', module='ocsp', issuer='iss-test')
     ok(0 < took < 20 * SLOW, 'it took some time, and not much', took)
 
