@@ -17,7 +17,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from bench import (Background, Figure, cpu_s, done, duel, line, ocsp_load, openssl_sign_rate, pick,  # noqa: E402
+from bench import (Background, Figure, done, duel, line, ocsp_load, openssl_sign_rate, pick,  # noqa: E402
                    skipped, tool)
 from chancery import wait_for                                                                       # noqa: E402
 from edge import Edge, free_port, unlimited                                                         # noqa: E402
@@ -28,7 +28,9 @@ CACHE = pick('1024m', '64m')   # room for an answer about every certificate
 SECONDS = pick(2, 0.5)
 ROUNDS = pick(5, 1)
 OURS, BASELINE = '/ocsp/iss-test', '/baseline/iss-test'
-MISSES, SIGNATURES = 'chancery_edge_cache_misses_total', 'chancery_edge_signatures_total'
+HITS, MISSES = 'chancery_edge_cache_hits_total', 'chancery_edge_cache_misses_total'
+SIGNATURES = 'chancery_edge_signatures_total'
+LOST = 0.001                   # of the answers, which a full set of the cache may have put out
 NGINX_OWN = ('server', 'date', 'content-type', 'content-length', 'connection')
 
 
@@ -85,11 +87,9 @@ class Bench:
                                                                len(theirs[2])))
 
     def load(self, path, *words, pid=None, port=None, seconds=SECONDS, **more):
-        pid = pid or self.pid
-        before = cpu_s(pid)
-        found = ocsp_load('url=http://127.0.0.1:%d%s' % (port or self.edge.http_port, path), 'seconds=%g' % seconds,
-                          'issuer=' + self.edge.pki.path('ca.pem'), 'count=%d' % CERTIFICATES, *words, **more)
-        return Figure(found, cpu_s(pid) - before)
+        return Figure(ocsp_load('url=http://127.0.0.1:%d%s' % (port or self.edge.http_port, path), 'seconds=%g' % seconds,
+                                'issuer=' + self.edge.pki.path('ca.pem'), 'count=%d' % CERTIFICATES,
+                                'pid=%d' % (pid or self.pid), *words, **more))
 
     def warm(self):
         """Every answer is in the cache after this."""
@@ -97,14 +97,15 @@ class Bench:
 
 
 def cached(b):
-    misses = b.edge.metric(MISSES)
+    misses, hits = b.edge.metric(MISSES), b.edge.metric(HITS)
     for method, goal in (('get', 0.85), ('post', 0.75)):
         ratio, text = duel(lambda: b.load(OURS, 'method=' + method, 'want=good'),
                            lambda: b.load(BASELINE, 'method=' + method, 'body=any'), ROUNDS)
         line('OCSP %s, cached / return 200' % method.upper(), ratio, goal,
              '%s; %d octets, %d fields' % (text, b.size, len(b.fields) + len(NGINX_OWN)))
-    if b.edge.metric(MISSES) != misses:
-        raise RuntimeError('the cache does not hold every answer: %d were looked for in vain' % (b.edge.metric(MISSES) - misses))
+    lost = (b.edge.metric(MISSES) - misses) / (b.edge.metric(HITS) - hits)
+    if lost > LOST:
+        raise RuntimeError('the cache does not hold every answer: %.3g of them were not there' % lost)
 
 
 def not_modified(figure):

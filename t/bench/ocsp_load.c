@@ -40,6 +40,7 @@ static const char usage[] =
     "  rate=R             requests a second to offer; latency then counts from when each was due (0: as fast as can be)\n"
     "  source=ADDRESS     connect from this address\n"
     "  sources=N          and the N-1 addresses after it, in turn (1)\n"
+    "  pid=N              tell the CPU time of this process, too: the server's\n"
     "  seed=N             of the random order (1)\n"
     "  save=FILE          base64 of every body, one on a line; threads=1 only\n"
     "\n"
@@ -178,6 +179,8 @@ option_how(load_conf_t *c, const char *option)
         c->source = address_read(v);
     } else if (option_is(option, "sources", &v)) {
         c->sources = (unsigned) number_read(v, 1, 65000);
+    } else if (option_is(option, "pid", &v)) {
+        c->pid = (pid_t) number_read(v, 1, 1 << 30);
     } else if (option_is(option, "seed", &v)) {
         c->seed = (uint64_t) number_read(v, 0, 1e15);
     } else {

@@ -83,18 +83,11 @@ def pairs(first, second, count=3):
 class Figure:
     """What a load did to one server process: answers a second, and answers for each second of that process's CPU."""
 
-    def __init__(self, load, cpu_s):
-        self.load = load
+    def __init__(self, load):
+        self.load, cpu_s = load, max(load['server_cpu_s'], 0.01)
         self.rate = load['rate']
-        self.per_core = load['answers'] / max(cpu_s, 0.01)
+        self.per_core = load['answers'] / cpu_s
         self.busy = cpu_s / load['seconds']
-
-
-def cpu_s(pid):
-    """CPU time of a process, all its threads."""
-    with open('/proc/%d/stat' % pid) as file:
-        words = file.read().rsplit(')', 1)[1].split()
-    return (int(words[11]) + int(words[12])) / os.sysconf('SC_CLK_TCK')
 
 
 def ocsp_load(*words, failures=False, seconds=60):

@@ -17,6 +17,7 @@
 
 #include <netinet/in.h>
 #include <openssl/x509.h>
+#include <sys/types.h>
 
 #define LOAD_SERIAL_MAX 20
 #define LOAD_SERIAL_LEN 16 /* of the certificates that edge_fill makes */
@@ -113,9 +114,11 @@ typedef struct {
     uint64_t http[LOAD_HTTP_MAX], ocsp[LOAD_OCSP_COUNT], failed[FAIL_COUNT];
     uint64_t latency[LOAD_BUCKETS];
     char     first_failure[LOAD_REASON_MAX];
+    double   cpu_s, server_cpu_s; /* of this process, of the server's */
 } load_stat_t;
 
 int64_t load_now(void); /* nanoseconds, monotonic */
+double  load_cpu(pid_t pid); /* seconds of a process, all its threads; 0: this one */
 void    load_stat_latency(load_stat_t *s, int64_t ns);
 void    load_stat_fail(load_stat_t *s, load_failure_t kind, const char *why);
 void    load_stat_add(load_stat_t *sum, const load_stat_t *one);
@@ -145,6 +148,7 @@ typedef struct {
     unsigned         check_every; /* 0: never */
     int              want;        /* V_OCSP_CERTSTATUS_* of the checked ones, -1: any */
     uint64_t         seed;
+    pid_t            pid;         /* whose CPU time is told; 0: nobody's */
     FILE            *save;        /* base64 of every body, one on a line; with one thread; NULL: none */
 } load_conf_t;
 

@@ -526,7 +526,7 @@ pass_run(share_t *s, load_stat_t *sum)
     if (drivers == NULL) {
         load_die("threads", "no memory");
     }
-    *sum = (load_stat_t){ 0 };
+    *sum = (load_stat_t){ .cpu_s = -load_cpu(0), .server_cpu_s = conf->pid != 0 ? -load_cpu(conf->pid) : 0 };
     s->next = 0;
     s->begin = load_now();
     s->end = conf->seconds > 0 && !s->learn ? s->begin + (int64_t) (conf->seconds * 1e9) : INT64_MAX - DRAIN_NS;
@@ -547,6 +547,8 @@ pass_run(share_t *s, load_stat_t *sum)
         driver_free(&drivers[i]);
     }
     free(drivers);
+    sum->cpu_s += load_cpu(0);
+    sum->server_cpu_s += conf->pid != 0 ? load_cpu(conf->pid) : 0;
     return (double) (load_now() - s->begin) / 1e9;
 }
 

@@ -7,8 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-
-#include <sys/resource.h>
+#include <unistd.h>
 
 #include "t/bench/load/load.h"
 
@@ -29,6 +28,24 @@ load_now(void)
 
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (int64_t) t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+double
+load_cpu(pid_t pid)
+{
+    char          name[64], text[1024];
+    const char   *at;
+    unsigned long user = 0, kernel = 0;
+    FILE         *in;
+
+    snprintf(name, sizeof(name), "/proc/%d/stat", (int) (pid != 0 ? pid : getpid()));
+    in = fopen(name, "r");
+    if (in == NULL || fgets(text, sizeof(text), in) == NULL || (at = strrchr(text, ')')) == NULL
+        || sscanf(at, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &kernel) != 2) {
+        load_die(name, "cannot be read");
+    }
+    fclose(in);
+    return (double) (user + kernel) / (double) sysconf(_SC_CLK_TCK);
 }
 
 static unsigned
@@ -133,20 +150,16 @@ table_print(const char *name, const uint64_t *v, size_t count, const char *const
 void
 load_stat_print(const load_stat_t *s, double seconds)
 {
-    struct rusage u;
-    uint64_t      failed = 0;
-    double        cpu;
+    uint64_t failed = 0;
 
     for (unsigned i = 0; i < FAIL_COUNT; i++) {
         failed += s->failed[i];
     }
-    getrusage(RUSAGE_SELF, &u);
-    cpu = (double) (u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double) (u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
     printf("{\"rate\": %.1f, \"seconds\": %.3f, \"answers\": %llu, \"failed\": %llu, \"p50_us\": %.1f, \"p99_us\": %.1f, "
-           "\"max_us\": %.1f, \"cpu_s\": %.3f, \"octets\": %llu, \"checked\": %llu, \"retried\": %llu, \"reconnected\": %llu",
+           "\"max_us\": %.1f, \"cpu_s\": %.2f, \"server_cpu_s\": %.2f, \"octets\": %llu, \"checked\": %llu, \"retried\": %llu, \"reconnected\": %llu",
            seconds > 0 ? (double) s->answers / seconds : 0, seconds, (unsigned long long) s->answers,
            (unsigned long long) failed, load_stat_percentile(s, 0.5), load_stat_percentile(s, 0.99),
-           load_stat_percentile(s, 1), cpu, (unsigned long long) s->octets, (unsigned long long) s->checked,
+           load_stat_percentile(s, 1), s->cpu_s, s->server_cpu_s, (unsigned long long) s->octets, (unsigned long long) s->checked,
            (unsigned long long) s->retried, (unsigned long long) s->reconnected);
     table_print("http", s->http, LOAD_HTTP_MAX, NULL);
     table_print("ocsp", s->ocsp, LOAD_OCSP_COUNT, ocsp_names);
