@@ -258,18 +258,16 @@ rsa_params(const pki_key_t *key, OSSL_PARAM **out, BIGNUM **n, pki_err_t *err)
 }
 
 static pki_code_t
-key_from_params(const kind_row_t *row, OSSL_PARAM *params, EVP_PKEY **out, pki_err_t *err)
+key_from_params(const kind_row_t *row, int selection, OSSL_PARAM *params, EVP_PKEY **out, pki_err_t *err)
 {
     PKI_AUTO(EVP_PKEY_CTX) ctx = EVP_PKEY_CTX_new_from_name(NULL, row->type, NULL);
 
     if (ctx == NULL || EVP_PKEY_fromdata_init(ctx) != 1) {
         return pki_fail(err, PKI_E_CRYPTO, NULL, "OpenSSL has no %s keys", row->type);
     }
-    if (EVP_PKEY_fromdata(ctx, out, EVP_PKEY_PUBLIC_KEY, params) != 1) {
-        return pki_fail(err, PKI_E_KEY, NULL, "the %s key is not valid%s", row->name,
-                        row->group != NULL ? " (the point is not on the curve)" : "");
-    }
-    return PKI_OK;
+    return EVP_PKEY_fromdata(ctx, out, selection, params) == 1
+               ? PKI_OK
+               : pki_fail(err, PKI_E_KEY, NULL, "the %s key is not valid", row->name);
 }
 
 static pki_code_t
@@ -280,21 +278,49 @@ rsa_evp(const kind_row_t *row, const pki_key_t *key, EVP_PKEY **out, pki_err_t *
     pki_code_t  rc;
 
     PKI_TRY(rsa_params(key, &params, &n, err));
-    rc = key_from_params(row, params, out, err);
+    rc = key_from_params(row, EVP_PKEY_PUBLIC_KEY, params, out, err);
     OSSL_PARAM_free(params);
     return rc;
+}
+
+/*
+ * Keys of each curve without a point: constants that OpenSSL has to be asked for.  To copy one and set the point takes
+ * a quarter of the time that a key out of parameters does.
+ */
+static EVP_PKEY   *curves[KIND_COUNT];
+static CRYPTO_ONCE curves_once = CRYPTO_ONCE_STATIC_INIT;
+
+static void
+curves_make(void)
+{
+    for (size_t i = 0; i < KIND_COUNT; i++) {
+        OSSL_PARAM params[] = {
+            OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, (char *) kind_rows[i].group, 0),
+            OSSL_PARAM_construct_end(),
+        };
+
+        if (kind_rows[i].group != NULL) {
+            (void) key_from_params(&kind_rows[i], EVP_PKEY_KEY_PARAMETERS, params, &curves[i], NULL);
+        }
+    }
 }
 
 static pki_code_t
 ec_evp(const kind_row_t *row, const pki_key_t *key, EVP_PKEY **out, pki_err_t *err)
 {
-    OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, (char *) row->group, 0),
-        OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, (void *) key->key.p, key->key.len),
-        OSSL_PARAM_construct_end(),
-    };
+    PKI_AUTO(EVP_PKEY) copy = NULL;
 
-    return key_from_params(row, params, out, err);
+    if (!CRYPTO_THREAD_run_once(&curves_once, curves_make) || curves[row - kind_rows] == NULL
+        || (copy = EVP_PKEY_dup(curves[row - kind_rows])) == NULL)
+    {
+        return pki_fail(err, PKI_E_CRYPTO, NULL, "OpenSSL has no %s keys", row->name);
+    }
+    if (EVP_PKEY_set1_encoded_public_key(copy, key->key.p, key->key.len) != 1) {
+        return pki_fail(err, PKI_E_KEY, NULL, "the %s key is not valid (the point is not on the curve)", row->name);
+    }
+    *out = copy;
+    copy = NULL;
+    return PKI_OK;
 }
 
 pki_code_t
