@@ -1,8 +1,9 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * The log.  A line is put together on the stack and written with one write(2), so that lines of
- * threads and of processes that share stderr never mix.  What does not fit a line is cut, never split.
+ * The log.  A line is put together on the stack and written with one write(2), alone or behind those of the same
+ * thread that were gathered, so that lines of threads and of processes that share stderr never mix.  What does not fit
+ * a line is cut, never split.
  */
 #include "core/log.h"
 
@@ -24,7 +25,9 @@ static const char *const level_names[] = { "debug", "info", "warn", "error" };
 
 static _Atomic int              log_least = LOG_INFO;
 static const char *_Atomic      log_process = "chanceryd";
+static _Atomic int              log_pid; /* 0: not asked yet */
 static _Thread_local const char *log_request_id;
+static _Thread_local pki_buf_t   log_gathered; /* of log_gather(); without room: not gathering */
 
 bool
 log_level_parse(const char *name, log_level_t *out)
@@ -43,6 +46,7 @@ log_configure(log_level_t least, const char *process)
 {
     atomic_store(&log_least, (int) least);
     atomic_store(&log_process, process);
+    atomic_store(&log_pid, (int) getpid());
 }
 
 void
@@ -74,6 +78,18 @@ utf8_len(const uint8_t *p, size_t left)
     return n;
 }
 
+/* Characters that go as they are. */
+static size_t
+plain_len(const uint8_t *p, size_t left)
+{
+    size_t n = 0;
+
+    while (n < left && p[n] >= 0x20 && p[n] < 0x7f && p[n] != '"' && p[n] != '\\') {
+        n++;
+    }
+    return n;
+}
+
 /* A quoted JSON string, which logfmt reads just as well.  Whatever is not UTF-8 becomes U+FFFD. */
 static void
 put_quoted(pki_buf_t *b, const char *s)
@@ -82,6 +98,11 @@ put_quoted(pki_buf_t *b, const char *s)
 
     pki_buf_put_u8(b, '"');
     for (const uint8_t *p = (const uint8_t *) s; left > 0; p += n, left -= n) {
+        n = plain_len(p, left);
+        if (n > 0) {
+            pki_buf_put(b, bytes_of(p, n));
+            continue;
+        }
         n = utf8_len(p, left);
         if (n == 0) {
             pki_buf_put(b, BYTES_LIT("\xef\xbf\xbd"));
@@ -125,11 +146,14 @@ put_string(pki_buf_t *b, bool json, const char *s)
 static void
 put_hex(pki_buf_t *b, bool json, bytes_t x)
 {
-    const char *quote = json ? "\"" : "";
+    static const char digits[] = "0123456789abcdef";
+    const char       *quote = json ? "\"" : "";
 
     pki_buf_put(b, bytes_str(quote));
     for (size_t i = 0; i < x.len; i++) {
-        pki_buf_printf(b, "%02x", x.p[i]);
+        const char pair[] = { digits[x.p[i] >> 4], digits[x.p[i] & 15] };
+
+        pki_buf_put(b, bytes_of(pair, sizeof(pair)));
     }
     pki_buf_put(b, bytes_str(quote));
 }
@@ -137,7 +161,9 @@ put_hex(pki_buf_t *b, bool json, bytes_t x)
 static void
 put_pair(pki_buf_t *b, bool json, const log_pair_t *pair)
 {
-    pki_buf_printf(b, json ? ",\"%s\":" : " %s=", pair->name);
+    pki_buf_put(b, bytes_str(json ? ",\"" : " "));
+    pki_buf_put(b, bytes_str(pair->name));
+    pki_buf_put(b, bytes_str(json ? "\":" : "="));
     switch (pair->type) {
     case 's':
         put_string(b, json, pair->s);
@@ -193,7 +219,7 @@ log_line(char *out, size_t cap, bool json, log_level_t level, const char *event,
 {
     log_pair_t common[] = {
         LOG_S("process", atomic_load(&log_process)),
-        LOG_I("pid", getpid()),
+        LOG_I("pid", atomic_load(&log_pid) != 0 ? atomic_load(&log_pid) : getpid()),
         LOG_S("request", log_request_id),
     };
     pki_buf_t b;
@@ -216,6 +242,46 @@ log_line(char *out, size_t cap, bool json, log_level_t level, const char *event,
     return b.len;
 }
 
+static void
+line_write(const void *line, size_t len)
+{
+    while (write(STDERR_FILENO, line, len) < 0 && errno == EINTR) {
+    }
+}
+
+static void
+gathered_write(void)
+{
+    if (log_gathered.len > 0) {
+        line_write(log_gathered.p, log_gathered.len);
+        log_gathered.len = 0;
+    }
+}
+
+/* True when the line may come later, and is kept. */
+static bool
+gathered_add(log_level_t level, bytes_t line)
+{
+    if (log_gathered.cap == 0) {
+        return false;
+    }
+    if (level > LOG_INFO || line.len > log_gathered.cap - log_gathered.len) {
+        gathered_write();
+    }
+    if (level > LOG_INFO || line.len > log_gathered.cap) {
+        return false;
+    }
+    pki_buf_put(&log_gathered, line);
+    return true;
+}
+
+void
+log_gather(void *room, size_t cap)
+{
+    gathered_write();
+    pki_buf_fixed(&log_gathered, room, cap);
+}
+
 void
 log_event(log_level_t level, const char *event, const log_pair_t *pairs, size_t count)
 {
@@ -231,7 +297,8 @@ log_event(log_level_t level, const char *event, const log_pair_t *pairs, size_t 
         atomic_store(&terminal, isatty(STDERR_FILENO));
     }
     len = log_line(line, sizeof(line), atomic_load(&terminal) == 0, level, event, pairs, count);
-    while (write(STDERR_FILENO, line, len) < 0 && errno == EINTR) {
+    if (!gathered_add(level, bytes_of(line, len))) {
+        line_write(line, len);
     }
     errno = saved;
 }

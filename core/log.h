@@ -28,7 +28,7 @@ typedef struct {
 #define LOG_B(n, v) ((log_pair_t){ .name = (n), .type = 'b', .i = (v) })
 #define LOG_X(n, v) ((log_pair_t){ .name = (n), .type = 'x', .x = (v) })
 
-/* Thread-safe; one write(2) a line. */
+/* Thread-safe; one write(2) a line, see log_gather(). */
 void log_event(log_level_t level, const char *event, const log_pair_t *pairs, size_t count);
 
 #define LOG_PAIRS_(...) ((const log_pair_t[]){ __VA_ARGS__ }), \
@@ -43,6 +43,13 @@ void log_failure(log_level_t level, const char *event, const pki_err_t *err);
 
 bool log_level_parse(const char *name, log_level_t *out); /* "debug", "info", "warn", "error" */
 void log_configure(log_level_t least, const char *process /* "orchestrator", "signer" */);
+
+/*
+ * Keep this thread's lines, but warnings and errors, in `room` until it is full or this is called again; NULL, 0 ends
+ * that.  At most LOG_GATHER_MAX octets of room: more would not be one piece in a pipe.
+ */
+#define LOG_GATHER_MAX 4096
+void log_gather(void *room, size_t cap);
 
 /* The request id that this thread's events carry; NULL for none.  The text must outlive its use. */
 void log_request_set(const char *request_id);

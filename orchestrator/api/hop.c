@@ -323,7 +323,9 @@ asks_serve(hop_t *h, ask_t *asks, size_t count)
     issue_enrol_t calls[ISSUE_ENROL_MAX];
     ask_t        *of[ISSUE_ENROL_MAX];
     size_t        n = 0;
+    char          lines[LOG_GATHER_MAX];
 
+    log_gather(lines, sizeof(lines));
     for (size_t i = 0; i < count; i++) {
         ask_t *ask = &asks[i];
 
@@ -347,6 +349,7 @@ asks_serve(hop_t *h, ask_t *asks, size_t count)
             ask_answer(h, of[i]);
         }
     }
+    log_gather(NULL, 0);
 }
 
 /* True when *ask is a whole request. */

@@ -235,8 +235,7 @@ static void
 enrol_ask(enrol_t *e)
 {
     e->ask = (cert_prior_ask_t){ .transaction_key = e->in->transaction_key,
-                                 .window_s = e->issue->conf->retry_window_s,
-                                 .managed_id = e->signing.managed_id };
+                                 .window_s = e->issue->conf->retry_window_s };
     if (e->presents && e->presented_issuer_no != 0) {
         e->ask.presented_issuer_no = e->presented_issuer_no;
         e->ask.presented_serial = e->presented.serial;

@@ -150,3 +150,29 @@ Test(log, knows_the_names_of_its_levels)
     cr_expect_eq(level, LOG_DEBUG);
     cr_expect(!log_level_parse("loud", &level));
 }
+
+Test(log, gathers_lines_until_there_is_no_room_or_something_is_wrong)
+{
+    char     room[400];
+    unsigned lines = 0;
+
+    log_gather(room, sizeof(room));
+    log_info("one", LOG_I("n", 1));
+    cr_expect_eq(line_read(), 0, "not yet");
+    log_warn("two", LOG_I("n", 2));
+    cr_expect_gt(line_read(), 0);
+    cr_expect(strstr(line, "\"one\"") < strstr(line, "\"two\""), "in their order: %s", line);
+    for (int i = 0; i < 5; i++) {
+        log_info("many", LOG_S("text", "some more octets, so that a few lines are enough"));
+    }
+    cr_expect_gt(line_read(), 0, "what found no room");
+    cr_expect_eq(line[strlen(line) - 1], '\n', "whole lines");
+    for (const char *at = line; (at = strchr(at, '\n')) != NULL; at++) {
+        lines++;
+    }
+    cr_expect_lt(lines, 5, "but not all");
+    log_gather(NULL, 0);
+    cr_expect_gt(line_read(), 0, "and the rest at the end");
+    log_info("alone", LOG_I("n", 3));
+    cr_expect_gt(line_read(), 0);
+}
