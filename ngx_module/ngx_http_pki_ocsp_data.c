@@ -223,7 +223,8 @@ ngx_http_pki_ocsp_variant(const ngx_http_pki_ocsp_t *o)
     }
     if (ngx_http_pki_ocsp_refers(o) && (crl = ngx_http_pki_ocsp_crl(o, 0, &scope)) != NULL) {
         ngx_memcpy(&octets, crl->etag.p, sizeof(octets));
-        variant = ngx_http_pki_ocsp_mix(variant, octets);
+        variant = ngx_http_pki_ocsp_mix(ngx_http_pki_ocsp_mix(variant, octets),
+                                        (uint64_t) scope.kind << 32 | scope.shard);
     }
     return variant;
 }

@@ -149,3 +149,36 @@ def indefinite(der):
     """The same element with BER's indefinite length outside."""
     start = 2 if der[1] < 0x80 else 2 + (der[1] & 0x7f)
     return bytes([der[0], 0x80]) + der[start:] + b'\0\0'
+
+# ---- reading ---------------------------------------------------------------------------------------------------
+
+
+def read(der):
+    """(tag, contents, what follows) of the first element; only what DER allows: short tags, shortest lengths."""
+    size, start = der[1], 2
+    if size > 0x80:
+        start += size & 0x7f
+        size = int.from_bytes(der[2:start], 'big')
+    assert der[1] != 0x80 and tlv(der[0], der[start:start + size]) == der[:start + size], 'not DER'
+    return der[0], der[start:start + size], der[start + size:]
+
+
+def whole(der):
+    """Contents of what is one element and no more."""
+    tag, contents, rest = read(der)
+    assert not rest, 'octets follow'
+    return contents
+
+
+def items(contents):
+    """The elements one after the other, each as (tag, contents)."""
+    out = []
+    while contents:
+        tag, value, contents = read(contents)
+        out.append((tag, value))
+    return out
+
+
+def again(der):
+    """Written again from what was read, all the way down: the same octets when it was DER."""
+    return b''.join(tlv(tag, again(value) if tag & 0x20 else value) for tag, value in items(der))

@@ -54,7 +54,8 @@ class Pki:
         return os.path.join(self.folder, name)
 
     def key(self, name, kind='P-256'):
-        words = ['RSA', '-pkeyopt', 'rsa_keygen_bits:2048'] if kind == 'RSA' else ['EC', '-pkeyopt', 'ec_paramgen_curve:' + kind]
+        words = {'RSA': ['RSA', '-pkeyopt', 'rsa_keygen_bits:2048'],
+                 'ED25519': ['ED25519']}.get(kind, ['EC', '-pkeyopt', 'ec_paramgen_curve:' + kind])
         openssl('genpkey', '-algorithm', *words, '-out', self.path(name + '.key'))
 
     def root(self, name, subject):

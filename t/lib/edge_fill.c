@@ -9,6 +9,7 @@
  *     generation=N         ... to this generation of it (1; the first one is the current one)
  *     chain=FILE           PEM, the issuing CA first
  *     validity=SECONDS     of OCSP answers (before chain=; 3600)
+ *     ca_revoked=TIME      the CA itself (before chain=; it holds for that one only)
  *     responder=CERT,KEY[,PLACE]    PEM files; the key is copied to the folder of responder keys; place 0: default
  *     crl=FILE[,SCOPE[,GZIP]]    DER; copied to the folder of lists, with the compressed file GZIP beside it
  *     shards=N             lists of the authority (before chain=; 0)
@@ -16,6 +17,9 @@
  *     trust=FILE           PEM anchors for client certificates of the labels that follow
  *     account=LABEL,USER,PASSWORD
  *     status=SERIALHEX,KIND[,REASON]    KIND of "good", "revoked", "hold"
+ *     revoked_at=TIME, invalidity=TIME, not_after=TIME, hash=HEX    of the statuses that follow
+ *     broken=SERIALHEX     a status record that cannot be read
+ *     drop=SERIALHEX       remove one
  *     count=N              N certificates in good standing; serial i is the first 16 octets of
  *                          SHA-256 of i in decimal, with the first octet set to 0x40
  *     scattered=N          the same, written in the order of their numbers as certificates come in
@@ -53,7 +57,11 @@ typedef struct {
     uint32_t     authority, issuer_count;
     const char  *issuer_id;
     uint32_t     validity_s, shards;
+    int64_t      ca_revoked_at;
     cert_list_t  trust;
+    int64_t      revoked_at, invalidity_at, not_after;
+    uint8_t      cert_hash[EDGE_STATUS_HASH];
+    size_t       cert_hash_len;
 } fill_t;
 
 static void
@@ -156,7 +164,8 @@ fill_chain(fill_t *f, char *value)
 {
     edge_issuer_t issuer = {
         .no = f->authority, .id = bytes_str(f->issuer_id), .is_current = (f->authority & 0xff) == 1, .reason = -1,
-        .ocsp_validity_s = f->validity_s, .crl_shards = f->shards
+        .ocsp_validity_s = f->validity_s, .crl_shards = f->shards, .is_revoked = f->ca_revoked_at != 0,
+        .revoked_at = f->ca_revoked_at
     };
     uint8_t     key[4];
     cert_list_t list;
@@ -172,6 +181,7 @@ fill_chain(fill_t *f, char *value)
     pki_buf_init(&out, f->arena, 1 << 20);
     must(edge_issuer_encode(&issuer, &out, &err), value, &err);
     put(f, EDGE_DB_ISSUER, authority_key(f, key), pki_buf_bytes(&out), 0);
+    f->ca_revoked_at = 0;
 }
 
 static void
@@ -292,24 +302,95 @@ fill_account(fill_t *f, char *value)
     put(f, EDGE_DB_ACCOUNT, bytes_str(pki_printf(f->arena, "est/%s/%s", label, user)), pki_buf_bytes(&out), 0);
 }
 
+static int64_t
+time_of(const char *value)
+{
+    return (int64_t) strtoll(value, NULL, 10);
+}
+
+static void
+fill_revoked_at(fill_t *f, char *value)
+{
+    f->revoked_at = time_of(value);
+}
+
+static void
+fill_invalidity(fill_t *f, char *value)
+{
+    f->invalidity_at = time_of(value);
+}
+
+static void
+fill_not_after(fill_t *f, char *value)
+{
+    f->not_after = time_of(value);
+}
+
+static void
+fill_hash(fill_t *f, char *value)
+{
+    pki_err_t err;
+
+    must(hex_decode(bytes_str(value), f->cert_hash, sizeof(f->cert_hash), &f->cert_hash_len, &err), value, &err);
+}
+
+static void
+fill_ca_revoked(fill_t *f, char *value)
+{
+    f->ca_revoked_at = time_of(value);
+}
+
+static size_t
+status_key(fill_t *f, const char *hex, uint8_t key[EDGE_STATUS_KEY_MAX])
+{
+    uint8_t   serial[CERT_SERIAL_MAX];
+    size_t    len;
+    pki_err_t err;
+
+    must(hex_decode(bytes_str(hex), serial, sizeof(serial), &len, &err), hex, &err);
+    return edge_status_key(f->authority, bytes_of(serial, len), key);
+}
+
+static void
+fill_broken(fill_t *f, char *value)
+{
+    uint8_t key[EDGE_STATUS_KEY_MAX];
+    size_t  len = status_key(f, value, key);
+
+    put(f, EDGE_DB_STATUS, bytes_of(key, len), BYTES_LIT("?"), 0);
+}
+
+static void
+fill_drop(fill_t *f, char *value)
+{
+    uint8_t key[EDGE_STATUS_KEY_MAX];
+    MDB_val k = { status_key(f, value, key), key };
+    MDB_dbi dbi;
+
+    must_mdb(mdb_dbi_open(f->txn, EDGE_DB_STATUS, MDB_CREATE, &dbi), EDGE_DB_STATUS);
+    must_mdb(mdb_del(f->txn, dbi, &k, NULL), value);
+}
+
 static void
 fill_status(fill_t *f, char *value)
 {
     char         *hex = strtok(value, ","), *kind = strtok(NULL, ","), *reason = strtok(NULL, ",");
-    edge_status_t status = { .reason = -1, .revision = 1, .not_after = time(NULL) + 86400 };
-    uint8_t       key[EDGE_STATUS_KEY_MAX], record[EDGE_STATUS_MAX], serial[CERT_SERIAL_MAX];
+    edge_status_t status = { .reason = -1, .revision = 1, .not_after = f->not_after };
+    uint8_t       key[EDGE_STATUS_KEY_MAX], record[EDGE_STATUS_MAX];
     size_t        len, record_len;
-    pki_err_t     err;
 
-    must(hex_decode(bytes_str(hex), serial, sizeof(serial), &len, &err), hex, &err);
     if (kind == NULL || strcmp(kind, "good") != 0) {
         status.kind = kind != NULL && strcmp(kind, "hold") == 0 ? EDGE_HOLD : EDGE_REVOKED;
         status.reason = reason != NULL ? atoi(reason) : status.kind == EDGE_HOLD ? 6 : -1;
-        status.revoked_at = time(NULL);
+        status.revoked_at = f->revoked_at;
+        status.invalidity_at = f->invalidity_at;
         status.revision = 2;
     }
+    if (f->cert_hash_len != 0) {
+        status.cert_hash = bytes_of(f->cert_hash, f->cert_hash_len);
+    }
     record_len = edge_status_encode(&status, record);
-    len = edge_status_key(f->authority, bytes_of(serial, len), key);
+    len = status_key(f, hex, key);
     put(f, EDGE_DB_STATUS, bytes_of(key, len), bytes_of(record, record_len), 0);
 }
 
@@ -392,6 +473,9 @@ static const struct {
     { "trust", fill_trust },       { "account", fill_account }, { "status", fill_status },
     { "count", fill_count },       { "scattered", fill_scattered }, { "synced", fill_synced },   { "boot", fill_boot },
     { "retired", fill_retired },   { "generation", fill_generation },
+    { "revoked_at", fill_revoked_at }, { "invalidity", fill_invalidity }, { "not_after", fill_not_after },
+    { "hash", fill_hash },         { "broken", fill_broken },   { "drop", fill_drop },
+    { "ca_revoked", fill_ca_revoked },
     { "shards", fill_shards },
     { NULL, NULL },
 };
@@ -488,6 +572,8 @@ main(int argc, char **argv)
     }
     f.dir = argv[1];
     f.arena = pki_arena_new(0);
+    f.revoked_at = time(NULL);
+    f.not_after = time(NULL) + 86400;
     store_open(&f);
     state_read(&f);
     for (int i = 2; i < argc; i++) {
