@@ -18,6 +18,7 @@ import urllib.parse
 from chancery import free_port, openssl, program, wait_for
 import ca as authority
 import lint
+import octets
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -545,7 +546,10 @@ def python_ocsp(scene, case, method, digest):
     """Every answer goes through lint.ocsp as well."""
     cert, issuer = authority.load(scene.cert(case)), authority.load(scene.ca)
     built = x509_ocsp.OCSPRequestBuilder().add_certificate(cert, issuer, DIGESTS[digest]()).build()
-    got = x509_ocsp.load_der_ocsp_response(scene.carry(method, built.public_bytes(Encoding.DER)))
+    raw = scene.carry(method, built.public_bytes(Encoding.DER))
+    got = x509_ocsp.load_der_ocsp_response(raw)
+    if octets.ocsp(raw):
+        return 'said: %s' % octets.ocsp(raw)
     if got.response_status is not x509_ocsp.OCSPResponseStatus.SUCCESSFUL:
         return got.response_status.name.lower()
     found = lint.ocsp(got, issuer, cert)
@@ -556,8 +560,9 @@ def python_ocsp(scene, case, method, digest):
 
 def python_crl(scene, case):
     with open(scene.crl, 'rb') as file:
-        got = x509.load_der_x509_crl(file.read())
-    found = lint.crl(got, authority.load(scene.ca))
+        raw = file.read()
+    got = x509.load_der_x509_crl(raw)
+    found = octets.crl(raw) + lint.crl(got, authority.load(scene.ca))
     if found:
         return 'said: %s' % found
     entry = got.get_revoked_certificate_by_serial_number(authority.load(scene.cert(case)).serial_number)
