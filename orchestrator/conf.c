@@ -49,7 +49,7 @@ static const field_t edge_fields[] = {
               "folder that this host's nginx workers read: store/, crl/ and responder/"),
     FIELD_STR(conf_edge_t, public_url, F_RESTART, "http://localhost:8080",
               "base of the OCSP, CRL and CA URLs that certificates carry; plain http, without a slash at its end"),
-    FIELD_INT(conf_edge_t, poll_ms, 0, "200", 10, 60000, "milliseconds between looks at the change feed"),
+    FIELD_INT(conf_edge_t, poll_ms, 0, "25", 10, 60000, "milliseconds between looks at the change feed"),
     FIELD_STR(conf_edge_t, metrics_socket, F_RESTART, "/run/chancery/nginx-metrics.sock",
               "unix socket where this host's nginx gives its figures, at /metrics; they are added to the orchestrator's own; "
               "empty: they are not"),
