@@ -303,7 +303,7 @@ ngx_http_pki_metrics_enter(ngx_http_pki_metrics_t *m, ngx_log_t *log)
     ngx_shmtx_lock(&m->pool->mutex);
     m->seat = ngx_http_pki_seat_take(m);
     for (i = 0; m->seat != NULL && i < NGX_HTTP_PKI_PARTS; i++) {
-        slot = ngx_http_pki_metrics_own(m, i, BYTES_NONE);
+        slot = ngx_http_pki_metrics_own(m, i, BYTES_LIT(""));
         m->none[i] = slot != NULL ? slot : &m->spare[i];
     }
     ngx_shmtx_unlock(&m->pool->mutex);

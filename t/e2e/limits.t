@@ -201,7 +201,8 @@ def refused(edge):
     for text, pattern in texts:
         with open(edge.path('bad.conf'), 'w') as file:
             file.write(text)
-        told = subprocess.run(['/usr/sbin/nginx', '-t', '-q', '-p', edge.var, '-c', edge.path('bad.conf')], capture_output=True, text=True)
+        told = subprocess.run(['/usr/sbin/nginx', '-t', '-q', '-p', edge.var, '-c', edge.path('bad.conf')], capture_output=True, text=True,
+                              env=edge.environment())
         like('%d %s' % (told.returncode, told.stderr), r'(?s)^1 .*' + pattern, 'nginx refuses: ' + pattern)
 
 

@@ -185,14 +185,18 @@ class Edge:
             text = self.extra(text)
         with open(os.path.join(self.var, 'nginx.conf'), 'w') as file:
             file.write(text)
+        self.process = subprocess.Popen(
+            ['/usr/sbin/nginx', '-p', self.var, '-c', os.path.join(self.var, 'nginx.conf'), '-e', self.path('log/nginx.log')],
+            env=self.environment(), stderr=subprocess.DEVNULL)
+        if not wait_for('nginx', lambda: self.answers() and len(self.worker_pids()) == self.workers):
+            raise RuntimeError('nginx did not start:\n' + self.log())
+
+    @staticmethod
+    def environment():
         env = dict(os.environ, PATH='/usr/sbin:/usr/bin:/sbin:/bin')
         if os.environ.get('NGINX_PRELOAD'):
             env['LD_PRELOAD'] = os.environ['NGINX_PRELOAD']
-        self.process = subprocess.Popen(
-            ['/usr/sbin/nginx', '-p', self.var, '-c', os.path.join(self.var, 'nginx.conf'), '-e', self.path('log/nginx.log')],
-            env=env, stderr=subprocess.DEVNULL)
-        if not wait_for('nginx', lambda: self.answers() and len(self.worker_pids()) == self.workers):
-            raise RuntimeError('nginx did not start:\n' + self.log())
+        return env
 
     def path(self, name):
         return os.path.join(self.var, name)
