@@ -91,13 +91,14 @@ ngx_http_pki_est_trust_add(X509_STORE *store, bytes_t der, pki_err_t *err)
 }
 
 /*
- * The label's anchors, made once for each snapshot.  Anchors need not be self-signed: of the label's own
- * chain only the issuing CA is one, so that its siblings under the same root are not trusted.
+ * The label's anchors, made once for each snapshot.  Anchors need not be self-signed: of the chains of the label's own
+ * issuer, one for each generation, only the issuing CA is one, so that its siblings under the same root are not trusted.
  */
 static pki_code_t
 ngx_http_pki_est_trust(ngx_http_pki_est_t *est, X509_STORE **out, pki_err_t *err)
 {
     ngx_http_pki_label_t *label = est->label;
+    const edge_issuer_t  *own;
     X509_STORE           *store;
     size_t                i;
 
@@ -108,8 +109,11 @@ ngx_http_pki_est_trust(ngx_http_pki_est_t *est, X509_STORE **out, pki_err_t *err
         }
         PKI_TRY(pki_arena_own(est->snapshot->arena, store, (pki_free_pt) X509_STORE_free, err));
         X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);
-        if (label->authority->record.chain_len != 0) {
-            PKI_TRY(ngx_http_pki_est_trust_add(store, label->authority->record.chain[0], err));
+        for (i = 0; i < est->snapshot->authority_count; i++) {
+            own = &est->snapshot->authorities[i].record;
+            if (own->no >> 8 == label->record.issuer_no && own->chain_len != 0 && !own->is_revoked) {
+                PKI_TRY(ngx_http_pki_est_trust_add(store, own->chain[0], err));
+            }
         }
         for (i = 0; i < label->record.trust_len; i++) {
             PKI_TRY(ngx_http_pki_est_trust_add(store, label->record.trust[i], err));
@@ -184,6 +188,10 @@ ngx_http_pki_est_standing(ngx_http_request_t *r, ngx_http_pki_est_t *est, bytes_
         return PKI_OK;
     }
     PKI_TRY(cert_parse(est->arena, est->certificate, &est->own, err));
+    est->is_own = snap->authorities[i].record.no >> 8 == est->label->record.issuer_no;
+    if (est->own.no_rev_avail) {
+        return PKI_OK; /* the store does not have it; the orchestrator knows it */
+    }
     rc = ngx_http_pki_store_status(ngx_http_pki_store(r), snap->authorities[i].record.no, est->own.serial, &value,
                                    r->connection->log);
     if (rc == NGX_ERROR) {
@@ -198,7 +206,6 @@ ngx_http_pki_est_standing(ngx_http_request_t *r, ngx_http_pki_est_t *est, bytes_
         return pki_fail(err, PKI_E_FORBIDDEN, "RFC 7030 3.3.2", "the client certificate is %s",
                         status.kind == EDGE_HOLD ? "on hold" : "revoked");
     }
-    est->is_own = snap->authorities[i].record.no >> 8 == est->label->record.issuer_no;
     return PKI_OK;
 }
 

@@ -7,6 +7,8 @@
 #define ORCHESTRATOR_API_HANDLERS_H
 
 #include "orchestrator/api/request.h"
+#include "orchestrator/issuer/issuer.h"
+#include "orchestrator/store/issuer.h"
 
 /* A string with bounds of its own. */
 #define FIELD_TEXT(s, m, fl, lo, hi, text) { .name = #m, .type = FIELD_T_STR, .offset = FIELD_CHECK_(s, m, const char *), .flags = (fl), .min = (lo), .max = (hi), .help = (text) }
@@ -41,7 +43,17 @@ extern const shape_t shape_health, shape_ready, shape_version;
 /* issuers.c */
 pki_code_t issuer_create(req_t *r, pki_err_t *err);
 pki_code_t issuer_chain_get(req_t *r, pki_err_t *err);
-extern const shape_t shape_issuer_new;
+extern const shape_t shape_issuer_new, shape_chain_query;
+
+/* The certificates of a chain as the database keeps them. */
+pki_code_t issuer_chain_fill(req_t *r, const issuer_local_ca_t *ca, issuer_chain_t *out, pki_err_t *err);
+
+/* generations.c */
+pki_code_t issuer_rekey(req_t *r, pki_err_t *err);
+pki_code_t issuer_revoke_ca(req_t *r, pki_err_t *err);
+pki_code_t revocation_get(req_t *r, pki_err_t *err);
+pki_code_t revocation_put(req_t *r, pki_err_t *err);
+extern const shape_t shape_rekey, shape_ca_revoke, shape_revocation, shape_revocation_answer;
 
 /* profiles.c */
 pki_code_t profile_create(req_t *r, pki_err_t *err);

@@ -38,6 +38,21 @@ issuer_new_open(const void *in, shape_t *out)
 const shape_t shape_issuer_new = { .name = "IssuerNew", .fields = issuer_new_fields, .size = sizeof(issuer_new_t),
                                    .open = "config", .open_shape = issuer_new_open };
 
+typedef struct {
+    const char *format;
+    int64_t     generation;
+} chain_query_t;
+
+/* clang-format off */
+static const char *const formats[] = { "pem", "der", NULL };
+static const field_t chain_query_fields[] = {
+    FIELD_ENUM(chain_query_t, format,     0, NULL, formats,   "pem, or the first certificate as der; absent: as Accept asks, else pem"),
+    FIELD_INT (chain_query_t, generation, 0, "0", 0, 255,     "generation of the CA; 0: the one that issues"),
+    FIELD_END };
+/* clang-format on */
+
+const shape_t shape_chain_query = SHAPE("ChainQuery", chain_query_t, chain_query_fields);
+
 /* One certificate of the chain as the database keeps it. */
 static pki_code_t
 ca_row_fill(req_t *r, bytes_t der, size_t position, ca_row_t *out, pki_err_t *err)
@@ -53,8 +68,8 @@ ca_row_fill(req_t *r, bytes_t der, size_t position, ca_row_t *out, pki_err_t *er
     return out->key_kind != NULL ? PKI_OK : pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
 }
 
-static pki_code_t
-chain_fill(req_t *r, const issuer_local_ca_t *ca, issuer_chain_t *out, pki_err_t *err)
+pki_code_t
+issuer_chain_fill(req_t *r, const issuer_local_ca_t *ca, issuer_chain_t *out, pki_err_t *err)
 {
     out->chain_len = ca->chain.count;
     PKI_TRY(PKI_NEW_N(r->a, ca->chain.count, &out->chain, err));
@@ -124,7 +139,7 @@ issuer_create(req_t *r, pki_err_t *err)
     PKI_TRY(issuer_no_next(parts->db, &no, err));
     PKI_TRY(issuer_local_create(parts->signer, r->a, row.issuer.id, no, conf, &ca, err));
     row.issuer.no = no;
-    PKI_TRY(chain_fill(r, &ca, &row, err));
+    PKI_TRY(issuer_chain_fill(r, &ca, &row, err));
     PKI_TRY(config_print(r, ops->conf_fields, conf, &row.issuer.config, err));
     audit = audit_of(r, 201);
     PKI_TRY(issuer_row_insert(parts->db, &row, &audit, err));
@@ -136,11 +151,15 @@ issuer_create(req_t *r, pki_err_t *err)
 pki_code_t
 issuer_chain_get(req_t *r, pki_err_t *err)
 {
-    const format_query_t *query = r->query;
-    issuer_chain_t        row;
-    bytes_t              *der;
+    const chain_query_t *query = r->query;
+    db_t                *db = r->api->parts.db;
+    issuer_chain_t       row;
+    bytes_t             *der;
 
-    PKI_TRY(issuer_row_find(r->api->parts.db, r->a, r->param[0], &row, err));
+    PKI_TRY(issuer_row_find(db, r->a, r->param[0], &row, err));
+    if (query->generation != 0) {
+        PKI_TRY(issuer_row_find_generation(db, r->a, (uint32_t) row.issuer.no, (uint32_t) query->generation, &row, err));
+    }
     PKI_TRY(PKI_NEW_N(r->a, row.chain_len, &der, err));
     for (size_t i = 0; i < row.chain_len; i++) {
         der[i] = row.chain[i].der;

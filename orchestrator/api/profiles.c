@@ -7,6 +7,8 @@
 #include "orchestrator/api/server.h"
 #include "orchestrator/store/profile.h"
 
+#define EXEMPT_VALIDITY_MAX_S 3600 /* so short that no revocation would be heard of in time */
+
 const shape_t shape_profile = SHAPE("ProfileInput", profile_row_t, profile_fields);
 
 /* What the field table cannot say. */
@@ -22,6 +24,9 @@ profile_check(req_t *r, const profile_row_t *row)
                  { "uri_patterns", "uri", &row->uri_patterns } };
 
     check_name(r, row->name);
+    if (row->revocation_exempt && row->validity_s > EXEMPT_VALIDITY_MAX_S) {
+        check_problem(r, "revocation_exempt", "is for lifetimes of at most %d seconds", EXEMPT_VALIDITY_MAX_S);
+    }
     if (row->key_kinds.count == 0) {
         check_problem(r, "key_kinds", "must name at least one kind of key");
     }

@@ -16,6 +16,7 @@ edge_ca_of(pki_arena_t *a, const issuer_chain_t *in, issuer_ca_t *out, pki_err_t
         .generation = (uint32_t) in->chain[0].generation,
         .issuer_id = in->issuer.id,
         .key_ref = in->chain[0].key_ref,
+        .crl_shards = (uint32_t) in->chain[0].crl_shards,
         .chain.count = in->chain_len,
     };
     PKI_TRY(PKI_NEW_N(a, in->chain_len, &out->chain.v, err));

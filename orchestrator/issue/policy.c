@@ -381,6 +381,7 @@ policy_apply(pki_arena_t *a, const policy_t *policy, const csr_t *csr, const cer
         .key_kind = csr->key.kind,
         .key_usage = cert_leaf_key_usage(csr->key.kind),
         .eku = policy->eku,
+        .no_rev_avail = policy->row->revocation_exempt,
     };
     PKI_TRY(key_accept(policy, &csr->key, err));
     PKI_TRY(san_build(a, policy, &csr->names, &out->san, err));

@@ -16,10 +16,16 @@ sign_prepare(issue_t *i, pki_arena_t *a, signing_t *s, pki_err_t *err)
     if (!s->issuer->enabled) {
         return pki_fail(err, PKI_E_POLICY, NULL, "issuer %s is disabled", s->issuer->ca.issuer_id);
     }
+    if (s->issuer->revoked) {
+        return pki_fail(err, PKI_E_POLICY, "RFC 6960 2.7", "the CA certificate of issuer %s is revoked: it needs a re-key",
+                        s->issuer->ca.issuer_id);
+    }
     PKI_TRY(policy_apply(a, s->policy, &s->csr, &s->issuer->ca.cert, clock_now(), &s->order, err));
-    s->order.ocsp_url = s->issuer->ocsp_url;
     s->order.ca_issuers_url = s->issuer->ca_issuers_url;
-    s->order.crl_url = s->issuer->crl_url;
+    if (!s->order.no_rev_avail) {
+        s->order.ocsp_url = s->issuer->ocsp_url;
+        s->order.crl_base = s->issuer->crl_base;
+    }
     return PKI_OK;
 }
 
@@ -56,6 +62,7 @@ record_prepare(issue_t *i, pki_arena_t *a, const signing_t *s, cert_record_t *r,
                      .est_label_id = s->label_id,
                      .owner = s->owner },
         .generation = s->issuer->ca.generation,
+        .exempt = s->order.no_rev_avail,
         .transaction_key = s->transaction_key,
         .window_s = i->conf->retry_window_s,
         .audit = s->audit,
@@ -205,12 +212,17 @@ turn_publish(issue_t *i, const turn_t *all)
     for (size_t n = 0; n < all->count; n++) {
         sign_job_t *job = all->job[n];
 
-        if (job->code == PKI_OK && job->won) {
+        if (job->code == PKI_OK && job->won && job->record.exempt) {
+            atomic_fetch_add(&i->issued, 1);
+        } else if (job->code == PKI_OK && job->won) {
             changes[t.count] = (edge_change_t){
                 .authority = edge_authority(job->s->issuer->ca.issuer_no, job->s->issuer->ca.generation),
                 .serial = job->cert.serial,
                 .status = { .kind = EDGE_GOOD, .reason = -1, .not_after = job->cert.not_after },
             };
+            if (job->s->issuer->cert_hash) {
+                changes[t.count].status.cert_hash = job->record.fingerprint;
+            }
             turn_add(&t, job);
         }
     }
@@ -349,5 +361,5 @@ sign_republish(issue_t *i, pki_arena_t *a, uint32_t issuer_no, bytes_t serial, b
     PKI_TRY(revocation_status(i->db, a, issuer_no, serial, &row, err));
     change = edge_change_of(&row);
     *good = change.status.kind == EDGE_GOOD;
-    return edge_publish(i->edge, &change, 1, err);
+    return row.exempt && row.state == 'g' ? PKI_OK : edge_publish(i->edge, &change, 1, err);
 }

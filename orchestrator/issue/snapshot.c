@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "core/log.h"
+#include "pkiproto/crl/scope.h"
 
 struct snapshot {
     atomic_uint           users;
@@ -37,27 +38,34 @@ struct snapshot_cache {
 static pki_code_t
 issuer_urls(pki_arena_t *a, const char *base, snapshot_issuer_t *i, pki_err_t *err)
 {
-    size_t len = strlen(base);
+    crl_name_t name = { .issuer = bytes_str(i->ca.issuer_id), .generation = i->ca.generation };
+    char       file[CRL_NAME_MAX];
+    size_t     len = strlen(base);
 
     while (len > 0 && base[len - 1] == '/') {
         len--;
     }
+    i->crl_base = base;
     i->ocsp_url = pki_printf(a, "%.*s/ocsp/%s", (int) len, base, i->ca.issuer_id);
-    i->crl_url = pki_printf(a, "%.*s/crl/%s.crl", (int) len, base, i->ca.issuer_id);
-    i->ca_issuers_url = pki_printf(a, "%.*s/ca/%s.crt", (int) len, base, i->ca.issuer_id);
-    return i->ocsp_url != NULL && i->crl_url != NULL && i->ca_issuers_url != NULL
-               ? PKI_OK
-               : pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
+    i->ca_issuers_url =
+        crl_name_format(&name, ".crt", file) ? pki_printf(a, "%.*s/ca/%s", (int) len, base, file) : NULL;
+    return i->ocsp_url != NULL && i->ca_issuers_url != NULL ? PKI_OK
+                                                            : pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
 }
 
 static pki_code_t
 issuer_load(pki_arena_t *a, const char *public_url, const issuer_chain_t *row, snapshot_issuer_t *out, pki_err_t *err)
 {
+    issuer_settings_t settings;
+
     *out = (snapshot_issuer_t){ .enabled = row->issuer.enabled, .ops = issuer_find(row->issuer.type) };
     if (out->ops == NULL) {
         return pki_fail(err, PKI_E_CONFIG, NULL, "issuer %s: type %s is unknown", row->issuer.id, row->issuer.type);
     }
     PKI_TRY(edge_ca_of(a, row, &out->ca, err));
+    PKI_TRY(issuer_settings_read(a, &row->issuer, &settings, err));
+    out->revoked = row->chain[0].revoked_at != 0;
+    out->cert_hash = settings.ocsp_cert_hash;
     return issuer_urls(a, public_url, out, err);
 }
 

@@ -16,7 +16,9 @@ typedef struct {
     bool                enabled;
     const issuer_ops_t *ops;
     issuer_ca_t         ca;
-    const char         *ocsp_url, *ca_issuers_url, *crl_url;
+    bool                revoked;   /* the CA certificate itself */
+    bool                cert_hash; /* statuses have the certificate's hash */
+    const char         *ocsp_url, *ca_issuers_url, *crl_base;
 } snapshot_issuer_t;
 
 typedef struct {

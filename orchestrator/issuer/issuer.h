@@ -19,6 +19,7 @@ typedef struct {
     cert_t      cert;      /* of the issuing CA */
     cert_list_t chain;     /* issuing CA first, root last */
     const char *key_ref;
+    uint32_t    crl_shards; /* 0: one list */
 } issuer_ca_t;
 
 /* What a certificate is to be, decided by the profile; nothing of it is copied blindly from a request. */
@@ -31,7 +32,9 @@ typedef struct {
     uint16_t key_usage;
     unsigned eku;
     bool     ocsp_nocheck;
-    const char *ocsp_url, *ca_issuers_url, *crl_url; /* NULL: none */
+    bool     no_rev_avail; /* RFC 9608: then none of the first two below */
+    const char *crl_base;  /* base URL of the CRL, whose name can depend on the serial; NULL: none */
+    const char *ocsp_url, *ca_issuers_url; /* NULL: none */
 } issuer_order_t;
 
 typedef struct {
@@ -88,5 +91,19 @@ typedef struct {
  * matches, the chain verifies up to a self-signed root, still valid. */
 pki_code_t issuer_local_create(signer_t *signer, pki_arena_t *a, const char *issuer_id, uint32_t issuer_no,
                                const issuer_local_conf_t *conf, issuer_local_ca_t *out, pki_err_t *err);
+
+/* A re-key: the next generation, of the same name.  Made, the CA above it is that of the present one. */
+typedef struct {
+    const char *key;          /* as in issuer_local_conf_t; NULL: the kind of the present one */
+    int64_t     validity_s;
+    const char *key_ref;      /* load */
+    const char *certificates; /* load; absent: make */
+} issuer_local_rekey_t;
+extern const field_t issuer_local_rekey_fields[];
+
+/* above_key_ref: of the certificate above the present one, NULL when the key is not ours.  CONFLICT: the key is not new. */
+pki_code_t issuer_local_rekey(signer_t *signer, pki_arena_t *a, const issuer_ca_t *present, const char *above_key_ref,
+                              uint32_t generation, const issuer_local_rekey_t *conf, issuer_local_ca_t *out,
+                              pki_err_t *err);
 
 #endif

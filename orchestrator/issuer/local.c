@@ -6,9 +6,11 @@
  */
 #include "core/clock.h"
 #include "orchestrator/issuer/issuer.h"
+#include "pkiproto/crl/scope.h"
 
 #define LOCAL_BACKDATE_S 300 /* clocks of relying parties may be behind */
 #define LOCAL_CHAIN_MAX  8
+#define LOCAL_PEM_MAX    131072
 #define LOCAL_TBS_MAX    SIGNER_TBS_MAX
 #define LOCAL_CERT_MAX   (LOCAL_TBS_MAX + SIGNER_SIGNATURE_MAX + 64)
 
@@ -22,19 +24,34 @@ static const field_t local_fields[] = {
     FIELD_STR(issuer_local_conf_t, key_ref, 0, NULL, "a key that the signer has already, file:NAME or pkcs11:...; needed with certificates"),
     FIELD_STR(issuer_local_conf_t, root_key_ref, 0, NULL, "the same for the root"),
     { .name = "certificates", .type = FIELD_T_STR, .offset = FIELD_CHECK_(issuer_local_conf_t, certificates, const char *),
-      .max = 131072, .help = "PEM of an existing CA to take over: the issuing CA first, its root last" },
+      .max = LOCAL_PEM_MAX, .help = "PEM of an existing CA to take over: the issuing CA first, its root last" },
     FIELD_END
 };
 
-/* The to-be-signed part of what the template says, with a serial of its own, in the arena. */
+const field_t issuer_local_rekey_fields[] = {
+    FIELD_STR(issuer_local_rekey_t, key, 0, NULL, "new key: rsa-2048, rsa-3072, rsa-4096, p-256, p-384 or ed25519; absent: of the kind of the present one"),
+    FIELD_INT(issuer_local_rekey_t, validity_s, 0, "157680000", 3600, 3153600000, "lifetime of the new certificate in seconds, at most that of the CA above"),
+    FIELD_STR(issuer_local_rekey_t, key_ref, 0, NULL, "a key that the signer has already, file:NAME or pkcs11:...; needed with certificates"),
+    { .name = "certificates", .type = FIELD_T_STR, .offset = FIELD_CHECK_(issuer_local_rekey_t, certificates, const char *),
+      .max = LOCAL_PEM_MAX, .help = "PEM of certificates that were made elsewhere: the new issuing CA first, its root last" },
+    FIELD_END
+};
+
 static pki_code_t
-local_tbs(pki_arena_t *a, cert_template_t *t, bytes_t *out, pki_err_t *err)
+local_serial(pki_arena_t *a, bytes_t *out, pki_err_t *err)
 {
-    uint8_t   serial[CERT_SERIAL_LEN];
-    pki_buf_t tbs;
+    uint8_t serial[CERT_SERIAL_LEN];
 
     PKI_TRY(cert_serial_generate(serial, err));
-    PKI_TRY(pki_bytes_dup(a, BYTES_ARR(serial), &t->serial, err));
+    return pki_bytes_dup(a, BYTES_ARR(serial), out, err);
+}
+
+/* The to-be-signed part of what the template says, in the arena. */
+static pki_code_t
+local_tbs(pki_arena_t *a, const cert_template_t *t, bytes_t *out, pki_err_t *err)
+{
+    pki_buf_t tbs;
+
     pki_buf_init(&tbs, a, LOCAL_TBS_MAX);
     PKI_TRY(cert_build_tbs(t, &tbs, err));
     *out = pki_buf_bytes(&tbs);
@@ -59,9 +76,28 @@ local_sign(signer_t *signer, pki_arena_t *a, const char *key_ref, uint32_t issue
 {
     bytes_t tbs, signature;
 
+    PKI_TRY(local_serial(a, &t->serial, err));
     PKI_TRY(local_tbs(a, t, &tbs, err));
     PKI_TRY(signer_sign_cert(signer, a, key_ref, issuer_no, t->serial, tbs, &signature, err));
     return local_cert(a, tbs, t->sigalg, signature, der, err);
+}
+
+/* The very list that a revocation of this serial will be on. */
+static pki_code_t
+job_crl_url(const issuer_job_t *job, bytes_t serial, const char **out, pki_err_t *err)
+{
+    const issuer_ca_t *ca = job->ca;
+    crl_name_t         name = { .issuer = bytes_str(ca->issuer_id), .generation = ca->generation };
+
+    *out = NULL;
+    if (job->order->crl_base == NULL) {
+        return PKI_OK;
+    }
+    if (ca->crl_shards != 0) {
+        name.scope = (crl_scope_t){ CRL_SHARD, crl_shard_of(serial, ca->crl_shards) };
+    }
+    *out = crl_url(job->a, job->order->crl_base, &name);
+    return *out != NULL ? PKI_OK : pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
 }
 
 /* What is to be signed for one order. */
@@ -86,8 +122,8 @@ job_prepare(issuer_job_t *job, signer_order_t *out, pki_err_t *err)
         .san = order->san,
         .ocsp_url = order->ocsp_url,
         .ca_issuers_url = order->ca_issuers_url,
-        .crl_url = order->crl_url,
         .ocsp_nocheck = order->ocsp_nocheck,
+        .no_rev_avail = order->no_rev_avail,
     };
 
     if (t.not_before >= t.not_after) {
@@ -99,6 +135,8 @@ job_prepare(issuer_job_t *job, signer_order_t *out, pki_err_t *err)
     }
     t.skid = BYTES_ARR(skid);
     *out = (signer_order_t){ .ref = ca->key_ref, .issuer_no = ca->issuer_no, .a = job->a };
+    PKI_TRY(local_serial(job->a, &t.serial, err));
+    PKI_TRY(job_crl_url(job, t.serial, &t.crl_url, err));
     PKI_TRY(local_tbs(job->a, &t, &out->tbs, err));
     out->serial = t.serial;
     job->result = (issuer_result_t){ .serial = t.serial, .not_before = t.not_before, .not_after = t.not_after };
@@ -307,6 +345,69 @@ issuer_local_create(signer_t *signer, pki_arena_t *a, const char *issuer_id, uin
 {
     return conf->certificates != NULL ? local_load(signer, a, conf, out, err)
                                       : local_make(signer, a, issuer_id, issuer_no, conf, out, err);
+}
+
+/* The CA above the present one, with its key. */
+static pki_code_t
+above_load(signer_t *signer, pki_arena_t *a, const issuer_ca_t *present, const char *ref, cert_t *cert,
+           local_key_t *out, pki_err_t *err)
+{
+    bytes_t spki;
+
+    if (ref == NULL || present->chain.count < 2) {
+        return pki_fail(err, PKI_E_INVALID, NULL, "the key of the CA above is not here: have a certificate made for the new "
+                        "key, and load it with certificates and key_ref");
+    }
+    PKI_TRY(cert_parse(a, present->chain.v[1], cert, err));
+    PKI_TRY(signer_key_public(signer, a, ref, &spki, err));
+    if (!bytes_eq(spki, cert->key.spki) || cert->skid.len != sizeof(out->id)) {
+        return pki_fail(err, PKI_E_INTERNAL, NULL, "the key %.64s is not the one of the CA above", ref);
+    }
+    if (clock_now() >= cert->not_after) {
+        return pki_fail(err, PKI_E_POLICY, "RFC 5280 4.1.2.5", "the CA above has ended");
+    }
+    *out = (local_key_t){ .ref = ref, .key = cert->key, .name = cert->subject };
+    memcpy(out->id, cert->skid.p, sizeof(out->id));
+    return PKI_OK;
+}
+
+static pki_code_t
+rekey_make(signer_t *signer, pki_arena_t *a, const issuer_ca_t *present, const char *above_key_ref, uint32_t generation,
+           const issuer_local_rekey_t *conf, issuer_local_ca_t *out, pki_err_t *err)
+{
+    int64_t     from = clock_now() - LOCAL_BACKDATE_S, end = from + conf->validity_s - 1;
+    char        kind[16];
+    cert_t      above_cert;
+    local_key_t above, ca = { 0 };
+    bytes_t    *chain;
+
+    PKI_TRY(above_load(signer, a, present, above_key_ref, &above_cert, &above, err));
+    PKI_TRY(local_key(signer, a, conf->key_ref, pki_printf(a, "file:%s-ca-g%u", present->issuer_id, generation),
+                      conf->key != NULL ? conf->key : pki_key_name(&present->cert.key, kind), &ca, err));
+    ca.name = present->cert.subject;
+    PKI_TRY(PKI_NEW_N(a, present->chain.count, &chain, err));
+    memcpy(chain, present->chain.v, present->chain.count * sizeof(*chain));
+    PKI_TRY(ca_sign(signer, a, present->issuer_no, &above, &ca, from > above_cert.not_before ? from : above_cert.not_before,
+                    end < above_cert.not_after ? end : above_cert.not_after, &chain[0], err));
+    *out = (issuer_local_ca_t){ { chain, present->chain.count }, ca.ref, above_key_ref };
+    return PKI_OK;
+}
+
+pki_code_t
+issuer_local_rekey(signer_t *signer, pki_arena_t *a, const issuer_ca_t *present, const char *above_key_ref,
+                   uint32_t generation, const issuer_local_rekey_t *conf, issuer_local_ca_t *out, pki_err_t *err)
+{
+    const issuer_local_conf_t load = { .certificates = conf->certificates, .key_ref = conf->key_ref };
+    cert_t                    cert;
+
+    PKI_TRY(conf->certificates != NULL
+                ? local_load(signer, a, &load, out, err)
+                : rekey_make(signer, a, present, above_key_ref, generation, conf, out, err));
+    PKI_TRY(cert_parse(a, out->chain.v[0], &cert, err));
+    if (!bytes_eq(cert.subject, present->cert.subject)) {
+        return pki_fail(err, PKI_E_INVALID, "RFC 5280 4.1.2.4", "the new certificate has another subject: that is another CA");
+    }
+    return PKI_OK;
 }
 
 const issuer_ops_t issuer_local = {

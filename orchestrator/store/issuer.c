@@ -322,13 +322,19 @@ pki_code_t
 issuer_settings_of(pki_arena_t *a, const issuer_row_t *row, const conf_t *conf, issuer_settings_t *out, pki_err_t *err)
 {
     PKI_TRY(issuer_settings_read(a, row, out, err));
+    issuer_settings_default(conf, out);
+    return PKI_OK;
+}
+
+void
+issuer_settings_default(const conf_t *conf, issuer_settings_t *out)
+{
     out->ocsp_validity_s = out->ocsp_validity_s != 0 ? out->ocsp_validity_s : conf->ocsp.validity_s;
     out->crl_validity_s = out->crl_validity_s != 0 ? out->crl_validity_s : conf->crl.validity_s;
     out->crl_refresh_s = out->crl_refresh_s != 0 ? out->crl_refresh_s : conf->crl.refresh_s;
     if (out->ocsp_keys.count == 0) {
         out->ocsp_keys = (str_list_t){ ocsp_keys_default, 1 };
     }
-    return PKI_OK;
 }
 
 pki_code_t

@@ -98,6 +98,7 @@ extern const field_t issuer_settings_fields[];
 pki_code_t issuer_settings_read(pki_arena_t *a, const issuer_row_t *row, issuer_settings_t *out, pki_err_t *err);
 pki_code_t issuer_settings_of(pki_arena_t *a, const issuer_row_t *row, const conf_t *conf, issuer_settings_t *out,
                               pki_err_t *err);
+void       issuer_settings_default(const conf_t *conf, issuer_settings_t *out);
 pki_code_t issuer_settings_put(db_t *db, const char *id, const issuer_settings_t *in, const audit_t *audit,
                                pki_err_t *err);
 

@@ -21,6 +21,7 @@ typedef struct {
     /* "csr": the request's subject; "san": CN is the first DNS name, nothing else */
     const char *subject_rule;
     bool        allow_empty_subject;
+    bool        revocation_exempt; /* RFC 9608: short-lived, and nobody can ask */
     int64_t     created_at, updated_at;
 } profile_row_t;
 

@@ -18,6 +18,14 @@ static const char *const sources[] = { "API", "EST", NULL };
     "'aACompromise'])"                                                                                       \
     "[" column " + 1]"
 
+#define RFC3339(column) "to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
+#define ISSUER_GENERATIONS                                                                                   \
+    "(SELECT jsonb_agg(jsonb_build_object('generation', g.generation, 'active', g.active, 'subject', g.subject, "  \
+    "'key_kind', g.key_kind, 'serial', encode(g.serial, 'hex'), 'not_before', " RFC3339("g.not_before")      \
+    ", 'not_after', " RFC3339("g.not_after") ", 'crl_shards', g.crl_shards, 'retired_at', " RFC3339("g.retired_at") \
+    ", 'revoked_at', " RFC3339("g.revoked_at") ", 'revocation_reason', " REASON_NAME("g.revocation_reason")  \
+    ") ORDER BY g.generation DESC) FROM ca_certificate g WHERE g.issuer_no = i.no AND g.position = 0)"
+
 /* clang-format off */
 static const list_column_t issuer_columns[] = {
     { "id",         "i.id",         LIST_TEXT, "identifier" },
@@ -29,6 +37,8 @@ static const list_column_t issuer_columns[] = {
     { "serial",     "c.serial",     LIST_HEX,  "serial number of its certificate" },
     { "not_before", "c.not_before", LIST_TIME, "its certificate is valid from" },
     { "not_after",  "c.not_after",  LIST_TIME, "its certificate is valid to" },
+    { "generation", "c.generation", LIST_INT,  "generation of the CA that issues; every re-key makes another" },
+    { "generations", ISSUER_GENERATIONS, LIST_JSON, "all generations of the CA, newest first: generation, active, subject, key_kind, serial, not_before, not_after, crl_shards, retired_at, revoked_at, revocation_reason" },
     { "config",     "i.config",     LIST_JSON, "configuration, without secrets" },
     { "created_at", "i.created_at", LIST_TIME, "when it was made" },
     { "updated_at", "i.updated_at", LIST_TIME, "when it was last changed" },
@@ -66,6 +76,7 @@ static const list_column_t profile_columns[] = {
     { "uri_patterns",        "p.uri_patterns",        LIST_TEXTS, "patterns of URIs" },
     { "subject_rule",        "p.subject_rule",        LIST_TEXT,  "where the subject comes from" },
     { "allow_empty_subject", "p.allow_empty_subject", LIST_BOOL,  "whether a request without a subject is accepted" },
+    { "revocation_exempt",   "p.revocation_exempt",   LIST_BOOL,  "whether its certificates say that no revocation information is available" },
     { "created_at",          "p.created_at",          LIST_TIME,  "when it was made" },
     { "updated_at",          "p.updated_at",          LIST_TIME,  "when it was last changed" },
     END
@@ -135,6 +146,7 @@ const list_resource_t list_certificates = {
 static const list_column_t version_columns[] = {
     { "serial",             "v.serial",                    LIST_HEX,  "serial number" },
     { "issuer_id",          "i.id",                        LIST_TEXT, "its issuer" },
+    { "generation",         "v.generation",                LIST_INT,  "generation of the CA that signed it" },
     { "status",             "coalesce(r.state, 'good')",   LIST_TEXT, "good, revoked, hold or released" },
     { "not_before",         "v.not_before",                LIST_TIME, "valid from" },
     { "not_after",          "v.not_after",                 LIST_TIME, "valid to" },

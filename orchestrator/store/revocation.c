@@ -193,6 +193,7 @@ one_read(const db_rows_t *r, size_t row, pki_arena_t *a, void *out, pki_err_t *e
     (void) a;
     (void) err;
     status_read(r, row, out);
+    ((status_row_t *) out)->exempt = db_bool(r, row, "exempt");
     return PKI_OK;
 }
 

@@ -12,6 +12,7 @@ typedef struct {
     int64_t issuer_no, generation;
     bytes_t serial;
     bytes_t fingerprint; /* SHA-256 of the certificate; absent unless the issuer's answers show it */
+    bool    exempt; /* no edge has it as good: RFC 9608 */
     char    state;  /* 'g'ood (never revoked), 'r'evoked, 'h'old, 'l': released */
     int64_t reason; /* CRLReason; -1: none */
     int64_t revision;

@@ -88,6 +88,17 @@ akid_read(bytes_t value, bytes_t *out, pki_err_t *err)
     return der_end(seq, "authorityKeyIdentifier", err);
 }
 
+/* RFC 9608 2: NULL. */
+static pki_code_t
+no_rev_avail_read(bytes_t value, pki_err_t *err)
+{
+    bytes_t null;
+
+    PKI_TRY(der_take(&value, DER_NULL, "noRevAvail", &null, err));
+    PKI_TRY(der_end(null, "noRevAvail", err));
+    return der_end(value, "noRevAvail", err);
+}
+
 static pki_code_t
 extension_read(void *arg, const ext_t *ext, pki_err_t *err)
 {
@@ -110,6 +121,9 @@ extension_read(void *arg, const ext_t *ext, pki_err_t *err)
     case EXT_EKU:
         cert->has_eku = true;
         return ext_eku(ext->value, &cert->eku, err);
+    case EXT_NO_REV_AVAIL:
+        cert->no_rev_avail = true;
+        return no_rev_avail_read(ext->value, err);
     case EXT_OTHER:
         cert->has_unknown_critical |= ext->critical;
         break;

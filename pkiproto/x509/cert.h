@@ -62,6 +62,7 @@ typedef struct {
     int             path_len;   /* -1: none */
     unsigned        eku;        /* 0: extension absent or nothing known in it */
     bool            has_eku, has_unknown_critical;
+    bool            no_rev_avail; /* RFC 9608 */
 } cert_t;
 
 /* Parse strictly (DER, v3 or v1, no duplicate extensions, no trailing octets).  Does not verify. */
@@ -97,6 +98,7 @@ typedef struct {
     bytes_t  san;               /* whole GeneralNames; critical iff the subject is empty */
     const char *ocsp_url, *ca_issuers_url, *crl_url; /* NULL: left out */
     bool     ocsp_nocheck;      /* id-pkix-ocsp-nocheck (RFC 6960 4.2.2.2.1) */
+    bool     no_rev_avail;      /* RFC 9608: neither OCSP nor CRL */
 } cert_template_t;
 
 /* The whole TBSCertificate. */

@@ -17,6 +17,7 @@ static const bytes_t oid_basic_constraints = OID_OCTETS("\x55\x1d\x13");
 static const bytes_t oid_crl_distribution = OID_OCTETS("\x55\x1d\x1f");
 static const bytes_t oid_akid = OID_OCTETS("\x55\x1d\x23");
 static const bytes_t oid_eku = OID_OCTETS("\x55\x1d\x25");
+static const bytes_t oid_no_rev_avail = OID_OCTETS("\x55\x1d\x38");
 static const bytes_t oid_aia = OID_OCTETS("\x2b\x06\x01\x05\x05\x07\x01\x01");
 static const bytes_t oid_ad_ocsp = OID_OCTETS("\x2b\x06\x01\x05\x05\x07\x30\x01");
 static const bytes_t oid_ad_ca_issuers = OID_OCTETS("\x2b\x06\x01\x05\x05\x07\x30\x02");
@@ -58,6 +59,9 @@ template_check(const cert_template_t *t, pki_err_t *err)
     }
     if (t->path_len >= 0 && !t->is_ca) {
         return template_fail(err, "RFC 5280 4.2.1.9", "a path length without CA:TRUE");
+    }
+    if (t->no_rev_avail && (t->is_ca || t->ocsp_url != NULL || t->crl_url != NULL)) {
+        return template_fail(err, "RFC 9608 2", "noRevAvail in a CA certificate, or beside a place to ask");
     }
     if (t->eku & EKU_ANY) {
         return template_fail(err, "RFC 5280 4.2.1.12", "anyExtendedKeyUsage is never issued");
@@ -200,10 +204,11 @@ put_san(const cert_template_t *t, pki_buf_t *out)
     ext_close(out, ext);
 }
 
+/* id-pkix-ocsp-nocheck and noRevAvail: there, and NULL. */
 static void
-put_ocsp_nocheck(pki_buf_t *out)
+put_null(pki_buf_t *out, bytes_t oid)
 {
-    ext_open_t ext = ext_open(out, oid_ocsp_nocheck, false);
+    ext_open_t ext = ext_open(out, oid, false);
 
     der_put(out, DER_NULL, BYTES_NONE);
     ext_close(out, ext);
@@ -230,7 +235,10 @@ put_extensions(const cert_template_t *t, pki_buf_t *out)
         put_crl_distribution(t, out);
     }
     if (t->ocsp_nocheck) {
-        put_ocsp_nocheck(out);
+        put_null(out, oid_ocsp_nocheck);
+    }
+    if (t->no_rev_avail) {
+        put_null(out, oid_no_rev_avail);
     }
     der_close(out, seq);
     der_close(out, explicit);

@@ -18,6 +18,7 @@ static const struct {
     { EXT_BASIC_CONSTRAINTS, OID_OCTETS("\x55\x1d\x13") },
     { EXT_AKID, OID_OCTETS("\x55\x1d\x23") },
     { EXT_EKU, OID_OCTETS("\x55\x1d\x25") },
+    { EXT_NO_REV_AVAIL, OID_OCTETS("\x55\x1d\x38") },
 };
 
 static ext_kind_t

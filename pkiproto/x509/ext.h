@@ -20,6 +20,7 @@ typedef enum {
     EXT_BASIC_CONSTRAINTS,
     EXT_AKID,
     EXT_EKU,
+    EXT_NO_REV_AVAIL,
 } ext_kind_t;
 
 typedef struct {

@@ -6,7 +6,7 @@ SELECT no FROM managed_certificate WHERE id = $1 FOR NO KEY UPDATE;
 
 -- name: revocation_versions
 -- Versions in question: unexpired ones, and those named.
-SELECT v.issuer_no, v.generation, v.serial, v.not_after, v.exempt, NULL::bytea AS fingerprint, r.state, r.reason, r.revoked_at,
+SELECT v.issuer_no, v.generation, v.serial, v.not_after, NULL::bytea AS fingerprint, r.state, r.reason, r.revoked_at,
        r.invalidity_at, r.revision, v.not_after <= now() AS expired
   FROM certificate_version v
   LEFT JOIN revocation r ON r.issuer_no = v.issuer_no AND r.serial = v.serial
@@ -45,7 +45,7 @@ UPDATE managed_certificate m
  WHERE m.no = $1;
 
 -- name: revocation_status
-SELECT v.issuer_no, v.generation, v.serial, v.not_after,
+SELECT v.issuer_no, v.generation, v.serial, v.not_after, v.exempt,
        CASE WHEN (i.settings->>'ocsp_cert_hash')::boolean THEN v.fingerprint END AS fingerprint,
        r.state, r.reason, r.revoked_at, r.invalidity_at, r.revision
   FROM certificate_version v

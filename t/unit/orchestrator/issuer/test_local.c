@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "pkiproto/base/ossl.h"
+#include "pkiproto/crl/scope.h"
 #include "t/unit/lib/signer_fixture.h"
 
 #define DAY_S 86400
@@ -161,7 +162,7 @@ create_conf(const char *key, const char *root_key)
 static void
 ca_load(const issuer_local_ca_t *made, issuer_ca_t *out)
 {
-    *out = (issuer_ca_t){ .issuer_no = 3, .issuer_id = "iss-test", .chain = made->chain, .key_ref = made->key_ref };
+    *out = (issuer_ca_t){ .issuer_no = 3, .generation = 1, .issuer_id = "iss-test", .chain = made->chain, .key_ref = made->key_ref };
     cr_assert_eq(cert_parse(arena, made->chain.v[0], &out->cert, &err), PKI_OK, "%s", err.text);
 }
 
@@ -186,7 +187,7 @@ order_of(bytes_t spki)
     issuer_order_t    o = { .spki = spki, .not_before = time(NULL) - 60, .not_after = time(NULL) + 90 * DAY_S - 61,
                             .eku = EKU_SERVER_AUTH | EKU_CLIENT_AUTH, .ocsp_url = "http://pki.example/ocsp/iss-test",
                             .ca_issuers_url = "http://pki.example/ca/iss-test.crt",
-                            .crl_url = "http://pki.example/crl/iss-test.crl" };
+                            .crl_base = "http://pki.example" };
 
     cr_assert_eq(pki_key_parse(spki, &key, &err), PKI_OK, "%s", err.text);
     cr_assert_eq(name_build(arena, "CN=host.example", &o.subject, &err), PKI_OK);
@@ -553,6 +554,128 @@ Test(local, taking_over_needs_the_name_of_a_key_that_exists)
     cr_expect_eq(issuer_local_create(f.client, arena, "iss-test", 3, &conf, &made, &err), PKI_E_INVALID);
     conf.key_ref = "file:missing";
     cr_expect_eq(issuer_local_create(f.client, arena, "iss-test", 3, &conf, &made, &err), PKI_E_NOT_FOUND);
+}
+
+/* ---- re-key ----------------------------------------------------------------------------------------------- */
+
+Test(local, a_re_key_keeps_the_name_and_the_ca_above)
+{
+    issuer_local_conf_t  conf = create_conf("p-384", "p-256");
+    issuer_local_rekey_t again = { .validity_s = 4000 * DAY_S }; /* longer than the root */
+    issuer_local_ca_t    first, second;
+    issuer_ca_t          a, b;
+
+    cr_assert_eq(issuer_local_create(f.client, arena, "iss-test", 3, &conf, &first, &err), PKI_OK);
+    ca_load(&first, &a);
+    cr_assert_eq(issuer_local_rekey(f.client, arena, &a, first.root_key_ref, 2, &again, &second, &err), PKI_OK, "%s",
+                 err.text);
+    ca_load(&second, &b);
+    cr_expect_str_eq(second.key_ref, "file:iss-test-ca-g2");
+    cr_expect(bytes_eq(b.cert.subject, a.cert.subject));
+    cr_expect(b.cert.key.kind == PKI_KEY_P384 && !bytes_eq(a.cert.key.spki, b.cert.key.spki));
+    cr_expect(bytes_eq(first.chain.v[1], second.chain.v[1]));
+    PKI_AUTO(X509) root = x509_of(second.chain.v[1]);
+    PKI_AUTO(X509) ca = x509_of(second.chain.v[0]);
+    cr_expect_eq(ASN1_TIME_compare(X509_get0_notAfter(ca), X509_get0_notAfter(root)), 0);
+    issue_and_verify(&second);
+}
+
+Test(local, a_re_key_without_the_key_above_needs_certificates)
+{
+    issuer_local_conf_t  conf = create_conf("p-256", "p-256");
+    issuer_local_rekey_t again = { .validity_s = 100 * DAY_S };
+    issuer_local_ca_t    first, second;
+    issuer_ca_t          a;
+
+    cr_assert_eq(issuer_local_create(f.client, arena, "iss-test", 3, &conf, &first, &err), PKI_OK);
+    ca_load(&first, &a);
+    cr_expect_eq(issuer_local_rekey(f.client, arena, &a, NULL, 2, &again, &second, &err), PKI_E_INVALID);
+    cr_expect_eq(issuer_local_rekey(f.client, arena, &a, first.key_ref, 2, &again, &second, &err), PKI_E_INTERNAL);
+}
+
+Test(local, a_re_key_that_is_loaded_must_have_the_same_name)
+{
+    issuer_local_conf_t  conf = create_conf("p-256", "p-256");
+    issuer_local_rekey_t again = { .key_ref = "file:taken", .validity_s = DAY_S };
+    issuer_local_ca_t    first, second;
+    issuer_ca_t          a;
+    bytes_t              spki;
+
+    cr_assert_eq(issuer_local_create(f.client, arena, "iss-test", 3, &conf, &first, &err), PKI_OK);
+    cr_assert_eq(signer_key_make(f.client, arena, "file:taken", "p-256", &spki, &err), PKI_OK);
+    PKI_AUTO(EVP_PKEY) key = pkey_of(spki);
+    PKI_AUTO(EVP_PKEY) root_key = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
+    PKI_AUTO(X509) root = cert_make(&takes[0].root, root_key, NULL, root_key);
+    PKI_AUTO(X509) sub = cert_make(&takes[0].sub, key, root, root_key);
+
+    ca_load(&first, &a);
+    again.certificates = pem_of((X509 *[]){ sub, root }, 2);
+    cr_expect_eq(issuer_local_rekey(f.client, arena, &a, NULL, 2, &again, &second, &err), PKI_E_INVALID);
+    cr_expect_not_null(strstr(err.text, "another subject"), "%s", err.text);
+    cr_assert_eq(cert_parse(arena, second.chain.v[0], &a.cert, &err), PKI_OK);
+    cr_expect_eq(issuer_local_rekey(f.client, arena, &a, NULL, 2, &again, &second, &err), PKI_OK, "%s", err.text);
+    issue_and_verify(&second);
+}
+
+/* The CDP is the very list that crl_shard_of() gives the serial to; also in the names of later generations. */
+Test(local, names_the_list_of_the_serial)
+{
+    issuer_local_conf_t conf = create_conf("p-256", "p-256");
+    issuer_order_t      order = order_of(leaf_key("EC", "P-256", 0));
+    issuer_local_ca_t   made;
+    issuer_ca_t         ca;
+    issuer_result_t     out;
+    char                wanted[80];
+
+    cr_assert_eq(issuer_local_create(f.client, arena, "iss-test", 3, &conf, &made, &err), PKI_OK);
+    ca_load(&made, &ca);
+    ca.generation = 2;
+    for (ca.crl_shards = 0; ca.crl_shards <= 64; ca.crl_shards += 16) {
+        cr_assert_eq(issuer_issue(issuer_find("local"), f.client, arena, &ca, &order, &out, &err), PKI_OK);
+        PKI_AUTO(X509) x = x509_of(out.der);
+        CRL_DIST_POINTS *points = X509_get_ext_d2i(x, NID_crl_distribution_points, NULL, NULL);
+        GENERAL_NAME    *name;
+
+        cr_assert_not_null(points);
+        name = sk_GENERAL_NAME_value(sk_DIST_POINT_value(points, 0)->distpoint->name.fullname, 0);
+        snprintf(wanted, sizeof(wanted), "http://pki.example/crl/iss-test.g2.crl");
+        if (ca.crl_shards != 0) {
+            snprintf(wanted, sizeof(wanted), "http://pki.example/crl/iss-test.g2.s%u.crl",
+                     crl_shard_of(out.serial, ca.crl_shards));
+        }
+        cr_expect_str_eq((const char *) ASN1_STRING_get0_data(name->d.uniformResourceIdentifier), wanted);
+        CRL_DIST_POINTS_free(points);
+    }
+}
+
+/* RFC 9608: says so, and names no place to ask. */
+Test(local, an_exempt_certificate_says_that_there_is_no_revocation)
+{
+    issuer_local_conf_t conf = create_conf("p-256", "p-256");
+    issuer_order_t      order = order_of(leaf_key("EC", "P-256", 0));
+    issuer_local_ca_t   made;
+    issuer_ca_t         ca;
+    issuer_result_t     out;
+    cert_t              cert;
+    int                 at;
+
+    cr_assert_eq(issuer_local_create(f.client, arena, "iss-test", 3, &conf, &made, &err), PKI_OK);
+    ca_load(&made, &ca);
+    order.no_rev_avail = true;
+    cr_expect_eq(issuer_issue(issuer_find("local"), f.client, arena, &ca, &order, &out, &err), PKI_E_INVALID);
+    order.crl_base = order.ocsp_url = NULL;
+    cr_assert_eq(issuer_issue(issuer_find("local"), f.client, arena, &ca, &order, &out, &err), PKI_OK, "%s", err.text);
+    PKI_AUTO(X509) x = x509_of(out.der);
+    ASN1_OBJECT *oid = OBJ_txt2obj("2.5.29.56", 1);
+
+    at = X509_get_ext_by_OBJ(x, oid, -1);
+    ASN1_OBJECT_free(oid);
+    cr_assert_geq(at, 0);
+    cr_expect_eq(X509_EXTENSION_get_critical(X509_get_ext(x, at)), 0);
+    cr_expect_arr_eq(ASN1_STRING_get0_data(X509_EXTENSION_get_data(X509_get_ext(x, at))), "\x05\x00", 2);
+    cr_expect_lt(X509_get_ext_by_NID(x, NID_crl_distribution_points, -1), 0);
+    cr_assert_eq(cert_parse(arena, out.der, &cert, &err), PKI_OK, "%s", err.text);
+    cr_expect(cert.no_rev_avail && !cert.has_unknown_critical);
 }
 
 Test(local, the_table_of_connectors_is_whole)
