@@ -16,7 +16,6 @@
 #include "ngx_module/ngx_http_pki_cache.h"
 
 #include <signal.h>
-#include <sys/mman.h>
 
 #include <openssl/rand.h>
 
@@ -61,10 +60,7 @@ typedef struct {
 
 /* ---- the zone ---- */
 
-/*
- * All the room there is, which the kernel has filled with zeros.  A large cache is asked at random, so that small
- * pages would cost time.
- */
+/* All the room there is, which the kernel has filled with zeros. */
 static ngx_int_t
 ngx_http_pki_cache_make(ngx_http_pki_cache_t *cache)
 {
@@ -80,8 +76,6 @@ ngx_http_pki_cache_make(ngx_http_pki_cache_t *cache)
         return NGX_ERROR;
     }
     table->count = size / sizeof(*table->bucket);
-    (void) madvise(table->bucket, size, MADV_HUGEPAGE);
-
     cache->table = table;
     cache->pool->data = table;
     cache->pool->log_nomem = 0;

@@ -39,7 +39,7 @@ ngx_http_pki_path(ngx_http_request_t *r, bytes_t *path)
     if (len < clcf->name.len || ngx_memcmp(raw->data, clcf->name.data, clcf->name.len) != 0) {
         return NGX_DECLINED;
     }
-    query = ngx_strlchr(raw->data, raw->data + len, '?');
+    query = memchr(raw->data, '?', len);
     if (query != NULL) {
         len = query - raw->data;
     }
