@@ -24,6 +24,7 @@ enum {
     NGX_HTTP_PKI_OCSP_UNISSUED_REVOKED, /* the extended definition of RFC 6960 4.4.8 */
 };
 
+#define NGX_HTTP_PKI_OCSP_MAX_TARGET 8192
 #define NGX_HTTP_PKI_OCSP_MAX_AGE 3600 /* seconds that HTTP caches may keep an answer, unless configured */
 
 /* A location's directives, pki_ocsp_ before each name. */
@@ -38,9 +39,15 @@ typedef struct {
     ngx_flag_t      cert_hash;
     ngx_int_t       max_ids;
     time_t          max_age;
+    size_t          max_target;     /* octets of a GET's request target */
     ngx_flag_t      dual_cert_id;
     uint64_t        variant;        /* of these, what shows in the signed part of an answer */
 } ngx_http_pki_ocsp_loc_conf_t;
+
+/* What a client asks: a request, or a certificate by its serial (INTEGER contents octets). */
+typedef struct {
+    bytes_t der, serial; /* one of them may be absent */
+} ngx_http_pki_ocsp_question_t;
 
 /* Lives within one call, inside the store's transaction. */
 typedef struct {
@@ -92,6 +99,14 @@ ngx_int_t ngx_http_pki_ocsp_outcome(const ngx_http_pki_ocsp_t *o); /* the least 
 /* ---- ngx_http_pki_ocsp_signed.c: OCSP_SUCCESSFUL when somebody who is trusted signed the request ---- */
 
 ocsp_response_status_t ngx_http_pki_ocsp_signed(const ngx_http_pki_ocsp_t *o);
+
+/* ---- ngx_http_pki_ocsp_get.c ---- */
+
+/* From what follows the issuer in the raw request target.  NGX_OK, or the HTTP status that says what is wrong. */
+ngx_int_t ngx_http_pki_ocsp_question(ngx_http_request_t *r, bytes_t raw, ngx_http_pki_ocsp_question_t *out);
+
+/* Fill o->request for a serial, inside the store's transaction. */
+pki_code_t ngx_http_pki_ocsp_request_of(ngx_http_pki_ocsp_t *o, bytes_t serial);
 
 /* ---- ngx_http_pki_ocsp_reuse.c ---- */
 

@@ -46,6 +46,7 @@ ngx_http_pki_ocsp_create_loc_conf(ngx_conf_t *cf)
     conf->cert_hash = NGX_CONF_UNSET;
     conf->max_ids = NGX_CONF_UNSET;
     conf->max_age = NGX_CONF_UNSET;
+    conf->max_target = NGX_CONF_UNSET_SIZE;
     conf->dual_cert_id = NGX_CONF_UNSET;
     return conf;
 }
@@ -83,6 +84,7 @@ ngx_http_pki_ocsp_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_value(conf->cert_hash, prev->cert_hash, 1);
     ngx_conf_merge_value(conf->max_ids, prev->max_ids, OCSP_IDS_MAX);
     ngx_conf_merge_sec_value(conf->max_age, prev->max_age, NGX_HTTP_PKI_OCSP_MAX_AGE);
+    ngx_conf_merge_size_value(conf->max_target, prev->max_target, NGX_HTTP_PKI_OCSP_MAX_TARGET);
     ngx_conf_merge_value(conf->dual_cert_id, prev->dual_cert_id, 0);
 
     if (conf->require_signed && conf->client_trust == NULL) {

@@ -3,7 +3,7 @@
  *
  * OCSP over HTTP (RFC 6960 appendix A, RFC 9919): POST, and GET with the request in the path.
  *
- *     pki_ocsp;                            location; {location}{issuer id}[/{base64}]
+ *     pki_ocsp;                            location; {location}{issuer id}[/{base64} or /{serial in hex}]
  *     pki_ocsp_cache zone=NAME:SIZE;       http; signed answers shared by the workers
  *
  * and those of limits, which are in ngx_http_pki_ocsp_limit.c.
@@ -125,6 +125,13 @@ static ngx_command_t ngx_http_pki_ocsp_commands[] = {
       offsetof(ngx_http_pki_ocsp_loc_conf_t, max_age),
       NULL },
 
+    { ngx_string("pki_ocsp_max_target"),
+      NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_CONF_TAKE1,
+      ngx_conf_set_size_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_pki_ocsp_loc_conf_t, max_target),
+      NULL },
+
     { ngx_string("pki_ocsp_dual_cert_id"),
       NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_CONF_FLAG,
       ngx_conf_set_flag_slot,
@@ -169,13 +176,24 @@ static ngx_int_t
 ngx_http_pki_ocsp_refuse(ngx_http_request_t *r, ngx_int_t status, const char *text)
 {
     ngx_http_pki_metrics_done(ngx_http_pki_metrics_none(r, NGX_HTTP_PKI_OCSP), status, ngx_http_pki_metrics_clock());
+    r->disable_not_modified = 1;
+    if (ngx_http_pki_ocsp_no_store(r) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
     return ngx_http_pki_send_text(r, status, text);
 }
 
 /* Inside the store's transaction. */
 static ocsp_response_status_t
-ngx_http_pki_ocsp_ask(ngx_http_pki_ocsp_t *o, pki_code_t parsed)
+ngx_http_pki_ocsp_ask(ngx_http_pki_ocsp_t *o, const ngx_http_pki_ocsp_question_t *question, pki_code_t parsed)
 {
+    if (question->serial.p != NULL) {
+        parsed = ngx_http_pki_ocsp_request_of(o, question->serial);
+        if (parsed != PKI_OK) {
+            return OCSP_INTERNAL_ERROR;
+        }
+        ngx_http_pki_ocsp_expect(o);
+    }
     if (parsed == PKI_OK) {
         return ngx_http_pki_ocsp_answer(o);
     }
@@ -184,7 +202,7 @@ ngx_http_pki_ocsp_ask(ngx_http_pki_ocsp_t *o, pki_code_t parsed)
 
 /* All of an OCSP request but its transport.  Errors, too, are answered 200: some clients drop other ones (H-07). */
 static ngx_int_t
-ngx_http_pki_ocsp_respond(ngx_http_request_t *r, bytes_t id, bytes_t der)
+ngx_http_pki_ocsp_respond(ngx_http_request_t *r, bytes_t id, const ngx_http_pki_ocsp_question_t *question)
 {
     ngx_http_pki_ocsp_t    o;
     ocsp_response_status_t status = OCSP_TRY_LATER;
@@ -197,7 +215,7 @@ ngx_http_pki_ocsp_respond(ngx_http_request_t *r, bytes_t id, bytes_t der)
     o.began = ngx_http_pki_metrics_clock();
     o.retry_after = 0;
 
-    parsed = ocsp_request_parse(der, &o.request, NULL);
+    parsed = ocsp_request_parse(question->der, &o.request, NULL);
     if (parsed == PKI_OK) {
         ngx_http_pki_ocsp_expect(&o);
     }
@@ -208,7 +226,7 @@ ngx_http_pki_ocsp_respond(ngx_http_request_t *r, bytes_t id, bytes_t der)
             return ngx_http_pki_ocsp_refuse(r, NGX_HTTP_NOT_FOUND, "there is no such issuer");
         }
         o.slot = ngx_http_pki_metrics_slot(r, NGX_HTTP_PKI_OCSP, &o.authorities->slots, o.authorities->record.id);
-        status = ngx_http_pki_ocsp_ask(&o, parsed);
+        status = ngx_http_pki_ocsp_ask(&o, question, parsed);
         ngx_http_pki_store_end(o.store);
     }
     ngx_http_pki_metrics_done(o.slot, status == OCSP_SUCCESSFUL ? o.outcome : (ngx_int_t) status, o.began);
@@ -242,7 +260,8 @@ ngx_http_pki_ocsp_split(ngx_http_request_t *r, bytes_t *id, bytes_t *rest)
 static void
 ngx_http_pki_ocsp_body(ngx_http_request_t *r, ngx_int_t rc, bytes_t body)
 {
-    bytes_t id, rest;
+    ngx_http_pki_ocsp_question_t question = { body, BYTES_NONE };
+    bytes_t                      id, rest;
 
     if (rc == NGX_HTTP_REQUEST_ENTITY_TOO_LARGE) {
         rc = ngx_http_pki_ocsp_refuse(r, rc, "an OCSP request has at most 10240 octets");
@@ -251,7 +270,7 @@ ngx_http_pki_ocsp_body(ngx_http_request_t *r, ngx_int_t rc, bytes_t body)
     } else if (ngx_http_pki_ocsp_split(r, &id, &rest) != NGX_OK) {
         rc = ngx_http_pki_ocsp_refuse(r, NGX_HTTP_NOT_FOUND, "there is no such issuer");
     } else {
-        rc = ngx_http_pki_ocsp_respond(r, id, body);
+        rc = ngx_http_pki_ocsp_respond(r, id, &question);
     }
     ngx_http_finalize_request(r, rc);
 }
@@ -259,21 +278,21 @@ ngx_http_pki_ocsp_body(ngx_http_request_t *r, ngx_int_t rc, bytes_t body)
 static ngx_int_t
 ngx_http_pki_ocsp_get(ngx_http_request_t *r, bytes_t id, bytes_t raw)
 {
-    bytes_t der = BYTES_NONE;
-    size_t  cap = ngx_min(raw.len, OCSP_REQUEST_MAX);
-    u_char *p = ngx_pnalloc(r->pool, cap + 1);
+    ngx_http_pki_ocsp_loc_conf_t *olcf = ngx_http_get_module_loc_conf(r, ngx_http_pki_ocsp_module);
+    ngx_http_pki_ocsp_question_t  question;
+    ngx_int_t                     rc;
 
-    if (p == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    if (r->unparsed_uri.len > olcf->max_target) {
+        return ngx_http_pki_ocsp_refuse(r, NGX_HTTP_REQUEST_URI_TOO_LARGE, "this is too long: ask by POST");
     }
     if (ngx_http_discard_request_body(r) != NGX_OK) {
         r->keepalive = 0;
     }
-    /* What is not base64 is no request either: the empty one is malformed. */
-    if (ocsp_get_decode(raw, p, cap, &der, NULL) != PKI_OK) {
-        der = BYTES_NONE;
+    rc = ngx_http_pki_ocsp_question(r, raw, &question);
+    if (rc == NGX_HTTP_BAD_REQUEST) {
+        return ngx_http_pki_ocsp_refuse(r, rc, "there are control characters in the path");
     }
-    return ngx_http_pki_ocsp_respond(r, id, der);
+    return rc == NGX_OK ? ngx_http_pki_ocsp_respond(r, id, &question) : rc;
 }
 
 static ngx_int_t
