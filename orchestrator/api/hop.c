@@ -1,11 +1,11 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * The hop has a few threads that are all alike.  Each takes every request that waits, serves them together and
- * answers; meanwhile the next ones gather in the sockets for the next thread, so that under load the turns of the
- * issuance path are large, and a request that is alone is served at once.  No request changes threads, but
- * those that may wait for long: a password to be checked, or the same request being served.  They have threads of
- * their own.
+ * Two threads that are alike take turns.  One takes every request that waits and has all their certificates signed;
+ * while these are recorded and answered the other one does the same.  What comes meanwhile gathers in the sockets,
+ * so that under load the turns of the issuance path are large, and a request that is alone is served at once.  No
+ * request changes threads, but those that may wait for long: a password to be checked, or the same request being
+ * served.  They have threads of their own.
  *
  * A connection is armed for one event at a time and belongs to the thread that got it until that arms it again.
  */
@@ -63,13 +63,20 @@ struct hop {
     const route_t  *route;
     int             fd, epoll, wake; /* fd: -1 when it does not listen any more */
     atomic_bool     closing;
-    pthread_mutex_t lock; /* fd, conns */
+    pthread_mutex_t first; /* held from taking requests to their signatures */
+    pthread_mutex_t lock;  /* fd, conns */
     conn_t         *conns;
     size_t          conn_count;
     queue_t        *waiting; /* of ask_t in malloc */
     pthread_t       threads[HOP_THREADS];
     size_t          thread_count;
 };
+
+/* Of one of the threads. */
+typedef struct {
+    hop_t *hop;
+    bool   first; /* has hop->first */
+} turn_t;
 
 /* ---- connections ---- */
 
@@ -308,7 +315,7 @@ ask_waited(void *item, void *arg)
 
     ask->call.in = &ask->request;
     if (clock_mono_us() - ask->began_us <= QUEUE_WAIT_US) {
-        issue_enrol(h->api->parts.issue, &ask->call, 1);
+        issue_enrol(h->api->parts.issue, &ask->call, 1, NULL);
     } else {
         ask->call.code = pki_fail(&ask->call.err, PKI_E_UNAVAILABLE, NULL, "too many requests are waiting");
     }
@@ -316,10 +323,23 @@ ask_waited(void *item, void *arg)
     free(ask);
 }
 
+/* The other thread may go. */
+static void
+turn_pass(void *arg)
+{
+    turn_t *t = arg;
+
+    if (t->first) {
+        t->first = false;
+        pthread_mutex_unlock(&t->hop->first);
+    }
+}
+
 /* Calls are a list of their own, since issue_enrol() takes one. */
 static void
-asks_serve(hop_t *h, ask_t *asks, size_t count)
+asks_serve(hop_t *h, turn_t *turn, ask_t *asks, size_t count)
 {
+    issue_next_t  next = { turn_pass, turn };
     issue_enrol_t calls[ISSUE_ENROL_MAX];
     ask_t        *of[ISSUE_ENROL_MAX];
     size_t        n = 0;
@@ -339,7 +359,7 @@ asks_serve(hop_t *h, ask_t *asks, size_t count)
         }
     }
     if (n > 0) {
-        issue_enrol(h->api->parts.issue, calls, n);
+        issue_enrol(h->api->parts.issue, calls, n, &next);
     }
     for (size_t i = 0; i < n; i++) {
         of[i]->call = calls[i];
@@ -373,30 +393,43 @@ conn_event(hop_t *h, conn_t *c, uint32_t events, ask_t *ask)
     return false;
 }
 
+/* The whole requests that are there; waits for something to happen. */
+static size_t
+asks_take(hop_t *h, ask_t asks[ISSUE_ENROL_MAX])
+{
+    struct epoll_event events[ISSUE_ENROL_MAX];
+    int                n = epoll_wait(h->epoll, events, ISSUE_ENROL_MAX, -1), fd;
+    size_t             count = 0;
+
+    for (int i = 0; i < n; i++) {
+        if (events[i].data.ptr == &h->fd) {
+            while ((fd = conn_accept(h)) >= 0) {
+                conn_open(h, fd);
+            }
+        } else if (events[i].data.ptr != &h->wake) {
+            count += conn_event(h, events[i].data.ptr, events[i].events, &asks[count]);
+        }
+    }
+    return count;
+}
+
 static void *
 hop_run(void *arg)
 {
-    hop_t             *h = arg;
-    struct epoll_event events[ISSUE_ENROL_MAX];
-    ask_t              asks[ISSUE_ENROL_MAX];
+    turn_t turn = { .hop = arg };
+    ask_t  asks[ISSUE_ENROL_MAX];
 
     pthread_setname_np(pthread_self(), "edge-hop");
-    while (!atomic_load(&h->closing)) {
-        int    n = epoll_wait(h->epoll, events, ISSUE_ENROL_MAX, -1), fd;
-        size_t count = 0;
+    while (!atomic_load(&turn.hop->closing)) {
+        size_t count;
 
-        for (int i = 0; i < n; i++) {
-            if (events[i].data.ptr == &h->fd) {
-                while ((fd = conn_accept(h)) >= 0) {
-                    conn_open(h, fd);
-                }
-            } else if (events[i].data.ptr != &h->wake) {
-                count += conn_event(h, events[i].data.ptr, events[i].events, &asks[count]);
-            }
-        }
+        pthread_mutex_lock(&turn.hop->first);
+        turn.first = true;
+        count = asks_take(turn.hop, asks);
         if (count > 0) {
-            asks_serve(h, asks, count);
+            asks_serve(turn.hop, &turn, asks, count);
         }
+        turn_pass(&turn);
     }
     return NULL;
 }
@@ -448,6 +481,7 @@ hop_open(api_t *api, hop_t **out, pki_err_t *err)
     h->api = api;
     h->route = route_edge();
     h->fd = h->epoll = h->wake = -1;
+    pthread_mutex_init(&h->first, NULL);
     pthread_mutex_init(&h->lock, NULL);
     code = hop_start(h, err);
     if (code != PKI_OK) {
@@ -498,6 +532,7 @@ hop_close(hop_t *h)
     if (h->wake != -1) {
         close(h->wake);
     }
+    pthread_mutex_destroy(&h->first);
     pthread_mutex_destroy(&h->lock);
     free(h);
 }

@@ -458,7 +458,7 @@ call_finish(issue_enrol_t *call, enrol_t *e)
 }
 
 void
-issue_enrol(issue_t *i, issue_enrol_t *calls, size_t count)
+issue_enrol(issue_t *i, issue_enrol_t *calls, size_t count, const issue_next_t *next)
 {
     enrol_t     enrols[ISSUE_ENROL_MAX];
     sign_job_t *jobs[ISSUE_ENROL_MAX];
@@ -470,7 +470,7 @@ issue_enrol(issue_t *i, issue_enrol_t *calls, size_t count)
             jobs[decided++] = &enrols[n].job;
         }
     }
-    sign_serve_many(i, jobs, decided);
+    sign_serve_many(i, jobs, decided, next);
     for (size_t n = 0; n < count; n++) {
         call_finish(&calls[n], &enrols[n]);
     }

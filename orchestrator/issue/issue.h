@@ -31,10 +31,15 @@ typedef struct {
 
 /*
  * Serve at most ISSUE_ENROL_MAX enrolments in as few turns as possible: what each turn costs is shared by all in it.
- * The same transaction key within retry_window_s gives the same certificate.
+ * The same transaction key within retry_window_s gives the same certificate.  `next` (may be NULL) is called when the
+ * first turn has its signatures, if there is one: a good time to begin with others, while these are recorded.
  */
 #define ISSUE_ENROL_MAX 64
-void issue_enrol(issue_t *i, issue_enrol_t *calls, size_t count);
+typedef struct {
+    void (*fn)(void *arg);
+    void  *arg;
+} issue_next_t;
+void issue_enrol(issue_t *i, issue_enrol_t *calls, size_t count, const issue_next_t *next);
 
 /* Issue for the management API: POST /api/v1/certificates.  Names come from the CSR as the profile allows. */
 typedef struct {

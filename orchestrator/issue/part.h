@@ -96,7 +96,8 @@ typedef struct sign_job {
 } sign_job_t;
 
 void                     sign_serve(issue_t *i, sign_job_t *job);
-void                     sign_serve_many(issue_t *i, sign_job_t **jobs, size_t count); /* the list is used up */
+/* The list is used up; next as in issue_enrol(). */
+void                     sign_serve_many(issue_t *i, sign_job_t **jobs, size_t count, const issue_next_t *next);
 extern const group_ops_t sign_group;
 
 /* Make sure that the edge store has a certificate that was recorded earlier; REVOKED states are published, too. */

@@ -254,7 +254,7 @@ turn_begin(const turn_t *all, turn_t *out)
 }
 
 static void
-turn_serve(issue_t *i, const turn_t *given)
+turn_serve(issue_t *i, const turn_t *given, const issue_next_t *next)
 {
     turn_t all = { 0 }, signing = { 0 };
 
@@ -264,6 +264,9 @@ turn_serve(issue_t *i, const turn_t *given)
 
     pthread_rwlock_rdlock(&i->signing);
     turn_sign(i, &signing);
+    if (next != NULL) {
+        next->fn(next->arg);
+    }
     turn_record(i, &signing);
     pthread_rwlock_unlock(&i->signing);
 
@@ -294,7 +297,7 @@ turn_run(void *arg, group_job_t *list)
     for (group_job_t *g = list; g != NULL; g = g->next) {
         turn_add(&all, (sign_job_t *) g);
     }
-    turn_serve(arg, &all);
+    turn_serve(arg, &all, NULL);
 }
 
 static bool
@@ -329,7 +332,7 @@ turn_takes(const turn_t *t, const sign_job_t *job)
 }
 
 void
-sign_serve_many(issue_t *i, sign_job_t **jobs, size_t count)
+sign_serve_many(issue_t *i, sign_job_t **jobs, size_t count, const issue_next_t *next)
 {
     int64_t deadline_us = db_deadline(i->db);
 
@@ -347,7 +350,8 @@ sign_serve_many(issue_t *i, sign_job_t **jobs, size_t count)
                 jobs[left++] = jobs[n];
             }
         }
-        turn_serve(i, &turn);
+        turn_serve(i, &turn, next);
+        next = NULL;
         count = left;
     }
 }
