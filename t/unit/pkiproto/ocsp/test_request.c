@@ -243,6 +243,77 @@ Test(request, knows_signed_requests)
     cr_assert(!r.is_signed && r.signature.p == NULL);
 }
 
+Test(request, gives_the_parts_of_a_signature)
+{
+    bytes_t                  der = file("t/vectors/ocsp_request/signed.der");
+    const uint8_t           *p = der.p, *cert;
+    OCSP_REQUEST            *theirs = d2i_OCSP_REQUEST(NULL, &p, (long) der.len);
+    ocsp_request_t           r;
+    X509                    *x;
+    EVP_PKEY                *key;
+    EVP_MD_CTX              *ctx = EVP_MD_CTX_new();
+    X509_ALGOR              *algorithm;
+    int                      digest = NID_undef;
+
+    cr_assert(theirs != NULL && OCSP_request_is_signed(theirs));
+    cr_assert_eq(ocsp_request_parse(der, &r, NULL), PKI_OK);
+    cert = r.certs.p;
+    x = d2i_X509(NULL, &cert, (long) r.certs.len);
+    p = r.algorithm.p;
+    algorithm = d2i_X509_ALGOR(NULL, &p, (long) r.algorithm.len);
+    cr_assert(x != NULL && algorithm != NULL && p == r.algorithm.p + r.algorithm.len);
+    key = X509_get0_pubkey(x);
+    OBJ_find_sigid_algs(OBJ_obj2nid(algorithm->algorithm), &digest, NULL);
+    cr_assert_eq(EVP_DigestVerifyInit(ctx, NULL, EVP_get_digestbynid(digest), NULL, key), 1);
+    cr_assert_eq(EVP_DigestVerify(ctx, r.signature.p, r.signature.len, r.tbs.p, r.tbs.len), 1);
+
+    /* openssl names the signer: [4] directoryName, with its subject inside. */
+    cr_assert(r.requestor.len != 0 && r.requestor.p[0] == 0xa4);
+    X509_ALGOR_free(algorithm);
+    X509_free(x);
+    EVP_MD_CTX_free(ctx);
+    OCSP_REQUEST_free(theirs);
+}
+
+Test(request, a_cert_id_of_ours_is_that_of_openssl)
+{
+    static const struct {
+        ocsp_hash_t   hash;
+        const EVP_MD *(*md)(void);
+    } rows[] = { { OCSP_SHA1, EVP_sha1 }, { OCSP_SHA256, EVP_sha256 }, { OCSP_SHA384, EVP_sha384 }, { OCSP_SHA512, EVP_sha512 } };
+
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        X509_NAME       *name = X509_NAME_new();
+        ASN1_BIT_STRING *key = ASN1_BIT_STRING_new();
+        ASN1_INTEGER    *serial = ASN1_INTEGER_new();
+        uint8_t          mem[OCSP_CERT_ID_MAX], name_hash[64], key_hash[64], *der = NULL;
+        const uint8_t   *encoded;
+        size_t           name_len;
+        OCSP_CERTID     *theirs;
+        pki_buf_t        b;
+        int              len;
+
+        X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const uint8_t *) "CA", -1, -1, 0);
+        ASN1_BIT_STRING_set(key, (uint8_t *) "\x04key", 4);
+        ASN1_INTEGER_set_uint64(serial, 0x8001);
+        theirs = OCSP_cert_id_new(rows[i].md(), name, key, serial);
+        len = i2d_OCSP_CERTID(theirs, &der);
+        cr_assert_eq(X509_NAME_get0_der(name, &encoded, &name_len), 1);
+        EVP_Digest(encoded, name_len, name_hash, NULL, rows[i].md(), NULL);
+        EVP_Digest("\x04key", 4, key_hash, NULL, rows[i].md(), NULL);
+
+        pki_buf_fixed(&b, mem, sizeof(mem));
+        ocsp_cert_id_put(&b, rows[i].hash, bytes_of(name_hash, ocsp_hash_len[rows[i].hash]),
+                         bytes_of(key_hash, ocsp_hash_len[rows[i].hash]), BYTES_LIT("\0\x80\x01"));
+        cr_expect(!b.failed && bytes_eq(pki_buf_bytes(&b), bytes_of(der, (size_t) len)), "%zu", i);
+        OPENSSL_free(der);
+        OCSP_CERTID_free(theirs);
+        ASN1_INTEGER_free(serial);
+        ASN1_BIT_STRING_free(key);
+        X509_NAME_free(name);
+    }
+}
+
 Test(request, refuses_every_truncation_and_every_trailing_octet)
 {
     static const char *const paths[] = { "t/vectors/ocsp_request/sha256-nonce.der",

@@ -385,6 +385,135 @@ Test(response, names_its_signer_by_the_hash_of_the_key)
     fixture_free(&f);
 }
 
+Test(response, names_its_signer_by_its_subject_where_that_is_wanted)
+{
+    const ASN1_OCTET_STRING *id;
+    const X509_NAME         *name;
+    ocsp_single_t            s = single(OCSP_GOOD);
+    OCSP_BASICRESP          *basic;
+    fixture_t                f;
+
+    fixture_make(&f, PKI_KEY_P256, true);
+    f.by_name = true;
+    respond(&f, &s, 1, BYTES_NONE, &basic);
+    cr_assert_eq(OCSP_resp_get0_id(basic, &id, &name), 1);
+    cr_assert_null(id);
+    cr_assert_eq(X509_NAME_cmp(name, X509_get_subject_name(f.signer)), 0);
+    OCSP_BASICRESP_free(basic);
+    fixture_free(&f);
+}
+
+/* RFC 6960 4.4.8, whatever else is known of the serial. */
+Test(response, what_was_not_issued_is_on_hold_since_1970_and_says_so)
+{
+    ocsp_single_t         s[2] = { single(OCSP_UNISSUED), single(OCSP_GOOD) };
+    ASN1_GENERALIZEDTIME *revoked;
+    OCSP_BASICRESP       *basic;
+    OCSP_SINGLERESP      *one;
+    X509_EXTENSION       *e;
+    ASN1_OBJECT          *oid = OBJ_txt2obj("1.3.6.1.5.5.7.48.1.9", 1);
+    fixture_t             f;
+    int                   reason = -1;
+
+    fixture_make(&f, PKI_KEY_P256, true);
+    for (size_t i = 0; i < 2; i++) {
+        s[i].crl_url = BYTES_LIT("http://x/y.crl");
+        s[i].crl_number = BYTES_LIT("\x05");
+        s[i].archive_cutoff = s[i].invalidity_at = 5;
+        s[i].cert_hash = BYTES_LIT("hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh");
+    }
+    respond(&f, s, 2, BYTES_NONE, &basic);
+    one = OCSP_resp_get0(basic, 0);
+    cr_assert_eq(OCSP_single_get0_status(one, &reason, &revoked, NULL, NULL), V_OCSP_CERTSTATUS_REVOKED);
+    cr_assert(reason == OCSP_REVOKED_STATUS_CERTIFICATEHOLD && time_of(revoked) == 0);
+    cr_assert_eq(OCSP_SINGLERESP_get_ext_count(one), 0);
+    cr_assert_eq(OCSP_SINGLERESP_get_ext_count(OCSP_resp_get0(basic, 1)), 3);
+
+    cr_assert_eq(OCSP_BASICRESP_get_ext_count(basic), 1);
+    e = OCSP_BASICRESP_get_ext(basic, OCSP_BASICRESP_get_ext_by_OBJ(basic, oid, -1));
+    cr_assert(e != NULL && X509_EXTENSION_get_critical(e) == 0);
+    cr_assert_eq(X509_EXTENSION_get_data(e)->length, 2);
+    cr_assert_eq(memcmp(X509_EXTENSION_get_data(e)->data, "\x05\0", 2), 0);
+    ASN1_OBJECT_free(oid);
+    OCSP_BASICRESP_free(basic);
+
+    respond(&f, &s[1], 1, BYTES_NONE, &basic);
+    cr_assert_eq(OCSP_BASICRESP_get_ext_count(basic), 0);
+    OCSP_BASICRESP_free(basic);
+    fixture_free(&f);
+}
+
+Test(response, names_a_list_and_how_far_back_it_knows)
+{
+    ocsp_single_t         s = single(OCSP_REVOKED);
+    ASN1_GENERALIZEDTIME *cutoff;
+    OCSP_BASICRESP       *basic;
+    OCSP_SINGLERESP      *one;
+    OCSP_CRLID           *crl;
+    X509_EXTENSION       *theirs;
+    ASN1_OCTET_STRING    *value;
+    char                  url[] = "http://lists.example/crl/iss-test.g2.crl";
+    long                  number = 0x010203;
+    uint8_t              *p = NULL;
+    fixture_t             f;
+    int                   critical = 7, len;
+
+    fixture_make(&f, PKI_KEY_P256, true);
+    s.crl_url = bytes_str(url);
+    s.crl_number = BYTES_LIT("\x01\x02\x03");
+    s.archive_cutoff = now - 1000 * HOUR;
+    respond(&f, &s, 1, BYTES_NONE, &basic);
+    one = OCSP_resp_get0(basic, 0);
+
+    crl = OCSP_SINGLERESP_get1_ext_d2i(one, NID_id_pkix_OCSP_CrlID, &critical, NULL);
+    cr_assert(crl != NULL && critical == 0);
+    /* OpenSSL hides its members: it is what OCSP_crlID_new() makes of the same. */
+    theirs = OCSP_crlID_new(url, &number, NULL);
+    len = i2d_OCSP_CRLID(crl, &p);
+    value = X509_EXTENSION_get_data(theirs);
+    cr_assert(bytes_eq(bytes_of(p, (size_t) len), bytes_of(value->data, (size_t) value->length)));
+    X509_EXTENSION_free(theirs);
+    OPENSSL_free(p);
+    OCSP_CRLID_free(crl);
+
+    cutoff = OCSP_SINGLERESP_get1_ext_d2i(one, NID_id_pkix_OCSP_archiveCutoff, &critical, NULL);
+    cr_assert(cutoff != NULL && critical == 0 && time_of(cutoff) == s.archive_cutoff);
+    ASN1_GENERALIZEDTIME_free(cutoff);
+    OCSP_BASICRESP_free(basic);
+    fixture_free(&f);
+}
+
+/* Common PKI, part 4: SEQUENCE { AlgorithmIdentifier, OCTET STRING }: a DigestInfo, as X509_SIG. */
+Test(response, shows_the_hash_of_a_certificate)
+{
+    ocsp_single_t          s = single(OCSP_GOOD);
+    const ASN1_OCTET_STRING *hash;
+    const X509_ALGOR      *algorithm;
+    OCSP_BASICRESP        *basic;
+    X509_EXTENSION        *e;
+    X509_SIG              *info;
+    ASN1_OBJECT           *oid = OBJ_txt2obj("1.3.36.8.3.13", 1);
+    const uint8_t         *p;
+    fixture_t              f;
+
+    fixture_make(&f, PKI_KEY_P256, true);
+    s.cert_hash = BYTES_LIT("0123456789abcdef0123456789abcdef");
+    respond(&f, &s, 1, BYTES_NONE, &basic);
+    cr_assert_eq(OCSP_SINGLERESP_get_ext_count(OCSP_resp_get0(basic, 0)), 1);
+    e = OCSP_SINGLERESP_get_ext(OCSP_resp_get0(basic, 0), 0);
+    cr_assert_eq(OBJ_cmp(X509_EXTENSION_get_object(e), oid), 0);
+    ASN1_OBJECT_free(oid);
+    p = X509_EXTENSION_get_data(e)->data;
+    info = d2i_X509_SIG(NULL, &p, X509_EXTENSION_get_data(e)->length);
+    cr_assert_not_null(info);
+    X509_SIG_get0(info, &algorithm, &hash);
+    cr_assert_eq(OBJ_obj2nid(algorithm->algorithm), NID_sha256);
+    cr_assert(bytes_eq(bytes_of(hash->data, (size_t) hash->length), s.cert_hash));
+    X509_SIG_free(info);
+    OCSP_BASICRESP_free(basic);
+    fixture_free(&f);
+}
+
 Test(response, answers_every_cert_id_in_order_and_unchanged)
 {
     static uint8_t  id[16][60];
@@ -510,7 +639,7 @@ Test(response, a_responder_needs_memory_and_a_key_that_signs)
     ocsp_responder_t r;
 
     fixture_make(&f, PKI_KEY_P256, true);
-    for (size_t n = 1; n <= 2; n++) {
+    for (size_t n = 1; n <= 4; n++) {
         pki_arena_fail_after(arena, n);
         cr_assert_eq(ocsp_responder_build(arena, &f.cert, true, &r, NULL), PKI_E_NOMEM);
     }

@@ -102,6 +102,48 @@ ParameterizedTest(key_case_t *c, key, follows_openssl_for_every_kind)
     X509_ALGOR_free(algor);
 }
 
+Test(key, signs_with_sha2_in_all_lengths_and_nothing_weaker)
+{
+    static const struct {
+        pki_key_kind_t kind;
+        int            nids[PKI_SIGALGS_MAX];
+    } rows[] = {
+        { PKI_KEY_RSA, { NID_sha256WithRSAEncryption, NID_sha384WithRSAEncryption, NID_sha512WithRSAEncryption } },
+        { PKI_KEY_P256, { NID_ecdsa_with_SHA256, NID_ecdsa_with_SHA384, NID_ecdsa_with_SHA512 } },
+        { PKI_KEY_P384, { NID_ecdsa_with_SHA256, NID_ecdsa_with_SHA384, NID_ecdsa_with_SHA512 } },
+        { PKI_KEY_ED25519, { NID_ED25519, 0, 0 } },
+    };
+    size_t count, n;
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const pki_sigalg_t *algs = pki_key_sigalgs(rows[i].kind, &count);
+        bool                usual = false;
+
+        for (n = 0; n < count; n++) {
+            X509_ALGOR *algor = X509_ALGOR_new();
+            uint8_t    *der = NULL;
+            int         md = 0, len;
+
+            cr_assert_neq(rows[i].nids[n], 0);
+            X509_ALGOR_set0(algor, OBJ_nid2obj(rows[i].nids[n]),
+                            rows[i].kind == PKI_KEY_RSA ? V_ASN1_NULL : V_ASN1_UNDEF, NULL);
+            len = i2d_X509_ALGOR(algor, &der);
+            cr_expect(bytes_eq(algs[n].identifier, bytes_of(der, (size_t) len)), "%zu %zu", i, n);
+            cr_expect_eq(OBJ_find_sigid_algs(rows[i].nids[n], &md, NULL), 1);
+            cr_expect(algs[n].digest == NULL
+                          ? md == NID_undef
+                          : (size_t) EVP_MD_get_size(EVP_get_digestbyname(algs[n].digest)) == algs[n].digest_len
+                                && EVP_MD_get_type(EVP_get_digestbyname(algs[n].digest)) == md);
+            usual = usual || &algs[n] == pki_key_sigalg(rows[i].kind);
+            OPENSSL_free(der);
+            X509_ALGOR_free(algor);
+        }
+        cr_expect(usual && (n == PKI_SIGALGS_MAX || rows[i].nids[n] == 0), "%zu", i);
+    }
+    cr_expect_null(pki_key_sigalgs(PKI_KEY_NONE, &count));
+    cr_expect_eq(count, 0);
+}
+
 Test(key, a_signature_by_another_kind_of_key_is_refused)
 {
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
