@@ -20,7 +20,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'
 from bench import (Background, Figure, done, duel, line, ocsp_load, openssl_sign_rate, pick,  # noqa: E402
                    skipped, tool)
 from chancery import wait_for                                                                       # noqa: E402
-from edge import Edge, free_port, unlimited                                                         # noqa: E402
+from edge import Edge, free_port, kept, unlimited                                                   # noqa: E402
 
 CERTIFICATES = pick(1000000, 20000)
 LEARNED = pick(100000, 5000)   # certificates whose ETags are learned, and that other responders get
@@ -38,7 +38,7 @@ class Bench:
     """The edge, and beside OCSP two locations of nginx's own that answer with as many octets and fields."""
 
     def __init__(self):
-        self.locations = ''
+        self.locations, self.limited = '', False
         self.edge = Edge(workers=1, text=self.configure)
         self.edge.fill_all('count=%d' % CERTIFICATES)
         self.edge.start()
@@ -54,7 +54,7 @@ class Bench:
         self.alike()
 
     def configure(self, text):
-        text = re.sub(r'(pki_ocsp_cache +zone=\w+):\w+', r'\1:' + CACHE, unlimited(text))
+        text = re.sub(r'(pki_ocsp_cache +zone=\w+):\w+', r'\1:' + CACHE, (kept if self.limited else unlimited)(text))
         return text.replace('# ---- devices', self.locations + '# ---- devices')
 
     def theirs(self, body):
@@ -196,29 +196,42 @@ def openssl_ocsp(b):
 # ---- attacks ---------------------------------------------------------------------------------------------------
 
 
-def flooded(b):
-    """Offered is what two such loads leave a little of the worker idle with; the flood is as large."""
+def flooded(b, what, kind, *more, rate, words=()):
+    """A load and beside it a flood as large, from one address; what is kept of the load's rate."""
+    def legitimate():
+        return b.load(OURS, 'method=get', 'rate=%.0f' % rate, 'want=good', *words).rate
+
+    def attacked():
+        flood = Background('url=http://127.0.0.1:%d%s' % (b.edge.http_port, OURS), 'rate=%.0f' % rate, 'source=127.0.9.1',
+                           'issuer=' + b.edge.pki.path('ca.pem'), 'count=%d' % LEARNED, *more)
+        try:
+            kept_rate = legitimate()
+        finally:
+            came.append(flood.stop())
+        return kept_rate
+
+    came = []
+    taken = [(attacked(), legitimate()) for _ in range(ROUNDS)]
+    line('OCSP kept under a flood as large, %s%s' % (kind, what), statistics.median(a / b for a, b in taken), 0.9,
+         '%.0f/s offered, flood %.0f/s answered, %s' % (
+             rate, statistics.median(each['rate'] for each in came),
+             ', '.join('%s %d' % each for each in sorted(came[-1]['ocsp'].items()))))
+
+
+def floods(b):
+    """Offered is what two such loads leave a little of the worker idle with."""
     rate = 0.4 * b.load(OURS, 'method=get').rate
-    url = 'url=http://127.0.0.1:%d%s' % (b.edge.http_port, OURS)
     signatures = b.edge.metric(SIGNATURES)
     for kind in ('random', 'garbage', 'oversize'):
-        def legitimate():
-            return b.load(OURS, 'method=get', 'rate=%.0f' % rate, 'want=good').rate
-
-        def attacked():
-            flood = Background(url, 'flood=' + kind, 'rate=%.0f' % rate, 'issuer=' + b.edge.pki.path('ca.pem'),
-                               'count=1000', 'source=127.0.9.1')
-            try:
-                kept = legitimate()
-            finally:
-                came.append(flood.stop())
-            return kept
-
-        came = []
-        taken = [(attacked(), legitimate()) for _ in range(ROUNDS)]
-        line('OCSP kept under a flood as large, ' + kind, statistics.median(a / b for a, b in taken), 0.9,
-             '%.0f/s offered, flood %.0f/s answered' % (rate, statistics.median(each['rate'] for each in came)))
-    line('signatures caused by the floods', int(b.edge.metric(SIGNATURES) - signatures), most=0)
+        flooded(b, '', kind, 'flood=' + kind, rate=rate)
+    line('signatures caused by these floods', int(b.edge.metric(SIGNATURES) - signatures), most=0)
+    b.limited = True  # as the example configuration is: clients are many, the flood is one
+    b.edge.configure()
+    b.edge.reload()
+    b.pid = b.edge.worker_pids()[0]
+    many = ['source=127.1.0.1', 'sources=100', 'connections=100']
+    for kind, more in (('mix', ['flood=mix']), ('nonces', ['nonce=32', 'body=any'])):
+        flooded(b, ', with limits', kind, *more, rate=rate, words=many)
 
 
 def main():
@@ -229,7 +242,7 @@ def main():
     nonced(b)
     compare(b, 'OCSP GET, cached, per core / cfssl ocspserve', lambda: cfssl(b), 2.5)
     compare(b, 'OCSP GET, cached, per core / openssl ocsp', lambda: openssl_ocsp(b), 5)
-    flooded(b)
+    floods(b)
     b.edge.remove()
     done()
 

@@ -126,10 +126,15 @@ class Pki:
         openssl('crl', '-in', self.path('crl.pem'), '-outform', 'DER', '-out', self.path('full.crl'))
 
 
-def unlimited(text):
-    """A configuration without what bounds a source: one load generator stands for many clients."""
-    text = re.sub(r'^(\s*)((?:limit_req|limit_conn|pki_ocsp_\w*limit)\s[^;]*;)', r'\1# \2', text, flags=re.M)
+def kept(text):
+    """A configuration in which connections are kept for good: what is measured is not their making."""
     return re.sub(r'keepalive_requests +\d+;', 'keepalive_requests 1000000000;', text)
+
+
+def unlimited(text):
+    """And nothing bounds a source: one load generator stands for many clients."""
+    text = re.sub(r'^(\s*)((?:limit_req|limit_conn|pki_ocsp_\w*limit)\s[^;]*;)', r'\1# \2', text, flags=re.M)
+    return kept(text)
 
 
 class Edge:
@@ -168,7 +173,8 @@ class Edge:
                   'responder=%s,%s' % (self.pki.path('responder.pem'), self.pki.path('responder.key')),
                   'crl=' + self.pki.path('full.crl'), *words, into=into)
 
-    def start(self):
+    def configure(self):
+        """Write the configuration; start() does, and before a reload() it may be written anew."""
         values = {
             'VAR': self.var, 'MODULE': MODULE, 'WORKERS': str(self.workers),
             'USER': 'user www-data;' if os.geteuid() == 0 else '',
@@ -185,6 +191,9 @@ class Edge:
             text = self.extra(text)
         with open(os.path.join(self.var, 'nginx.conf'), 'w') as file:
             file.write(text)
+
+    def start(self):
+        self.configure()
         self.process = subprocess.Popen(
             ['/usr/sbin/nginx', '-p', self.var, '-c', os.path.join(self.var, 'nginx.conf'), '-e', self.path('log/nginx.log')],
             env=self.environment(), stderr=subprocess.DEVNULL)
@@ -250,7 +259,11 @@ class Edge:
         """SIGHUP, and wait until other workers serve."""
         old = set(self.worker_pids())
         os.kill(self.master(), signal.SIGHUP)
-        return wait_for('new workers', lambda: len(set(self.worker_pids()) - old) == self.workers, 20)
+
+        def replaced():
+            now = set(self.worker_pids())
+            return len(now) == self.workers and not now & old
+        return wait_for('new workers', replaced, 20)
 
     def upgrade(self):
         """Another binary takes over the sockets: USR2, WINCH, QUIT.  True when it has."""
