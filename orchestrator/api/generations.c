@@ -40,7 +40,7 @@ static const field_t ca_revoke_fields[] = {
     FIELD_END };
 
 static const field_t revocation_answer_fields[] = {
-    FIELD_OBJECT(revocation_answer_t, settings,  0, issuer_settings_fields, "as they were set"),
+    FIELD_OBJECT(revocation_answer_t, settings,  0, issuer_settings_fields, "as they were set; absent: nothing was"),
     FIELD_OBJECT(revocation_answer_t, effective, 0, issuer_settings_fields, "with the defaults of the configuration in place of what was not set"),
     FIELD_END };
 /* clang-format on */
@@ -155,7 +155,7 @@ revocation_answer(req_t *r, pki_err_t *err)
 {
     const api_parts_t  *parts = &r->api->parts;
     issuer_chain_t      row;
-    revocation_answer_t out;
+    revocation_answer_t out = { 0 };
 
     PKI_TRY(issuer_row_find(parts->db, r->a, r->param[0], &row, err));
     PKI_TRY(issuer_settings_read(r->a, &row.issuer, &out.settings, err));

@@ -26,6 +26,7 @@
 
 #define ENV_SCHEMA     "2"
 #define ENV_KEY_SCHEMA "schema"
+#define ENV_MADE_KEY   "made"
 #define ENV_MARK       "mark"
 #define ENV_MARK_CLEAN "clean"
 #define ENV_MARK_DOUBT "doubt" /* being looked at, or found damaged */
@@ -197,6 +198,18 @@ env_status_append(env_t *e, MDB_txn *txn, uint32_t authority, bytes_t serial, co
     }
     rc = mdb_put(txn, e->dbi[ENV_STATUS], &k, &v, MDB_APPEND);
     return rc == 0 ? PKI_OK : env_fail(e, rc, "status, in order", err);
+}
+
+pki_code_t
+env_made_get(env_t *e, MDB_txn *txn, bytes_t *out, pki_err_t *err)
+{
+    return env_get(e, txn, ENV_META, BYTES_LIT(ENV_MADE_KEY), out, err);
+}
+
+pki_code_t
+env_made_put(env_t *e, MDB_txn *txn, bytes_t made, pki_err_t *err)
+{
+    return env_put(e, txn, ENV_META, BYTES_LIT(ENV_MADE_KEY), made, err);
 }
 
 uint64_t

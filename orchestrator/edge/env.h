@@ -67,6 +67,13 @@ bool env_is_bloated(env_t *e);
 pki_code_t env_state_get(env_t *e, MDB_txn *txn, env_state_t *out, pki_err_t *err);
 pki_code_t env_state_put(env_t *e, MDB_txn *txn, const env_state_t *in, pki_err_t *err);
 
+/*
+ * What the statuses of this environment were made with, as a text: another text asks for a rebuild.  NOT_FOUND
+ * before it was put.
+ */
+pki_code_t env_made_get(env_t *e, MDB_txn *txn, bytes_t *out, pki_err_t *err);
+pki_code_t env_made_put(env_t *e, MDB_txn *txn, bytes_t made, pki_err_t *err);
+
 /* Plain records; env_get() gives NOT_FOUND, value points into the transaction. */
 pki_code_t env_put(env_t *e, MDB_txn *txn, env_db_t db, bytes_t key, bytes_t value, pki_err_t *err);
 pki_code_t env_get(env_t *e, MDB_txn *txn, env_db_t db, bytes_t key, bytes_t *value, pki_err_t *err);

@@ -17,6 +17,7 @@
 #define FEED_PRUNE_US    600000000
 #define FEED_KEEP_S      (3 * 24 * 3600) /* a feeder that was away longer rebuilds */
 #define FEED_CRL_GRACE_S 60
+#define FEED_SETTLED_S   600 /* after a re-key nothing is on its way under the old key any more */
 
 typedef struct {
     edge_t      *edge;
@@ -203,6 +204,7 @@ feed_minute(feed_t *f)
     f->reconfigure = true;
     if (now_us >= f->prune_us) {
         f->prune_us = now_us + FEED_PRUNE_US;
+        (void) issuer_generations_settle(f->edge->db, FEED_SETTLED_S, NULL);
         (void) change_prune(f->edge->db, FEED_KEEP_S, f->edge->conf->retry_window_s, &removed, NULL);
     }
 }
@@ -212,6 +214,7 @@ feed_cycle(feed_t *f, pki_err_t *err)
 {
     edge_t    *e = f->edge;
     pki_code_t code;
+    bool       stale;
 
     if (!writer_has_env(e->writer) && f->rebuild == NULL) {
         f->rebuild = "missing";
@@ -235,7 +238,9 @@ feed_cycle(feed_t *f, pki_err_t *err)
     feed_minute(f);
     if (f->reconfigure) {
         PKI_TRY(config_publish(e, err));
+        PKI_TRY(rebuild_due(e, &stale, err));
         f->reconfigure = false;
+        f->rebuild = stale ? "settings" : f->rebuild;
     }
     return PKI_OK;
 }

@@ -91,8 +91,10 @@ bool edge_stopping(edge_t *e);
 void *feed_thread(void *edge);
 void *crl_thread(void *edge);
 
-/* rebuild.c: e->position is where the feed carries on. */
+/* rebuild.c: e->position is where the feed carries on.  *stale: the statuses were made with other settings than there
+ * are now, so that the store has to be made anew. */
 pki_code_t rebuild_run(edge_t *e, const char *why, pki_err_t *err);
+pki_code_t rebuild_due(edge_t *e, bool *stale, pki_err_t *err);
 
 /* config.c: read, make what is missing, publish when anything changed. */
 pki_code_t config_publish(edge_t *e, pki_err_t *err);

@@ -13,10 +13,13 @@
 
 #define REBUILD_COMMIT 200000          /* statuses in one transaction */
 #define REBUILD_KEEP_S (7 * 24 * 3600) /* certificates that ended longer ago are left out */
+#define REBUILD_MADE_MAX ((size_t) 1 << 20)
 #define REBUILD_SEEN_US 1500000        /* a worker looks for another store once in a second */
 
 typedef struct {
     edge_t           *edge;
+    pki_arena_t      *arena;
+    bytes_t           made; /* settings that the statuses are made with */
     env_t            *env;
     MDB_txn          *txn;
     size_t            pending;
@@ -24,6 +27,31 @@ typedef struct {
     int64_t           synced_at;
     change_position_t position;
 } rebuild_t;
+
+/*
+ * Which issuers' statuses have the certificate's hash.  Asked before the statuses are read: should it change in between,
+ * the next look finds that it has changed.
+ */
+static pki_code_t
+made_with(edge_t *e, pki_arena_t *a, bytes_t *out, pki_err_t *err)
+{
+    issuer_chain_t   *rows;
+    issuer_settings_t settings;
+    size_t            count;
+    pki_buf_t         text;
+
+    pki_buf_init(&text, a, REBUILD_MADE_MAX);
+    pki_buf_printf(&text, "hash:");
+    PKI_TRY(issuer_row_list(e->db, a, &rows, &count, err));
+    for (size_t i = 0; i < count; i++) {
+        PKI_TRY(issuer_settings_read(a, &rows[i].issuer, &settings, err));
+        if (settings.ocsp_cert_hash) {
+            pki_buf_printf(&text, " %lld", (long long) rows[i].issuer.no);
+        }
+    }
+    *out = pki_buf_bytes(&text);
+    return pki_buf_check(&text, "what the edge store is made with", err);
+}
 
 static pki_code_t
 tee_start(env_t **env, void *arg, pki_err_t *err)
@@ -150,6 +178,7 @@ swap_write(rebuild_t *r, env_t *old, MDB_txn *txn, pki_err_t *err)
     if (old != NULL && !old->damaged) {
         PKI_TRY(swap_copy(r, old, txn, &state, err));
     }
+    PKI_TRY(env_made_put(r->env, txn, r->made, err));
     return env_state_put(r->env, txn, &state, err);
 }
 
@@ -203,6 +232,7 @@ rebuild_into(rebuild_t *r, pki_err_t *err)
 {
     pki_code_t code;
 
+    PKI_TRY(made_with(r->edge, r->arena, &r->made, err));
     PKI_TRY(env_create(r->edge->build_dir, &r->env, err));
     code = load_statuses(r, err);
     if (code == PKI_OK) {
@@ -218,12 +248,18 @@ rebuild_into(rebuild_t *r, pki_err_t *err)
 pki_code_t
 rebuild_run(edge_t *e, const char *why, pki_err_t *err)
 {
-    rebuild_t  r = { .edge = e };
+    rebuild_t  r = { .edge = e, .arena = pki_arena_new(0) };
     int64_t    started = clock_mono_us();
     pki_code_t code;
 
-    PKI_TRY(writer_swap(e->writer, tee_start, e, err));
-    code = rebuild_into(&r, err);
+    if (r.arena == NULL) {
+        return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
+    }
+    code = writer_swap(e->writer, tee_start, e, err);
+    if (code == PKI_OK) {
+        code = rebuild_into(&r, err);
+    }
+    pki_arena_free(r.arena);
     if (code != PKI_OK) {
         (void) writer_swap(e->writer, tee_stop, e, NULL);
         return code;
@@ -234,4 +270,42 @@ rebuild_run(edge_t *e, const char *why, pki_err_t *err)
     log_info("edge.rebuilt", LOG_S("why", why), LOG_I("statuses", r.count),
              LOG_I("ms", (clock_mono_us() - started) / 1000));
     return PKI_OK;
+}
+
+typedef struct {
+    bytes_t wanted;
+    bool   *stale;
+} due_t;
+
+static pki_code_t
+due_run(env_t *env, MDB_txn *txn, void *arg, pki_err_t *err)
+{
+    due_t     *d = arg;
+    bytes_t    made;
+    pki_code_t code = env_made_get(env, txn, &made, err);
+
+    if (code != PKI_OK && code != PKI_E_NOT_FOUND) {
+        return code;
+    }
+    *d->stale = code == PKI_E_NOT_FOUND || !bytes_eq(made, d->wanted);
+    return PKI_OK;
+}
+
+pki_code_t
+rebuild_due(edge_t *e, bool *stale, pki_err_t *err)
+{
+    pki_arena_t *a = pki_arena_new(0);
+    due_t        d = { .stale = stale };
+    pki_code_t   code;
+
+    *stale = false;
+    if (a == NULL) {
+        return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
+    }
+    code = made_with(e, a, &d.wanted, err);
+    if (code == PKI_OK) {
+        code = writer_run(e->writer, due_run, &d, err);
+    }
+    pki_arena_free(a);
+    return code;
 }
