@@ -102,34 +102,10 @@ ngx_http_pki_cache_init(ngx_shm_zone_t *zone, void *data)
 char *
 ngx_http_pki_cache_zone(ngx_conf_t *cf, ngx_str_t *value, ngx_shm_zone_t **zone, void *tag)
 {
-    ngx_str_t name, text;
-    ssize_t   size;
-    u_char   *colon;
+    char *rv = ngx_http_pki_zone(cf, value, zone, tag);
 
-    if (*zone != NULL) {
-        return "is duplicate";
-    }
-    if (value->len < 5 || ngx_strncmp(value->data, "zone=", 5) != 0) {
-        return "takes \"zone=NAME:SIZE\"";
-    }
-    name.data = value->data + 5;
-    colon = ngx_strlchr(name.data, value->data + value->len, ':');
-    if (colon == NULL || colon == name.data) {
-        return "takes \"zone=NAME:SIZE\"";
-    }
-    name.len = colon - name.data;
-    text.data = colon + 1;
-    text.len = value->data + value->len - text.data;
-    size = ngx_parse_size(&text);
-    if (size < (ssize_t) (16 * ngx_pagesize)) {
-        return "needs a zone of at least 16 pages";
-    }
-    *zone = ngx_shared_memory_add(cf, &name, size, tag);
-    if (*zone == NULL) {
-        return NGX_CONF_ERROR;
-    }
-    if ((*zone)->data != NULL) {
-        return "uses a zone that is in use already";
+    if (rv != NGX_CONF_OK) {
+        return rv;
     }
     (*zone)->data = ngx_pcalloc(cf->pool, sizeof(ngx_http_pki_cache_t));
     (*zone)->init = ngx_http_pki_cache_init;

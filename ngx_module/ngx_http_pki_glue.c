@@ -6,6 +6,8 @@
 #include "ngx_module/ngx_http_pki_glue.h"
 #include "ngx_module/ngx_http_pki_module.h"
 
+#define NGX_HTTP_PKI_ZONE_PAGES 16 /* at least; some go to the zone's own tables */
+
 static void ngx_http_pki_body_begin(ngx_http_request_t *r);
 static void ngx_http_pki_body_more(ngx_http_request_t *r);
 
@@ -285,7 +287,7 @@ ngx_http_pki_header(ngx_http_request_t *r, const char *name, ngx_str_t value)
 }
 
 char *
-ngx_http_pki_zone(ngx_conf_t *cf, ngx_str_t *value, size_t min, ngx_shm_zone_t **zone, void *tag)
+ngx_http_pki_zone(ngx_conf_t *cf, ngx_str_t *value, ngx_shm_zone_t **zone, void *tag)
 {
     ngx_str_t name, text;
     ssize_t   size;
@@ -306,8 +308,8 @@ ngx_http_pki_zone(ngx_conf_t *cf, ngx_str_t *value, size_t min, ngx_shm_zone_t *
     text.data = colon + 1;
     text.len = value->data + value->len - text.data;
     size = ngx_parse_size(&text);
-    if (size < (ssize_t) min) {
-        return "needs a larger zone: 64k at least";
+    if (size < (ssize_t) (NGX_HTTP_PKI_ZONE_PAGES * ngx_pagesize)) {
+        return "needs a larger zone: 16 pages at least";
     }
     *zone = ngx_shared_memory_add(cf, &name, size, tag);
     if (*zone == NULL) {

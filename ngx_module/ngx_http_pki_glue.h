@@ -61,10 +61,10 @@ ngx_int_t ngx_http_pki_send_unavailable(ngx_http_request_t *r, const char *text,
 ngx_int_t ngx_http_pki_header(ngx_http_request_t *r, const char *name, ngx_str_t value);
 
 /*
- * "zone=NAME:SIZE" of a directive, of at least min octets.  Returns NGX_CONF_OK or what is wrong; the zone's
- * data and init are the caller's.
+ * "zone=NAME:SIZE" of a directive.  Returns NGX_CONF_OK or what is wrong; the zone's data and init are the
+ * caller's.
  */
-char *ngx_http_pki_zone(ngx_conf_t *cf, ngx_str_t *value, size_t min, ngx_shm_zone_t **zone, void *tag);
+char *ngx_http_pki_zone(ngx_conf_t *cf, ngx_str_t *value, ngx_shm_zone_t **zone, void *tag);
 
 /* Let client_max_body_size not get in the way of a location that bounds its bodies itself. */
 void ngx_http_pki_body_unlimited(ngx_conf_t *cf);

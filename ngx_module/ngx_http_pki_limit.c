@@ -10,8 +10,6 @@
 
 #include "pkiproto/base/limit.h"
 
-#define NGX_HTTP_PKI_LIMIT_MIN (8 * ngx_pagesize)
-
 typedef struct {
     limit_rates_t    rates;
     ngx_slab_pool_t *pool;
@@ -69,7 +67,7 @@ ngx_http_pki_limit_zone(ngx_conf_t *cf, ngx_uint_t by_source, ngx_shm_zone_t **z
     if (limit == NULL) {
         return NGX_CONF_ERROR;
     }
-    rv = ngx_http_pki_zone(cf, &value[1], NGX_HTTP_PKI_LIMIT_MIN, zone, tag);
+    rv = ngx_http_pki_zone(cf, &value[1], zone, tag);
     if (rv != NGX_CONF_OK) {
         return rv;
     }

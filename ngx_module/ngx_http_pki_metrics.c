@@ -14,7 +14,6 @@
 
 #define NGX_HTTP_PKI_SLOT_SIZE   256 /* a slab's chunk, which begins at a multiple of its size */
 #define NGX_HTTP_PKI_ISSUER_MAX  64
-#define NGX_HTTP_PKI_ZONE_MIN    (16 * ngx_pagesize)
 
 _Static_assert(sizeof(ngx_http_pki_slot_t) <= NGX_HTTP_PKI_SLOT_SIZE, "a slot has grown out of its chunk");
 
@@ -254,7 +253,7 @@ ngx_http_pki_metrics_init(ngx_shm_zone_t *zone, void *data)
 char *
 ngx_http_pki_metrics_zone(ngx_conf_t *cf, ngx_str_t *value, ngx_http_pki_metrics_t *m, void *tag)
 {
-    char *rv = ngx_http_pki_zone(cf, value, NGX_HTTP_PKI_ZONE_MIN, &m->zone, tag);
+    char *rv = ngx_http_pki_zone(cf, value, &m->zone, tag);
 
     if (rv == NGX_CONF_OK) {
         m->zone->data = m;
