@@ -243,5 +243,6 @@ main(int argc, char **argv)
     signal(SIGTERM, on_signal);
     seconds = load_run(&conf, &sum);
     load_stat_print(&sum, seconds);
+    X509_free(conf.issuer);
     return conf.save == NULL || fclose(conf.save) == 0 ? 0 : 1;
 }

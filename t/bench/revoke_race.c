@@ -438,5 +438,7 @@ main(int argc, char **argv)
     race.next = race.first;
     race_run(&race);
     free(race.serials);
+    X509_STORE_free(race.check.trust);
+    X509_free(race.issuer);
     return 0;
 }
