@@ -22,7 +22,7 @@ CPPFLAGS_   := -D_GNU_SOURCE -I. -I$(BUILD)/gen -I$(shell pg_config --includedir
                -DCHANCERY_VERSION='"$(VERSION)"' -DCHANCERY_SHARE_DIR='"$(SHARE_DIR)"'
 CFLAGS_     := -std=c11 -O2 -g -fPIC -fstack-protector-strong -fno-omit-frame-pointer $(WARN)
 LDFLAGS_    := -pie -Wl,-z,relro,-z,now -Wl,--as-needed
-LIBS        := -lssl -lcrypto -ljansson -lyaml -lpq -lmicrohttpd -llmdb -lseccomp -lp11-kit -lpthread
+LIBS        := -lssl -lcrypto -ljansson -lyaml -lpq -lmicrohttpd -llmdb -lseccomp -lp11-kit -lz -lpthread
 ifdef SAN
 SAN_FLAGS   := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 CFLAGS_     += -O1 $(SAN_FLAGS)

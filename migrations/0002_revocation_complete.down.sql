@@ -12,10 +12,11 @@ DROP FUNCTION crl_shard(bytea, integer);
 ALTER TABLE profile DROP revocation_exempt;
 ALTER TABLE ocsp_responder DROP ca_generation, DROP key_kind;
 ALTER TABLE crl DROP CONSTRAINT crl_pkey, ADD PRIMARY KEY (issuer_no, scope, number);
-ALTER TABLE crl DROP generation, DROP base_number, DROP snapshot, DROP gzip_size, DROP gzip_etag;
+ALTER TABLE crl DROP generation, DROP base_number, DROP snapshot, DROP gzip_size, DROP gzip_etag, DROP host,
+                DROP floor, DROP is_base;
 ALTER TABLE crl_number DROP CONSTRAINT crl_number_pkey, ADD PRIMARY KEY (issuer_no, scope);
 ALTER TABLE crl_number DROP generation;
-DROP INDEX revocation_crl;
+DROP INDEX revocation_crl, revocation_changed;
 ALTER TABLE revocation DROP generation, DROP shard, DROP changed_xid;
 CREATE INDEX revocation_crl ON revocation (issuer_no, not_after) WHERE state <> 'released';
 ALTER TABLE certificate_version DROP generation, DROP exempt;

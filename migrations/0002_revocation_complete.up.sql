@@ -24,6 +24,8 @@ ALTER TABLE revocation
 DROP INDEX revocation_crl;
 CREATE INDEX revocation_crl ON revocation (issuer_no, generation, shard, not_after) WHERE state <> 'released';
 
+CREATE INDEX revocation_changed ON revocation (issuer_no, generation, shard, changed_xid, serial);
+
 ALTER TABLE crl_number ADD generation smallint NOT NULL DEFAULT 1;
 ALTER TABLE crl_number DROP CONSTRAINT crl_number_pkey, ADD PRIMARY KEY (issuer_no, generation, scope);
 
@@ -32,7 +34,10 @@ ALTER TABLE crl
     ADD base_number bigint,      -- of a delta
     ADD snapshot    pg_snapshot, -- what the list has seen: a delta against it has the rest
     ADD gzip_size   bigint NOT NULL DEFAULT 0,
-    ADD gzip_etag   bytea;
+    ADD gzip_etag   bytea,
+    ADD host        text NOT NULL DEFAULT '',       -- that serves it: each makes lists of its own
+    ADD floor       timestamptz,                    -- certificates that had ended before are not in it
+    ADD is_base     boolean NOT NULL DEFAULT false; -- kept for deltas
 ALTER TABLE crl DROP CONSTRAINT crl_pkey, ADD PRIMARY KEY (issuer_no, generation, scope, number);
 
 ALTER TABLE ocsp_responder

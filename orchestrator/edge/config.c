@@ -157,45 +157,22 @@ add_responders(const authority_t *x, pki_err_t *err)
     return PKI_OK;
 }
 
-/* The list that was published last, when its file is on this host. */
 static pki_code_t
-add_crl(edge_t *e, config_set_t *s, uint32_t issuer_no, bool *have, pki_err_t *err)
+add_crl(void *arg, bytes_t key, const pki_buf_t *value, pki_err_t *err)
 {
-    crl_row_t   row;
-    pki_buf_t   key, value;
-    const char *path;
-    pki_code_t  code = crl_last(e->db, s->arena, issuer_no, CRL_SCOPE_FULL, &row, err);
-
-    *have = false;
-    if (code == PKI_E_NOT_FOUND || (code == PKI_OK && row.file == NULL)) {
-        return PKI_OK;
-    }
-    PKI_TRY(code);
-    path = edge_path(s->arena, e->crl_dir, row.file);
-    if (path == NULL || access(path, R_OK) != 0) {
-        return PKI_OK;
-    }
-    *have = true;
-    pki_buf_init(&key, s->arena, 64);
-    pki_buf_init(&value, s->arena, CONFIG_RECORD_MAX);
-    PKI_TRY(crl_record(&row, &key, &value, err));
-    return set_add(s, ENV_CRL, pki_buf_bytes(&key), &value, err);
+    return set_add(arg, ENV_CRL, key, value, err);
 }
 
 static pki_code_t
 add_authority(edge_t *e, config_set_t *s, const issuer_chain_t *row, pki_err_t *err)
 {
     authority_t x = { .edge = e, .set = s, .row = row };
-    bool        have;
 
     PKI_TRY(edge_ca_of(s->arena, row, &x.ca, err));
     PKI_TRY(issuer_settings_of(s->arena, &row->issuer, e->conf, &x.settings, err));
     x.no = edge_authority(x.ca.issuer_no, x.ca.generation);
     PKI_TRY(add_issuer(&x, err));
-    if (row->chain[0].active) {
-        PKI_TRY(add_crl(e, s, (uint32_t) row->issuer.no, &have, err));
-        crl_watch(e, (uint32_t) row->issuer.no, have);
-    }
+    PKI_TRY(crl_watch_authority(e, s->arena, row, add_crl, s, err));
     return add_responders(&x, err);
 }
 
@@ -207,6 +184,7 @@ add_issuers(edge_t *e, config_set_t *s, pki_err_t *err)
     size_t          count;
 
     PKI_TRY(issuer_generations(e->db, s->arena, NULL, &rows, &count, err));
+    crl_watch_begin(e);
     for (size_t i = 0; i < count; i++) {
         pki_err_t  why = { 0 };
         pki_code_t code = add_authority(e, s, &rows[i], &why);
@@ -218,6 +196,7 @@ add_issuers(edge_t *e, config_set_t *s, pki_err_t *err)
             return pki_fail(err, code, NULL, "%s", why.text);
         }
     }
+    crl_watch_end(e, rows, count);
     return PKI_OK;
 }
 

@@ -147,9 +147,9 @@ edge_config_version(edge_t *e)
 }
 
 void
-edge_crl_request(edge_t *e, uint32_t issuer_no)
+edge_crl_request(edge_t *e, uint32_t authority, bytes_t serial)
 {
-    crl_want(e, issuer_no);
+    crl_want(e, authority, serial);
 }
 
 void
@@ -161,6 +161,7 @@ edge_health(edge_t *e, edge_health_t *out)
         .statuses = writer_statuses(e->writer),
         .crls_built = atomic_load(&e->crls_built),
         .crl_failures = atomic_load(&e->crl_failures),
+        .crl_differences = atomic_load(&e->crl_differences),
         .rebuilds = atomic_load(&e->rebuilds),
         .changes_applied = atomic_load(&e->changes_applied),
     };
@@ -233,29 +234,57 @@ store_attach(env_t **env, void *arg, pki_err_t *err)
     return PKI_OK;
 }
 
+/* Those that run; the others were never started. */
+static void
+threads_stop(edge_t *e, size_t crl_threads)
+{
+    pthread_mutex_lock(&e->lock);
+    e->stopping = true;
+    pthread_cond_broadcast(&e->wake);
+    pthread_mutex_unlock(&e->lock);
+    for (size_t i = 0; i < crl_threads; i++) {
+        pthread_join(e->crl_threads[i], NULL);
+    }
+}
+
+static pki_code_t
+threads_start(edge_t *e, pki_err_t *err)
+{
+    size_t n = 0;
+
+    while (n < EDGE_CRL_THREADS && pthread_create(&e->crl_threads[n], NULL, crl_thread, e) == 0) {
+        n++;
+    }
+    if (n == EDGE_CRL_THREADS && pthread_create(&e->feed_thread, NULL, feed_thread, e) == 0) {
+        return PKI_OK;
+    }
+    threads_stop(e, n);
+    return pki_fail(err, PKI_E_INTERNAL, NULL, "a thread of the edge does not start");
+}
+
+/* Two processes may be two hosts for all that PostgreSQL knows, if their folders differ. */
+static void
+host_name(edge_t *e)
+{
+    char name[256] = "";
+
+    (void) gethostname(name, sizeof(name) - 1);
+    snprintf(e->host, sizeof(e->host), "%s:%s", name, e->conf->edge.dir);
+}
+
 static pki_code_t
 parts_open(edge_t *e, pki_err_t *err)
 {
     pki_err_t why = { 0 };
 
+    host_name(e);
     PKI_TRY(folders_make(e, err));
     PKI_TRY(env_discard(e->build_dir, err)); /* of a rebuild, or a swap, that was cut off */
     PKI_TRY(writer_open(&e->writer, err));
     if (writer_swap(e->writer, store_attach, e, &why) != PKI_OK) {
         log_failure(LOG_INFO, "edge.store_unusable", &why);
     }
-    if (pthread_create(&e->crl_thread, NULL, crl_thread, e) != 0) {
-        return pki_fail(err, PKI_E_INTERNAL, NULL, "the CRL thread does not start");
-    }
-    if (pthread_create(&e->feed_thread, NULL, feed_thread, e) != 0) {
-        pthread_mutex_lock(&e->lock);
-        e->stopping = true;
-        pthread_cond_broadcast(&e->wake);
-        pthread_mutex_unlock(&e->lock);
-        pthread_join(e->crl_thread, NULL);
-        return pki_fail(err, PKI_E_INTERNAL, NULL, "the feed thread does not start");
-    }
-    return PKI_OK;
+    return threads_start(e, err);
 }
 
 static void
@@ -268,7 +297,7 @@ edge_free(edge_t *e)
     sweep_free(&e->crl_sweep);
     sweep_free(&e->key_sweep);
     free(e->tee.v);
-    free(e->crl);
+    crl_jobs_free(e);
     pthread_mutex_destroy(&e->lock);
     pthread_mutex_destroy(&e->config_lock);
     pthread_mutex_destroy(&e->responder_lock);
@@ -313,11 +342,7 @@ edge_close(edge_t *e)
     if (e == NULL) {
         return;
     }
-    pthread_mutex_lock(&e->lock);
-    e->stopping = true;
-    pthread_cond_broadcast(&e->wake);
-    pthread_mutex_unlock(&e->lock);
+    threads_stop(e, EDGE_CRL_THREADS);
     pthread_join(e->feed_thread, NULL);
-    pthread_join(e->crl_thread, NULL);
     edge_free(e);
 }

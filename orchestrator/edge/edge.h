@@ -12,6 +12,7 @@
 
 #include "orchestrator/conf.h"
 #include "orchestrator/issuer/issuer.h"
+#include "orchestrator/store/crl.h"
 #include "orchestrator/store/issuer.h"
 #include "orchestrator/store/revocation.h"
 #include "pkiproto/edge/record.h"
@@ -43,14 +44,27 @@ pki_code_t edge_ca_of(pki_arena_t *a, const issuer_chain_t *in, issuer_ca_t *out
 /* Grows with every change of configuration that this process made or heard of: what is cached from before is old. */
 uint64_t edge_config_version(edge_t *e);
 
-/* Ask for a new full CRL of an issuer; returns at once.  Requests that come together make one CRL. */
-void edge_crl_request(edge_t *e, uint32_t issuer_no);
+/* Ask for a new CRL that tells of a certificate; returns at once.  Requests that come together make one CRL. */
+void edge_crl_request(edge_t *e, uint32_t authority, bytes_t serial);
+
+/* The lists that this host serves, by issuer, generation and scope. */
+typedef struct {
+    crl_id_t    id;
+    const char *issuer_id;
+    bool        is_served;  /* otherwise there is none yet */
+    bool        is_stale;   /* it should have been replaced, and was not */
+    int64_t     number, base_number, this_update, next_update, generated_at, duration_ms, entries, size, gzip_size;
+    uint64_t    built, failed; /* by this process; a delta with its full list */
+    const char *error;         /* of the last attempt; NULL: it went well */
+} edge_crl_info_t;
+pki_code_t  edge_crls(edge_t *e, pki_arena_t *a, edge_crl_info_t **out, size_t *count, pki_err_t *err);
+const char *edge_host(const edge_t *e); /* what crl_events() calls this host */
 
 typedef struct {
     bool     ready;       /* the store is in step with PostgreSQL */
     int64_t  synced_at;
     uint64_t statuses;    /* certificates in the store */
-    uint64_t crls_built, crl_failures, rebuilds, changes_applied;
+    uint64_t crls_built, crl_failures, crl_differences, rebuilds, changes_applied;
 } edge_health_t;
 void edge_health(edge_t *e, edge_health_t *out);
 

@@ -66,7 +66,10 @@ feed_note(feed_t *f, const change_t *change, bool newer)
         atomic_fetch_add(&f->edge->config_version, 1);
         f->reconfigure = true;
     } else if (change->kind == CHANGE_STATUS && newer && change->status.state != 'g') {
-        crl_want(f->edge, (uint32_t) change->status.issuer_no);
+        crl_want(f->edge, edge_authority((uint32_t) change->status.issuer_no, (uint32_t) change->status.generation),
+                 change->status.serial);
+    } else if (change->kind == CHANGE_CRL) {
+        crl_heard(f->edge, change->issuer_no);
     }
 }
 
@@ -134,28 +137,16 @@ static void
 feed_sweep(feed_t *f)
 {
     edge_t          *e = f->edge;
-    issuer_chain_t  *issuers;
     responder_row_t *responders;
-    crl_row_t        crl;
     str_list_t       crls = { 0 }, keys = { 0 };
-    size_t           count, responder_count;
+    size_t           responder_count;
 
     pki_arena_reset(f->arena);
-    if (issuer_row_list(e->db, f->arena, &issuers, &count, NULL) != PKI_OK ||
-        responder_list(e->db, f->arena, &responders, &responder_count, NULL) != PKI_OK ||
-        PKI_NEW_N(f->arena, count + 1, &crls.v, NULL) != PKI_OK ||
-        PKI_NEW_N(f->arena, responder_count + 1, &keys.v, NULL) != PKI_OK) {
+    if (crl_files(e, f->arena, &crls, NULL) != PKI_OK
+        || responder_list(e->db, f->arena, &responders, &responder_count, NULL) != PKI_OK
+        || PKI_NEW_N(f->arena, responder_count + 1, &keys.v, NULL) != PKI_OK)
+    {
         return;
-    }
-    for (size_t i = 0; i < count; i++) {
-        pki_code_t code =
-            crl_last(e->db, f->arena, (uint32_t) issuers[i].issuer.no, CRL_SCOPE_FULL, &crl, NULL);
-
-        if (code == PKI_OK && crl.file != NULL) {
-            crls.v[crls.count++] = crl.file;
-        } else if (code != PKI_E_NOT_FOUND) {
-            return;
-        }
     }
     for (size_t i = 0; i < responder_count; i++) {
         if (key_is_used(e, f->arena, responders, i)) {

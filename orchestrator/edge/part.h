@@ -8,7 +8,7 @@
  *   rebuild.c    a new store from PostgreSQL
  *   config.c     issuers, labels, credentials, responders and CRLs as records
  *   responder.c  delegated OCSP responder certificates and their keys
- *   crl.c        the CRL thread
+ *   crl_*.c      CRLs (see crl.h)
  *   sweep.c      files that nothing refers to any more
  */
 #ifndef ORCHESTRATOR_EDGE_PART_H
@@ -26,7 +26,9 @@
 #include "orchestrator/store/issuer.h"
 #include "orchestrator/store/responder.h"
 
-#define EDGE_PATH_MAX 3072
+#define EDGE_PATH_MAX    3072
+#define EDGE_HOST_MAX    (EDGE_PATH_MAX + 256)
+#define EDGE_CRL_THREADS 2
 
 /* Statuses that were published while a rebuild ran: the new store gets them before it takes over. */
 typedef struct {
@@ -39,31 +41,21 @@ typedef struct {
     } *v;
 } edge_tee_t;
 
-/* What the CRL thread knows of an issuer. */
-typedef struct {
-    uint32_t issuer_no;
-    int64_t  due_us;     /* monotonic: when the next list is to be made */
-    uint64_t wanted;     /* requests so far: those that come during a build make another one */
-    uint64_t attempts;
-    int64_t  backoff_us; /* after a failure; 0: none */
-    bool     have;       /* there is a list */
-} edge_crl_job_t;
-
 struct edge {
     const conf_t   *conf;
     db_t           *db;
     signer_t       *signer;
+    char            host[EDGE_HOST_MAX]; /* whose lists are whose, in PostgreSQL: host name and folder */
     int             lock_fd; /* the edge folder, locked: one feeder a host */
     char            store_dir[EDGE_PATH_MAX], build_dir[EDGE_PATH_MAX], crl_dir[EDGE_PATH_MAX],
                     key_dir[EDGE_PATH_MAX];
     writer_t       *writer;
 
-    pthread_t       feed_thread, crl_thread;
+    pthread_t       feed_thread, crl_threads[EDGE_CRL_THREADS];
     pthread_mutex_t lock;    /* stopping and the CRL jobs */
-    pthread_cond_t  wake;    /* monotonic clock; broadcast: both threads and waiters for a first CRL */
+    pthread_cond_t  wake;    /* monotonic clock; broadcast: all threads and waiters for a first CRL */
     bool            stopping;
-    edge_crl_job_t *crl;
-    size_t          crl_count, crl_cap;
+    struct crl_job *crl;
 
     pthread_mutex_t config_lock; /* one reconfiguration at a time */
     pthread_mutex_t responder_lock; /* the same for the making of responders, which takes longer */
@@ -77,7 +69,7 @@ struct edge {
     atomic_ullong config_version;
     atomic_llong  synced_at;
     atomic_bool   in_step, configured;
-    atomic_ullong crls_built, crl_failures, rebuilds, changes_applied;
+    atomic_ullong crls_built, crl_failures, crl_differences, rebuilds, changes_applied;
 };
 
 /* "DIR/NAME" in the arena; NULL when out of memory. */
@@ -87,7 +79,7 @@ struct edge {
 void edge_wait_until(edge_t *e, int64_t due_us);
 bool edge_stopping(edge_t *e);
 
-/* feed.c, crl.c: the threads. */
+/* feed.c, crl_job.c: the threads. */
 void *feed_thread(void *edge);
 void *crl_thread(void *edge);
 
@@ -108,10 +100,25 @@ pki_code_t responders_ensure(edge_t *e, pki_err_t *err);
 pki_code_t responder_of(edge_t *e, pki_arena_t *a, const issuer_ca_t *ca, const char *key_kind, responder_row_t *row,
                         pki_err_t *err);
 
-/* crl.c */
-void       crl_want(edge_t *e, uint32_t issuer_no);             /* a new list soon */
-void       crl_watch(edge_t *e, uint32_t issuer_no, bool have); /* keep it fresh from now on; have: there is one */
-void       crl_wait(edge_t *e, uint32_t issuer_no, int64_t timeout_ms); /* until there is one, or it failed */
-pki_code_t crl_record(const crl_row_t *row, pki_buf_t *key, pki_buf_t *value, pki_err_t *err);
+/* crl_job.c: a new list soon, of the authority and the shard that a certificate is in. */
+void crl_want(edge_t *e, uint32_t authority, bytes_t serial);
+void crl_heard(edge_t *e, uint32_t issuer_no); /* somebody has published one: see whether he knows more */
+void crl_wait(edge_t *e, uint32_t issuer_no, int64_t timeout_ms); /* until there are all, or they failed */
+
+/*
+ * crl_job.c, crl_list.c: keep all lists of an authority fresh from now on, and add the records of those that are there;
+ * between crl_watch_begin() and crl_watch_end(), after which lists of other authorities than those given are no
+ * longer made.  With config_lock held.
+ */
+typedef pki_code_t (*crl_add_pt)(void *arg, bytes_t key, const pki_buf_t *value, pki_err_t *err);
+void       crl_watch_begin(edge_t *e);
+pki_code_t crl_watch_authority(edge_t *e, pki_arena_t *a, const issuer_chain_t *issuer, crl_add_pt add, void *arg,
+                               pki_err_t *err);
+void       crl_watch_end(edge_t *e, const issuer_chain_t *issuers, size_t count);
+
+void       crl_jobs_free(edge_t *e);
+
+/* crl_list.c: names of the files that are served, in the arena. */
+pki_code_t crl_files(edge_t *e, pki_arena_t *a, str_list_t *out, pki_err_t *err);
 
 #endif

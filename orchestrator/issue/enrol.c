@@ -303,11 +303,11 @@ answer_rejected(enrol_t *e, pki_code_t code, const pki_err_t *why, enrol_answer_
 static pki_code_t
 answer_repeated(enrol_t *e, enrol_answer_t *out, pki_err_t *err)
 {
-    pki_err_t why = { 0 };
-    bool      good;
+    pki_err_t     why = { 0 };
+    edge_change_t change;
 
-    PKI_TRY(sign_republish(e->issue, e->arena, e->job.prior.issuer_no, e->job.prior.serial, &good, err));
-    if (!good) {
+    PKI_TRY(sign_republish(e->issue, e->arena, e->job.prior.issuer_no, e->job.prior.serial, &change, err));
+    if (change.status.kind != EDGE_GOOD) {
         (void) pki_fail(&why, PKI_E_FORBIDDEN, NULL,
                         "the certificate that was issued for this request is revoked: make a new request");
         return answer_rejected(e, PKI_E_FORBIDDEN, &why, out, err);

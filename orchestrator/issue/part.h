@@ -101,7 +101,8 @@ void                     sign_serve_many(issue_t *i, sign_job_t **jobs, size_t c
 extern const group_ops_t sign_group;
 
 /* Make sure that the edge store has a certificate that was recorded earlier; REVOKED states are published, too. */
-pki_code_t sign_republish(issue_t *i, pki_arena_t *a, uint32_t issuer_no, bytes_t serial, bool *good, pki_err_t *err);
+pki_code_t sign_republish(issue_t *i, pki_arena_t *a, uint32_t issuer_no, bytes_t serial, edge_change_t *out,
+                          pki_err_t *err);
 
 /* reconcile.c */
 void *reconcile_thread(void *issue);

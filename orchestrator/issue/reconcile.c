@@ -58,11 +58,11 @@ tbs_parse(pki_arena_t *a, bytes_t tbs, cert_t *out, pki_err_t *err)
 static pki_code_t
 orphan_publish(issue_t *i, pki_arena_t *a, uint32_t issuer_no, bytes_t serial, pki_err_t *err)
 {
-    bool good;
+    edge_change_t change;
 
-    PKI_TRY(sign_republish(i, a, issuer_no, serial, &good, err));
-    if (!good) {
-        edge_crl_request(i->edge, issuer_no);
+    PKI_TRY(sign_republish(i, a, issuer_no, serial, &change, err));
+    if (change.status.kind != EDGE_GOOD) {
+        edge_crl_request(i->edge, change.authority, serial);
     }
     return PKI_OK;
 }

@@ -41,9 +41,7 @@ revoke_publish(issue_t *i, pki_arena_t *a, const status_row_t *rows, size_t coun
     }
     code = publish(i, changes, count, err);
     for (size_t n = 0; n < count; n++) {
-        if (n == 0 || rows[n].issuer_no != rows[n - 1].issuer_no) {
-            edge_crl_request(i->edge, (uint32_t) rows[n].issuer_no);
-        }
+        edge_crl_request(i->edge, changes[n].authority, changes[n].serial);
     }
     return code;
 }

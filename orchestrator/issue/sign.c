@@ -357,13 +357,11 @@ sign_serve_many(issue_t *i, sign_job_t **jobs, size_t count, const issue_next_t 
 }
 
 pki_code_t
-sign_republish(issue_t *i, pki_arena_t *a, uint32_t issuer_no, bytes_t serial, bool *good, pki_err_t *err)
+sign_republish(issue_t *i, pki_arena_t *a, uint32_t issuer_no, bytes_t serial, edge_change_t *out, pki_err_t *err)
 {
-    status_row_t  row;
-    edge_change_t change;
+    status_row_t row;
 
     PKI_TRY(revocation_status(i->db, a, issuer_no, serial, &row, err));
-    change = edge_change_of(&row);
-    *good = change.status.kind == EDGE_GOOD;
-    return row.exempt && row.state == 'g' ? PKI_OK : edge_publish(i->edge, &change, 1, err);
+    *out = edge_change_of(&row);
+    return row.exempt && row.state == 'g' ? PKI_OK : edge_publish(i->edge, out, 1, err);
 }

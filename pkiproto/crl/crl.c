@@ -238,20 +238,29 @@ crl_write(const crl_t *crl, bytes_t signature, crl_sink_pt sink, void *arg, pki_
     return sink(arg, pki_buf_bytes(&end), err);
 }
 
+typedef struct {
+    EVP_MD_CTX   *ctx;
+    crl_passed_pt passed;
+    void         *arg;
+} digest_t;
+
 static pki_code_t
 digest_sink(void *arg, bytes_t data, pki_err_t *err)
 {
-    return EVP_DigestUpdate(arg, data.p, data.len) == 1
-               ? PKI_OK
-               : pki_fail(err, PKI_E_CRYPTO, NULL, "cannot hash %zu octets of a CRL", data.len);
+    digest_t *d = arg;
+
+    if (EVP_DigestUpdate(d->ctx, data.p, data.len) != 1) {
+        return pki_fail(err, PKI_E_CRYPTO, NULL, "cannot hash %zu octets of a CRL", data.len);
+    }
+    if (d->passed != NULL) {
+        d->passed(d->arg, data);
+    }
+    return PKI_OK;
 }
 
-pki_code_t
-crl_digest(const crl_t *crl, uint8_t *out, size_t cap, size_t *len, pki_err_t *err)
+static pki_code_t
+digest_check(const crl_t *crl, size_t cap, pki_err_t *err)
 {
-    PKI_AUTO(EVP_MD_CTX) ctx = NULL;
-    unsigned n;
-
     if (crl->head.p == NULL) {
         return pki_fail(err, PKI_E_INTERNAL, NULL, "a CRL is hashed before it is sealed");
     }
@@ -263,11 +272,23 @@ crl_digest(const crl_t *crl, uint8_t *out, size_t cap, size_t *len, pki_err_t *e
         return pki_fail(err, PKI_E_TOO_LARGE, NULL, "no room for a digest of %zu octets",
                         crl->sigalg->digest_len);
     }
+    return PKI_OK;
+}
+
+pki_code_t
+crl_digest(const crl_t *crl, crl_passed_pt passed, void *arg, uint8_t *out, size_t cap, size_t *len, pki_err_t *err)
+{
+    PKI_AUTO(EVP_MD_CTX) ctx = NULL;
+    digest_t d;
+    unsigned n;
+
+    PKI_TRY(digest_check(crl, cap, err));
     ctx = EVP_MD_CTX_new();
     if (ctx == NULL || EVP_DigestInit_ex(ctx, EVP_get_digestbyname(crl->sigalg->digest), NULL) != 1) {
         return pki_fail(err, PKI_E_CRYPTO, NULL, "cannot hash with %s", crl->sigalg->digest);
     }
-    PKI_TRY(crl_tbs_write(crl, digest_sink, ctx, err));
+    d = (digest_t){ ctx, passed, arg };
+    PKI_TRY(crl_tbs_write(crl, digest_sink, &d, err));
     if (EVP_DigestFinal_ex(ctx, out, &n) != 1) {
         return pki_fail(err, PKI_E_CRYPTO, NULL, "cannot end a hash with %s", crl->sigalg->digest);
     }

@@ -41,6 +41,9 @@ typedef struct {
 
 typedef struct crl crl_t;
 
+/* Told what has been walked and is not needed for the moment; NULL: nobody wants to know. */
+typedef void (*crl_passed_pt)(void *arg, bytes_t walked);
+
 crl_t     *crl_new(void); /* NULL when out of memory */
 void       crl_free(crl_t *crl);
 /* INVALID: an invalidity date after the revocation.  That no serial comes twice is the caller's to see to. */
@@ -56,8 +59,7 @@ pki_code_t crl_add_run(crl_t *crl, bytes_t run, size_t count, int64_t latest, pk
 
 /*
  * The entries of an earlier full list with changes, both in the order of serials.  A change replaces the entry of its
- * serial or adds it, or takes it away when `listed` is false.  `passed` is told what has been walked and is not
- * needed for the moment (NULL: nobody wants to know).  PARSE when the entries are not in order.
+ * serial or adds it, or takes it away when `listed` is false.  PARSE when the entries are not in order.
  */
 typedef struct {
     crl_entry_t entry;
@@ -66,7 +68,6 @@ typedef struct {
 typedef struct {
     size_t added, replaced, removed; /* a change that takes away what is not there is none of these */
 } crl_merged_t;
-typedef void (*crl_passed_pt)(void *arg, bytes_t walked);
 pki_code_t crl_merge(crl_t *crl, bytes_t entries, int64_t latest, const crl_change_t *changes, size_t count,
                      crl_passed_pt passed, void *arg, crl_merged_t *out, pki_err_t *err);
 
@@ -78,7 +79,8 @@ pki_code_t crl_merge(crl_t *crl, bytes_t entries, int64_t latest, const crl_chan
 pki_code_t crl_seal(crl_t *crl, const crl_template_t *t, pki_err_t *err);
 
 /* Digest of the whole TBSCertList with the template's digest algorithm (refused for Ed25519: no digest). */
-pki_code_t crl_digest(const crl_t *crl, uint8_t *out, size_t cap, size_t *len, pki_err_t *err);
+pki_code_t crl_digest(const crl_t *crl, crl_passed_pt passed, void *arg, uint8_t *out, size_t cap, size_t *len,
+                      pki_err_t *err);
 
 /* Emit octets in order, at most CRL_SINK_MAX at a time; a sink returns a code, which ends the writing. */
 #define CRL_SINK_MAX ((size_t) 1 << 20)

@@ -12,6 +12,7 @@
 #include <openssl/core_names.h>
 #include <openssl/param_build.h>
 
+#include "pkiproto/base/buf.h"
 #include "pkiproto/base/ossl.h"
 #include "pkiproto/der/read.h"
 
@@ -408,14 +409,33 @@ signature_row(bytes_t algorithm, const signature_row_t **out, pki_err_t *err)
     return PKI_OK;
 }
 
+#define WALK_STEP ((size_t) 1 << 20)
+
+/* Ed25519 wants its message in one piece. */
+static int
+verify_parts(EVP_MD_CTX *ctx, bytes_t message, bytes_t signature, pki_walked_pt walked, void *arg)
+{
+    bytes_t part;
+
+    while (message.len != 0) {
+        (void) bytes_take(&message, message.len < WALK_STEP ? message.len : WALK_STEP, &part);
+        if (EVP_DigestVerifyUpdate(ctx, part.p, part.len) != 1) {
+            return 0;
+        }
+        walked(arg, part);
+    }
+    return EVP_DigestVerifyFinal(ctx, signature.p, signature.len);
+}
+
 pki_code_t
-pki_signature_check(const pki_key_t *key, bytes_t algorithm, bytes_t message, bytes_t signature,
-                    pki_err_t *err)
+pki_signature_check_large(const pki_key_t *key, bytes_t algorithm, bytes_t message, bytes_t signature,
+                          pki_walked_pt walked, void *arg, pki_err_t *err)
 {
     PKI_AUTO(EVP_PKEY) pkey = NULL;
     PKI_AUTO(EVP_MD_CTX) ctx = NULL;
     const signature_row_t *row = NULL;
     const kind_row_t      *kind = kind_row(key->kind);
+    int                    good;
 
     PKI_TRY(signature_row(algorithm, &row, err));
     if (kind == NULL || strcmp(kind->type, row->type) != 0) {
@@ -427,8 +447,14 @@ pki_signature_check(const pki_key_t *key, bytes_t algorithm, bytes_t message, by
     if (ctx == NULL || EVP_DigestVerifyInit_ex(ctx, NULL, row->digest, NULL, NULL, pkey, NULL) != 1) {
         return pki_fail(err, PKI_E_CRYPTO, NULL, "cannot start verifying a signature");
     }
-    if (EVP_DigestVerify(ctx, signature.p, signature.len, message.p, message.len) != 1) {
-        return pki_fail(err, PKI_E_SIGNATURE, NULL, "the signature does not verify");
-    }
-    return PKI_OK;
+    good = row->digest != NULL && walked != NULL
+               ? verify_parts(ctx, message, signature, walked, arg)
+               : EVP_DigestVerify(ctx, signature.p, signature.len, message.p, message.len);
+    return good == 1 ? PKI_OK : pki_fail(err, PKI_E_SIGNATURE, NULL, "the signature does not verify");
+}
+
+pki_code_t
+pki_signature_check(const pki_key_t *key, bytes_t algorithm, bytes_t message, bytes_t signature, pki_err_t *err)
+{
+    return pki_signature_check_large(key, algorithm, message, signature, NULL, NULL, err);
 }

@@ -73,4 +73,9 @@ const pki_sigalg_t *pki_key_sigalgs(pki_key_kind_t kind, size_t *count);
 pki_code_t pki_signature_check(const pki_key_t *key, bytes_t algorithm, bytes_t message, bytes_t signature,
                                pki_err_t *err);
 
+/* The same for a message that is large: it is walked once, and `walked` is told of each part when it is over. */
+typedef void (*pki_walked_pt)(void *arg, bytes_t part);
+pki_code_t pki_signature_check_large(const pki_key_t *key, bytes_t algorithm, bytes_t message, bytes_t signature,
+                                     pki_walked_pt walked, void *arg, pki_err_t *err);
+
 #endif

@@ -97,7 +97,7 @@ measure(size_t count, pki_err_t *err)
     PKI_TRY(add_entries(crl, count, err));
     PKI_TRY(crl_seal(crl, &t, err));
     encoded = seconds();
-    PKI_TRY(crl_digest(crl, digest, sizeof(digest), &len, err));
+    PKI_TRY(crl_digest(crl, NULL, NULL, digest, sizeof(digest), &len, err));
     hashed = seconds();
     PKI_TRY(crl_write(crl, BYTES_ARR(signature), count_octets, &octets, err));
     emitted = seconds();

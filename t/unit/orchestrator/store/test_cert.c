@@ -1,7 +1,7 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * Recording certificates, transaction keys, revocation and the entries of CRLs.
+ * Recording certificates, transaction keys and revocation.
  */
 #include "orchestrator/store/cert.h"
 
@@ -11,7 +11,6 @@
 #include <stdio.h>
 
 #include "core/clock.h"
-#include "orchestrator/store/crl.h"
 #include "t/unit/lib/pg.h"
 #include "t/unit/lib/store.h"
 
@@ -544,98 +543,4 @@ Test(revocation, refuses_expired_versions)
     store_issue(db, arena, "one", 2, 1800);
     cr_expect_eq(store_revoke(db, arena, "one", 2, REVOKE, NULL), PKI_E_CONFLICT);
     cr_expect_eq(store_revoke(db, arena, "one", 0, REVOKE, NULL), PKI_E_CONFLICT);
-}
-
-TestSuite(crl, .init = setup, .fini = teardown, .timeout = 60);
-
-static pki_code_t
-entry_note(const status_row_t *row, void *arg, pki_err_t *e)
-{
-    char *serials = arg;
-
-    (void) e;
-    snprintf(serials + strlen(serials), 20, "%d%c ", row->serial.p[3], row->state);
-    return PKI_OK;
-}
-
-static const char *
-entries(void)
-{
-    static char serials[200];
-
-    serials[0] = '\0';
-    cr_assert_eq(crl_entries(db, 1, CRL_SCOPE_FULL, entry_note, serials, &err), PKI_OK, "%s", err.text);
-    return serials;
-}
-
-static void
-publish(int64_t number, int64_t this_update, const char *error)
-{
-    crl_row_t row = {.issuer_no = 1,
-                     .scope = CRL_SCOPE_FULL,
-                     .number = number,
-                     .this_update = this_update,
-                     .next_update = this_update + DAY_S,
-                     .file = error ? NULL : "f",
-                     .etag = bytes_str("etag"),
-                     .error = error};
-
-    cr_assert_eq(crl_published(db, &row, &err), PKI_OK, "%s", err.text);
-}
-
-Test(crl, lists_revoked_and_held_but_not_released_certificates)
-{
-    store_issue(db, arena, "a", 1, DAY_S);
-    store_issue(db, arena, "b", 2, DAY_S);
-    store_issue(db, arena, "c", 3, DAY_S);
-    store_issue(db, arena, "d", 4, DAY_S);
-    cr_assert_eq(store_revoke(db, arena, "c", 0, REVOKE, NULL), PKI_OK);
-    cr_assert_eq(store_revoke(db, arena, "a", 0, HOLD, NULL), PKI_OK);
-    cr_assert_eq(store_revoke(db, arena, "b", 0, HOLD, NULL), PKI_OK);
-    cr_assert_eq(store_revoke(db, arena, "b", 0, RELEASE, NULL), PKI_OK);
-    cr_expect_str_eq(entries(), "1h 3r ");
-}
-
-Test(crl, lists_an_expired_certificate_once_after_its_end)
-{
-    int64_t now = clock_now();
-
-    store_issue(db, arena, "a", 1, DAY_S);
-    cr_assert_eq(store_revoke(db, arena, "a", 0, REVOKE, NULL), PKI_OK);
-    PQclear(pg_sql(pg, "UPDATE revocation SET not_after = now() - interval '10 minutes'"));
-    cr_expect_str_eq(entries(), "1r ", "there was no list since");
-    publish(1, now - 1200, NULL);
-    cr_expect_str_eq(entries(), "1r ", "the last list was made before its end");
-    publish(2, now - 60, "disk full");
-    cr_expect_str_eq(entries(), "1r ", "a failed attempt does not count");
-    publish(3, now - 30, NULL);
-    cr_expect_str_eq(entries(), "");
-}
-
-Test(crl, numbers_grow_and_start_at_the_time)
-{
-    int64_t n[3];
-
-    for (int i = 0; i < 3; i++) {
-        cr_assert_eq(crl_number_next(db, 1, CRL_SCOPE_FULL, &n[i], &err), PKI_OK, "%s", err.text);
-    }
-    cr_expect_lt(llabs(n[0] - clock_now()), 10);
-    cr_expect(n[1] > n[0] && n[2] > n[1]);
-}
-
-Test(crl, remembers_the_last_that_was_published)
-{
-    crl_row_t row;
-
-    cr_expect_eq(crl_last(db, arena, 1, CRL_SCOPE_FULL, &row, &err), PKI_E_NOT_FOUND);
-    for (int i = 1; i <= 130; i++) {
-        publish(i, 1000 + i, NULL);
-    }
-    publish(131, 2000, "no");
-    cr_assert_eq(crl_last(db, arena, 1, CRL_SCOPE_FULL, &row, &err), PKI_OK, "%s", err.text);
-    cr_expect_eq(row.number, 130);
-    cr_expect_eq(row.this_update, 1130);
-    cr_expect(bytes_eq(row.etag, bytes_str("etag")));
-    cr_expect_eq(pg_number(pg, "SELECT count(*) FROM crl"), 100);
-    cr_expect_eq(pg_number(pg, "SELECT count(*) FROM change_feed WHERE kind = 'crl'"), 130);
 }

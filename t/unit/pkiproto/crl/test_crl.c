@@ -116,7 +116,7 @@ sign(EVP_PKEY *key, const pki_sigalg_t *alg)
     if (alg->digest == NULL) {
         PKI_AUTO(EVP_MD_CTX) ctx = EVP_MD_CTX_new();
 
-        cr_assert_eq(crl_digest(crl, digest, sizeof(digest), &digest_len, NULL), PKI_E_UNSUPPORTED);
+        cr_assert_eq(crl_digest(crl, NULL, NULL, digest, sizeof(digest), &digest_len, NULL), PKI_E_UNSUPPORTED);
         pki_buf_init(&tbs, arena, 64 << 20);
         cr_assert_eq(crl_tbs_write(crl, collect, &tbs, NULL), PKI_OK);
         cr_assert_eq(tbs.len, crl_tbs_size(crl));
@@ -125,7 +125,7 @@ sign(EVP_PKEY *key, const pki_sigalg_t *alg)
     } else {
         PKI_AUTO(EVP_PKEY_CTX) ctx = EVP_PKEY_CTX_new(key, NULL);
 
-        cr_assert_eq(crl_digest(crl, digest, sizeof(digest), &digest_len, NULL), PKI_OK);
+        cr_assert_eq(crl_digest(crl, NULL, NULL, digest, sizeof(digest), &digest_len, NULL), PKI_OK);
         cr_assert_eq(digest_len, alg->digest_len);
         cr_assert_eq(EVP_PKEY_sign_init(ctx), 1);
         cr_assert_eq(EVP_PKEY_CTX_set_signature_md(ctx, EVP_get_digestbyname(alg->digest)), 1);
@@ -454,13 +454,13 @@ Test(crl, keeps_its_order_of_calls)
     pki_buf_t      out;
 
     pki_buf_init(&out, arena, 1 << 20);
-    cr_assert_eq(crl_digest(crl, digest, sizeof(digest), &len, NULL), PKI_E_INTERNAL);
+    cr_assert_eq(crl_digest(crl, NULL, NULL, digest, sizeof(digest), &len, NULL), PKI_E_INTERNAL);
     cr_assert_eq(crl_tbs_write(crl, collect, &out, NULL), PKI_E_INTERNAL);
     cr_assert_eq(crl_write(crl, AKID, collect, &out, NULL), PKI_E_INTERNAL);
     cr_assert_eq(out.len, 0);
     seal(&t);
     cr_assert_eq(crl_add(crl, &e, NULL), PKI_E_INTERNAL);
-    cr_assert_eq(crl_digest(crl, digest, 31, &len, NULL), PKI_E_TOO_LARGE);
+    cr_assert_eq(crl_digest(crl, NULL, NULL, digest, 31, &len, NULL), PKI_E_TOO_LARGE);
 }
 
 static pki_code_t
