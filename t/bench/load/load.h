@@ -71,6 +71,9 @@ uint8_t (*load_serials(size_t count))[LOAD_SERIAL_LEN];
 uint64_t load_random(uint64_t *state);
 void     load_random_fill(uint64_t *state, uint8_t *p, size_t len);
 
+/* A request of a flood. */
+size_t load_flood_write(load_flood_t kind, const load_template_t *t, const load_url_t *u, uint64_t *random, char *out);
+
 /* ---- answers ---- */
 
 typedef struct {

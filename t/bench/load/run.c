@@ -26,7 +26,6 @@
 #define TICK_MS       1
 #define DRAIN_NS      INT64_C(2000000000)
 #define CONDITION_MAX (LOAD_ETAG_MAX + 32)
-#define OVERSIZE      20000
 #define AGAIN_NS      INT64_C(10000000) /* after a connection that could not be made */
 
 typedef struct {
@@ -72,60 +71,6 @@ volatile sig_atomic_t load_stopped;
 
 /* ---- what is sent ---- */
 
-static size_t
-flood_garbage(driver_t *d, char *out)
-{
-    const load_url_t *u = &d->share->conf->url;
-    size_t            size = 1 + load_random(&d->random) % 300;
-    uint8_t           garbage[304];
-    int               n;
-
-    load_random_fill(&d->random, garbage, size);
-    if (load_random(&d->random) & 1) {
-        n = snprintf(out, LOAD_OUT_MAX, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/ocsp-request\r\n"
-                                        "Content-Length: %zu\r\n\r\n", u->path, u->host, size);
-        memcpy(out + n, garbage, size);
-        return (size_t) n + size;
-    }
-    for (size_t i = 0; i < size; i++) {
-        garbage[i] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"[garbage[i] & 63];
-    }
-    return (size_t) snprintf(out, LOAD_OUT_MAX, "GET %s/%.*s HTTP/1.1\r\nHost: %s\r\n\r\n", u->path, (int) size,
-                             (const char *) garbage, u->host);
-}
-
-static size_t
-flood_oversize(driver_t *d, char *out)
-{
-    const load_url_t *u = &d->share->conf->url;
-    int               n = snprintf(out, LOAD_OUT_MAX, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: "
-                                                      "application/ocsp-request\r\nContent-Length: %d\r\n\r\n",
-                                   u->path, u->host, OVERSIZE);
-
-    memset(out + n, 0x30, OVERSIZE);
-    return (size_t) n + OVERSIZE;
-}
-
-static size_t
-flood_make(driver_t *d, conn_t *c)
-{
-    load_flood_t kind = d->share->conf->flood;
-
-    if (kind == FLOOD_MIX) {
-        kind = FLOOD_RANDOM + (load_flood_t) (load_random(&d->random) % 3);
-    }
-    switch (kind) {
-    case FLOOD_GARBAGE:
-        return flood_garbage(d, c->out);
-    case FLOOD_OVERSIZE:
-        return flood_oversize(d, c->out);
-    default:
-        load_random_fill(&d->random, c->serial, LOAD_SERIAL_LEN);
-        c->serial[0] = 0x45; /* edge_fill's begin with 0x40 */
-        return load_template_write(&d->share->request, c->serial, c->nonce, "", c->out);
-    }
-}
-
 static const char *
 condition_of(const share_t *s, size_t which)
 {
@@ -149,7 +94,7 @@ request_make(driver_t *d, conn_t *c)
         return false;
     }
     if (conf->flood != FLOOD_NONE) {
-        c->out_len = flood_make(d, c);
+        c->out_len = load_flood_write(conf->flood, &s->request, &conf->url, &d->random, c->out);
         return true;
     }
     c->which = s->learn || conf->in_order ? atomic_fetch_add(&s->next, 1) : load_random(&d->random) % conf->count;
