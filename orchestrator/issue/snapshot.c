@@ -19,6 +19,11 @@ struct snapshot {
     pki_arena_t          *arena;
     snapshot_issuer_t    *issuers;
     size_t                issuer_count;
+    struct snapshot_past {
+        bytes_t  subject, skid;
+        uint32_t issuer_no;
+    }                    *past; /* generations that live, and do not issue */
+    size_t                past_count;
     policy_t             *policies;
     size_t                policy_count;
     snapshot_label_t     *labels;
@@ -70,17 +75,29 @@ issuer_load(pki_arena_t *a, const char *public_url, const issuer_chain_t *row, s
 }
 
 static pki_code_t
+past_load(snapshot_t *s, const issuer_chain_t *row, pki_err_t *err)
+{
+    cert_t cert;
+
+    PKI_TRY(cert_parse(s->arena, row->chain[0].der, &cert, err));
+    s->past[s->past_count++] = (struct snapshot_past){ cert.subject, cert.skid, (uint32_t) row->issuer.no };
+    return PKI_OK;
+}
+
+static pki_code_t
 issuers_load(snapshot_t *s, db_t *db, const char *public_url, pki_err_t *err)
 {
     issuer_chain_t *rows;
     size_t          count;
 
-    PKI_TRY(issuer_row_list(db, s->arena, &rows, &count, err));
+    PKI_TRY(issuer_generations(db, s->arena, NULL, &rows, &count, err));
     PKI_TRY(PKI_NEW_N(s->arena, count + 1, &s->issuers, err));
+    PKI_TRY(PKI_NEW_N(s->arena, count + 1, &s->past, err));
     for (size_t i = 0; i < count; i++) {
         pki_err_t why = { 0 };
 
-        if (rows[i].chain_len == 0) {
+        if (!rows[i].chain[0].active) {
+            PKI_TRY(past_load(s, &rows[i], err));
             continue;
         }
         if (issuer_load(s->arena, public_url, &rows[i], &s->issuers[s->issuer_count], &why) == PKI_OK) {
@@ -264,6 +281,11 @@ snapshot_issuer_named(const snapshot_t *s, bytes_t subject, bytes_t key_id)
 
         if (bytes_eq(ca->subject, subject) && (key_id.p == NULL || bytes_eq(ca->skid, key_id))) {
             return &s->issuers[i];
+        }
+    }
+    for (size_t i = 0; i < s->past_count; i++) {
+        if (bytes_eq(s->past[i].subject, subject) && bytes_eq(s->past[i].skid, key_id)) {
+            return snapshot_issuer_no(s, s->past[i].issuer_no);
         }
     }
     return NULL;

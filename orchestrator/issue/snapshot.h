@@ -40,7 +40,8 @@ void       snapshot_put(snapshot_t *s); /* accepts NULL */
 /* NULL: there is none, or it cannot be used. */
 const snapshot_issuer_t    *snapshot_issuer(const snapshot_t *s, const char *id);
 const snapshot_issuer_t    *snapshot_issuer_no(const snapshot_t *s, uint32_t no);
-const snapshot_issuer_t    *snapshot_issuer_named(const snapshot_t *s, bytes_t subject, bytes_t key_id); /* by CA */
+/* By its CA, also of an old generation. */
+const snapshot_issuer_t    *snapshot_issuer_named(const snapshot_t *s, bytes_t subject, bytes_t key_id);
 const policy_t             *snapshot_policy(const snapshot_t *s, const char *profile_id);
 const snapshot_label_t     *snapshot_label(const snapshot_t *s, const char *name);
 const est_credential_row_t *snapshot_credential(const snapshot_t *s, const char *label, const char *user);

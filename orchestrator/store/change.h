@@ -33,9 +33,9 @@ pki_code_t change_next(db_t *db, pki_arena_t *a, change_position_t after, size_t
                        pki_err_t *err);
 
 /*
- * Every status of certificates that end after `ended_after`, one call each, by authority and serial, in one snapshot; *position is
- * where the
- * feed carries on from it (changes may be seen twice, never missed).  The row lives only during the call.
+ * Every status of certificates that end after `ended_after`, one call each, by authority and serial, in one snapshot;
+ * *position is where the feed carries on from it (changes may be seen twice, never missed).  The row lives only during
+ * the call.
  */
 typedef pki_code_t (*status_each_pt)(const status_row_t *row, void *arg, pki_err_t *err);
 pki_code_t status_each(db_t *db, int64_t ended_after, status_each_pt fn, void *arg,

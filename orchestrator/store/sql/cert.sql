@@ -97,8 +97,8 @@ SELECT
 -- name: cert_version_find
 -- By serial in every issuer (0) or in one; the newest, should there be two.
 SELECT
-       v.issuer_no, v.generation, i.id AS issuer_id, v.serial, v.der, v.orphan, m.id AS managed_id, v.spki_sha256, v.fingerprint,
-       v.not_before, v.not_after, v.issued_at, coalesce(r.state, 'good') AS state, r.reason, r.revoked_at,
+       v.issuer_no, v.generation, i.id AS issuer_id, v.serial, v.der, v.orphan, m.id AS managed_id, v.spki_sha256,
+       v.fingerprint, v.not_before, v.not_after, v.issued_at, coalesce(r.state, 'good') AS state, r.reason, r.revoked_at,
        r.invalidity_at
   FROM issuer i
   JOIN certificate_version v ON v.issuer_no = i.no AND v.serial = $2
@@ -110,8 +110,8 @@ SELECT
 
 -- name: cert_versions
 SELECT
-       v.issuer_no, v.generation, i.id AS issuer_id, v.serial, v.der, v.orphan, m.id AS managed_id, v.spki_sha256, v.fingerprint,
-       v.not_before, v.not_after, v.issued_at, coalesce(r.state, 'good') AS state, r.reason, r.revoked_at,
+       v.issuer_no, v.generation, i.id AS issuer_id, v.serial, v.der, v.orphan, m.id AS managed_id, v.spki_sha256,
+       v.fingerprint, v.not_before, v.not_after, v.issued_at, coalesce(r.state, 'good') AS state, r.reason, r.revoked_at,
        r.invalidity_at
   FROM managed_certificate m
   JOIN certificate_version v ON v.managed_no = m.no

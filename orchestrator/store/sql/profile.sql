@@ -16,8 +16,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14);
 -- name: profile_update
 UPDATE profile
    SET name = $2, key_kinds = $3, min_rsa_bits = $4, validity_s = $5, eku = $6, name_kinds = $7, dns_patterns = $8,
-       ip_patterns = $9, email_patterns = $10, uri_patterns = $11, subject_rule = $12, allow_empty_subject = $13, revocation_exempt = $14,
-       updated_at = now()
+       ip_patterns = $9, email_patterns = $10, uri_patterns = $11, subject_rule = $12, allow_empty_subject = $13,
+       revocation_exempt = $14, updated_at = now()
  WHERE id = $1;
 
 -- name: profile_delete
