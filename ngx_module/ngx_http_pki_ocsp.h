@@ -72,7 +72,7 @@ typedef struct {
     bytes_t                       nonce; /* to be given back; absent: none */
     int64_t                       now, this_update, next_update;
     uint64_t                      variant;     /* for the cache's key */
-    bytes_t                       answer;      /* in the request's pool; absent when the client has it already */
+    bytes_t                       answer;      /* in the request's pool; absent when the client has it */
     ngx_uint_t                    can_be_kept; /* by anybody: it is the same for all who ask */
     ngx_uint_t                    is_first;    /* the certificate has had no other status before */
     uint8_t                       etag[32];    /* SHA-256 of the answer, if it can be kept */

@@ -1,15 +1,16 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * From a parsed OCSP request to its answer: authority, statuses, times, responder, cache, signature.  Errors and
- * unknown serials never cause a signature unless the configuration asks for one.
+ * From a parsed OCSP request to its answer: authority, statuses, times, responder, cache, signature.
+ * Errors and unknown serials never cause a signature unless the configuration asks for one.
  */
 #include "ngx_module/ngx_http_pki_ocsp.h"
 
 #define NGX_HTTP_PKI_OCSP_FRAME_MAX  256 /* around what is signed, the signature and the certificate */
 #define NGX_HTTP_PKI_OCSP_UNISSUED_S 300 /* "unknown" does not outlive what may be issued meanwhile */
 
-/* The authority that a CertID names must be one of the issuer that was asked, by both hashes (RFC 6960 4.1.1). */
+/* The authority that a CertID names must be one of the issuer that was asked, by both hashes (RFC 6960
+ * 4.1.1). */
 static ngx_int_t
 ngx_http_pki_ocsp_matches(const ocsp_cert_id_t *id, const edge_issuer_t *issuer)
 {
@@ -35,14 +36,16 @@ static ocsp_response_status_t
 ngx_http_pki_ocsp_status(ngx_http_pki_ocsp_t *o, size_t i)
 {
     ngx_log_t *log = o->r->connection->log;
+    bytes_t    serial = o->request.id[i].serial;
     pki_err_t  err;
     ngx_int_t  rc;
 
-    rc = ngx_http_pki_store_status(o->store, o->authority->record.no, o->request.id[i].serial, &o->status[i], log);
+    rc = ngx_http_pki_store_status(o->store, o->authority->record.no, serial, &o->status[i], log);
     if (rc == NGX_DECLINED) {
         o->status[i] = BYTES_NONE;
         o->has_unissued = 1;
-        return o->conf->unissued == NGX_HTTP_PKI_OCSP_UNISSUED_UNAUTHORIZED ? OCSP_UNAUTHORIZED : OCSP_SUCCESSFUL;
+        return o->conf->unissued != NGX_HTTP_PKI_OCSP_UNISSUED_UNAUTHORIZED ? OCSP_SUCCESSFUL
+                                                                            : OCSP_UNAUTHORIZED;
     }
     if (rc != NGX_OK) {
         return OCSP_INTERNAL_ERROR;
@@ -57,7 +60,8 @@ ngx_http_pki_ocsp_status(ngx_http_pki_ocsp_t *o, size_t i)
                : OCSP_SUCCESSFUL;
 }
 
-/* Find the status of every CertID.  None may be missing: an answer covers all or nothing (RFC 6960 4.2.2.3). */
+/* Find the status of every CertID.  None may be missing: an answer covers all or nothing (RFC 6960
+ * 4.2.2.3). */
 static ocsp_response_status_t
 ngx_http_pki_ocsp_lookup(ngx_http_pki_ocsp_t *o)
 {
@@ -81,7 +85,8 @@ ngx_http_pki_ocsp_lookup(ngx_http_pki_ocsp_t *o)
 static ngx_uint_t
 ngx_http_pki_ocsp_can_sign(const ngx_http_pki_ocsp_t *o, const ngx_http_pki_responder_t *responder)
 {
-    return responder->signer != NULL && responder->record.not_before <= o->now && responder->ocsp.not_after > o->now;
+    return responder->signer != NULL && responder->record.not_before <= o->now
+           && responder->ocsp.not_after > o->now;
 }
 
 /* RFC 6960 4.4.7.2: the first algorithm of the client's list that one of our keys can sign with. */
@@ -137,7 +142,8 @@ ngx_http_pki_ocsp_times(ngx_http_pki_ocsp_t *o)
         return OCSP_TRY_LATER;
     }
     o->this_update = ngx_min(o->now, o->store->state.synced_at);
-    o->next_update = ngx_min(o->this_update + o->authority->record.ocsp_validity_s, o->responder->ocsp.not_after);
+    o->next_update = o->this_update + o->authority->record.ocsp_validity_s;
+    o->next_update = ngx_min(o->next_update, o->responder->ocsp.not_after);
     if (o->has_unissued) {
         o->next_update = ngx_min(o->next_update, o->now + NGX_HTTP_PKI_OCSP_UNISSUED_S);
     }
@@ -148,14 +154,14 @@ static pki_code_t
 ngx_http_pki_ocsp_finish(ngx_http_pki_ocsp_t *o, bytes_t tbs, bytes_t signature, pki_err_t *err)
 {
     ocsp_responder_t *responder = &o->responder->ocsp;
-    size_t            size = responder->certificate.len + tbs.len + signature.len + NGX_HTTP_PKI_OCSP_FRAME_MAX;
-    u_char           *p = ngx_pnalloc(o->r->pool, size);
+    size_t            size = tbs.len + signature.len + NGX_HTTP_PKI_OCSP_FRAME_MAX;
+    u_char           *p = ngx_pnalloc(o->r->pool, size + responder->certificate.len);
     pki_buf_t         out;
 
     if (p == NULL) {
         return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
     }
-    pki_buf_fixed(&out, p, size);
+    pki_buf_fixed(&out, p, size + responder->certificate.len);
     PKI_TRY(ocsp_response_build(responder, o->sigalg, tbs, signature, &out, err));
     o->answer = pki_buf_bytes(&out);
     return PKI_OK;
@@ -163,8 +169,8 @@ ngx_http_pki_ocsp_finish(ngx_http_pki_ocsp_t *o, bytes_t tbs, bytes_t signature,
 
 /* Build and sign an answer, if there is a budget for it. */
 static pki_code_t
-ngx_http_pki_ocsp_sign(ngx_http_pki_ocsp_t *o, ngx_uint_t can_be_kept, bytes_t *tbs, uint8_t *sig, size_t *sig_len,
-                       pki_err_t *err)
+ngx_http_pki_ocsp_sign(ngx_http_pki_ocsp_t *o, ngx_uint_t can_be_kept, bytes_t *tbs, uint8_t *sig,
+                       size_t *sig_len, pki_err_t *err)
 {
     if (ngx_http_pki_ocsp_afford(o, can_be_kept) != NGX_OK) {
         return pki_fail(err, PKI_E_UNAVAILABLE, NULL, "no more signatures now");
@@ -175,8 +181,8 @@ ngx_http_pki_ocsp_sign(ngx_http_pki_ocsp_t *o, ngx_uint_t can_be_kept, bytes_t *
     return ngx_http_pki_ocsp_finish(o, *tbs, bytes_of(sig, *sig_len), err);
 }
 
-/* One CertID without a nonce: a kept answer if there is one, and kept if not.  What cannot be made anew is good
- * until it ends. */
+/* One CertID without a nonce: a kept answer if there is one, and kept if not.  What cannot be made anew is
+ * good until it ends. */
 static pki_code_t
 ngx_http_pki_ocsp_cached(ngx_http_pki_ocsp_t *o, pki_err_t *err)
 {
@@ -244,9 +250,9 @@ ngx_http_pki_ocsp_answer(ngx_http_pki_ocsp_t *o)
         || (status = ngx_http_pki_ocsp_times(o)) != OCSP_SUCCESSFUL) {
         return status;
     }
-    /* A request with a nonce is nobody else's, whether the nonce is given back or not (RFC 9919 3.2.1). */
-    o->can_be_kept = o->request.nonce.p == NULL;
+    /* Where nonces are off, a request with one gets the answer that all others get (RFC 9919 3.2.1). */
     o->nonce = o->conf->nonce ? o->request.nonce : BYTES_NONE;
+    o->can_be_kept = o->nonce.p == NULL;
 
     rc = ngx_http_pki_ocsp_make(o, &err);
     if (o->retry_after != 0) {

@@ -51,8 +51,8 @@ ngx_http_pki_ocsp_create_loc_conf(ngx_conf_t *cf)
     return conf;
 }
 
-/* One number for everything here that shows in the signed part of an answer: it goes into the cache's key, and
- * so must be the same in all workers and over a reload. */
+/* One number for everything here that shows in the signed part of an answer: it goes into the cache's key,
+ * and so must be the same in all workers and over a reload. */
 static ngx_int_t
 ngx_http_pki_ocsp_conf_variant(ngx_http_pki_ocsp_loc_conf_t *conf)
 {
@@ -152,8 +152,8 @@ ngx_http_pki_ocsp_client_trust(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     if (olcf->client_trust != NGX_CONF_UNSET_PTR) {
         return "is duplicate";
     }
-    if (ngx_conf_full_name(cf->cycle, &value[1], 1) != NGX_OK || (cln = ngx_pool_cleanup_add(cf->pool, 0)) == NULL
-        || (olcf->client_trust = X509_STORE_new()) == NULL) {
+    if (ngx_conf_full_name(cf->cycle, &value[1], 1) != NGX_OK
+        || (cln = ngx_pool_cleanup_add(cf->pool, 0)) == NULL || (olcf->client_trust = X509_STORE_new()) == NULL) {
         return NGX_CONF_ERROR;
     }
     cln->handler = ngx_http_pki_ocsp_trust_free;

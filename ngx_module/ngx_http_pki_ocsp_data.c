@@ -2,8 +2,8 @@
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
  * What an OCSP answer says: from status records, the authority, published lists and the location's
- * configuration to the octets that are signed.  The same request under the same variant, records and times gives
- * the same octets in every worker.
+ * configuration to the octets that are signed.  The same request under the same variant, records and times
+ * gives the same octets in every worker.
  */
 #include "ngx_module/ngx_http_pki_ocsp.h"
 
@@ -76,8 +76,8 @@ ngx_http_pki_ocsp_crl_put(const ngx_http_pki_ocsp_t *o, size_t i, ocsp_single_t 
 }
 
 /*
- * RFC 6960 2.7: when the CA is revoked, all that it issued is.  What was revoked for good keeps its own time and
- * reason; what was on hold never comes back.
+ * RFC 6960 2.7: when the CA is revoked, all that it issued is.  What was revoked for good keeps its own time
+ * and reason; what was on hold never comes back.
  */
 static void
 ngx_http_pki_ocsp_inherit(const edge_issuer_t *issuer, const edge_status_t *record, ocsp_single_t *single)
@@ -122,8 +122,8 @@ ngx_http_pki_ocsp_single(const ngx_http_pki_ocsp_t *o, size_t i, ocsp_single_t *
 }
 
 /*
- * RFC 9919 3.2.1: one signature for both, so that a client with the other hash can use it too.  Only where one
- * CertID was asked for: the answer to several is for a client that knows what it wants.
+ * RFC 9919 3.2.1: one signature for both, so that a client with the other hash can use it too.  Only where
+ * one CertID was asked for: the answer to several is for a client that knows what it wants.
  */
 static void
 ngx_http_pki_ocsp_twin(const ngx_http_pki_ocsp_t *o, ngx_http_pki_ocsp_singles_t *s)

@@ -48,11 +48,13 @@ ngx_http_pki_ocsp_is_named(X509 *x, bytes_t name)
     const unsigned char *p;
     size_t               len;
 
-    return name.p == NULL
-           || (X509_NAME_get0_der(X509_get_subject_name(x), &p, &len) == 1 && bytes_eq(bytes_of(p, len), name));
+    if (name.p == NULL) {
+        return 1;
+    }
+    return X509_NAME_get0_der(X509_get_subject_name(x), &p, &len) == 1 && bytes_eq(bytes_of(p, len), name);
 }
 
-/* The client's own certificate: that of its name, or the first where it gives none.  NULL: it is not there. */
+/* The client's own certificate: that of its name, or the first where it gives none; NULL: not there. */
 static X509 *
 ngx_http_pki_ocsp_signer(STACK_OF(X509) *certs, bytes_t name)
 {

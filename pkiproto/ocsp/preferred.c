@@ -13,9 +13,10 @@ ocsp_preferred_list(const ocsp_request_t *r)
 {
     bytes_t whole = r->preferred_algorithms, list;
 
-    return whole.p != NULL && der_take(&whole, DER_SEQUENCE, "PreferredSignatureAlgorithms", &list, NULL) == PKI_OK
-               ? list
-               : BYTES_NONE;
+    if (whole.p == NULL || der_take(&whole, DER_SEQUENCE, "preferred algorithms", &list, NULL) != PKI_OK) {
+        return BYTES_NONE;
+    }
+    return list;
 }
 
 bool
@@ -24,7 +25,7 @@ ocsp_preferred_next(bytes_t *list, ocsp_preferred_t *out)
     bytes_t item;
 
     *out = (ocsp_preferred_t){ BYTES_NONE, BYTES_NONE };
-    if (list->len == 0 || der_take(list, DER_SEQUENCE, "PreferredSignatureAlgorithm", &item, NULL) != PKI_OK) {
+    if (list->len == 0 || der_take(list, DER_SEQUENCE, "preferred algorithm", &item, NULL) != PKI_OK) {
         return false;
     }
     if (der_take(&item, DER_SEQUENCE, "sigIdentifier", &out->signature, NULL) != PKI_OK
@@ -43,8 +44,10 @@ is_asked(bytes_t asked, bytes_t ours)
     der_item_t oid;
     bytes_t    rest = ours;
 
-    return bytes_eq(asked, ours)
-           || (der_peek(rest, DER_OID) && der_next(&rest, &oid, NULL) == PKI_OK && bytes_eq(asked, oid.whole));
+    if (bytes_eq(asked, ours)) {
+        return true;
+    }
+    return der_peek(rest, DER_OID) && der_next(&rest, &oid, NULL) == PKI_OK && bytes_eq(asked, oid.whole);
 }
 
 const pki_sigalg_t *

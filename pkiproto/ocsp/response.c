@@ -152,7 +152,7 @@ put_status(pki_buf_t *out, const ocsp_single_t *s)
     }
 }
 
-/* [1] EXPLICIT Extensions, none of them critical.  Both lists are under this tag; an empty one is not written. */
+/* [1] EXPLICIT Extensions, none of them critical.  Both lists are under this tag; no empty one is written. */
 typedef struct {
     pki_buf_t *out;
     size_t     outer, list, extension, value;

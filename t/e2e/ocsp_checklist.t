@@ -18,6 +18,7 @@ import urllib.parse
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from chancery import done, is_, like, ok, openssl, subtest, unlike, wait_for  # noqa: E402
 from edge import Edge  # noqa: E402
+from figures import Figures, fetch  # noqa: E402
 
 from cryptography import x509  # noqa: E402
 from cryptography.hazmat.primitives import hashes  # noqa: E402
@@ -76,6 +77,10 @@ class Asker:
         """The Response to a request for CertIDs, or for serials with SHA-1."""
         ids = [each if isinstance(each, bytes) else self.id(each) for each in ids]
         return Response(self.raw(request(*ids, **more), where, issuer))
+
+    def signatures(self):
+        """How many nginx has made so far."""
+        return Figures(fetch(self.edge.path('run/nginx-metrics.sock'))[2])('chancery_edge_signatures_total', issuer='iss-test')
 
     def word(self, serial, where='', **more):
         """good, revoked, unknown, or the five octets."""
@@ -704,7 +709,12 @@ def n04(a):
     is_(answer.extensions, {}, 'nonces off: an answer without one')
     is_(answer.singles[0].word, 'good', 'rather than an error')
     ok(answer.verifies(a.ca) and kept.verifies(a.ca), 'signed')
+    is_(answer.body, kept.body, 'it is the one that others get')
+    before = a.signatures()
+    bodies = {a.ask(0x1001, where='plain', request=[nonce(os.urandom(16))]).body for _ in range(50)}
+    is_((bodies, a.signatures()), ({kept.body}, before), 'and fifty more cost no signature')
     is_(a.ask(0x1001, request=[nonce(bytes(32))]).extension(NONCE), der.octets(bytes(32)), 'nonces on: echoed')
+    is_(a.signatures(), before + 1, 'by a signature of its own')
 
 
 def n05(a):
@@ -723,15 +733,17 @@ def n06(a):
     plain = request(a.id(0x1005))
     before = a.get(plain)
     like(before[1]['Cache-Control'], r'max-age=\d+,public', 'a plain answer may be kept')
-    for where in ('', 'plain'):
-        noisy = request(a.id(0x1005), request=[nonce(os.urandom(16))])
-        for what, (status, headers, body) in (('GET', a.get(noisy, where)), ('POST', a.edge.ocsp_post(noisy, path='/o/plain/' if where else '/ocsp/'))):
-            ok(status == 200 and Response(body).words == ['revoked'], '%s with a nonce%s' % (what, ', off' if where else ''))
-            unlike(headers['Cache-Control'] or '', r'public|max-age', 'is not for shared caches')
-            like(headers['Cache-Control'], r'no-store', 'and is not stored')
-            is_((headers['ETag'], headers['Expires'], headers['Last-Modified']), (None, None, None), 'nor validated')
+    noisy = request(a.id(0x1005), request=[nonce(os.urandom(16))])
+    for what, (status, headers, body) in (('GET', a.get(noisy)), ('POST', a.edge.ocsp_post(noisy))):
+        ok(status == 200 and Response(body).extension(NONCE), what + ' with a nonce')
+        unlike(headers['Cache-Control'] or '', r'public|max-age', 'is not for shared caches')
+        like(headers['Cache-Control'], r'no-store', 'and is not stored')
+        is_((headers['ETag'], headers['Expires'], headers['Last-Modified']), (None, None, None), 'nor validated')
     after = a.get(plain)
-    is_((Response(after[2]).extensions, after[2]), ({}, before[2]), 'and has not poisoned our own')
+    is_((Response(after[2]).extensions, after[2]), ({}, before[2]), 'and has not poisoned our own cache')
+    status, headers, body = a.get(noisy, 'plain')
+    is_(Response(body).extensions, {}, 'nonces off: the answer has none')
+    like(headers['Cache-Control'], r'max-age=\d+,public', 'and is as good for others')
 
 
 # ---- 1.4, the one that is about what is signed ----
