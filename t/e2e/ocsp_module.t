@@ -46,7 +46,7 @@ def without_a_store(edge):
     ok(int(headers['Retry-After'] or 0) >= 1, 'with Retry-After')
     edge.fill_all('status=1001,good', 'status=1002,revoked,1', 'status=1003,hold', 'status=1004,revoked', 'status=00ff01,good', 'status=7fffffffffffffff,good',
                   'count=2000')
-    is_(wait_for('the store', lambda: status_of(edge, '1001'), 3), 'good', 'a store that appears is opened')
+    ok(wait_for('the store', lambda: {status_of(edge, '1001') for _ in range(6)} == {'good'}, 5), 'a store that appears is opened, by every worker')
 
 
 def what_clients_get(edge):
@@ -62,16 +62,8 @@ def what_clients_get(edge):
     unlike(edge.ocsp('1004'), r'Reason:', 'no reason where none is recorded')
     like(edge.ocsp('1005'), r'unauthorized', 'a serial that was not issued is unauthorized')
     like(edge.ocsp('FF01'), r'0xFF01: good', 'a serial with its first bit set')
-    like(edge.ocsp('1001', words=('-sha256',)), r'0x1001: good', 'asked with SHA-256')
-    like(edge.ocsp('1001', words=('-sha384',)), r'0x1001: good', 'asked with SHA-384')
-    like(edge.ocsp('1001', words=('-sha512', '-no_nonce')), r'0x1001: good', 'asked with SHA-512')
-    text = edge.ocsp('1001', '1002', '1003')
-    is_(re.findall(r'0x(\d+): (\w+)', text), [('1001', 'good'), ('1002', 'revoked'), ('1003', 'revoked')],
-        'three CertIDs get three answers, in order')
-    like(edge.ocsp('1001', '1005'), r'unauthorized', 'all of them or none')
     like(edge.ocsp('1001', url='http://127.0.0.1:%d/.well-known/pki/ocsp/iss-test' % edge.http_port), r'0x1001: good',
          'below /.well-known/pki too')
-    like(edge.ocsp('1001', issuer='root'), r'unauthorized', 'a CertID of another CA is unauthorized')
 
 
 def get_and_post(edge):
@@ -110,17 +102,10 @@ def errors(edge):
         status, headers, body = edge.http('POST', '/ocsp/iss-test', bytes(10241), chunked=chunked)
         is_((status, headers['Content-Type']), (413, 'text/plain'), 'a body over the limit, %s: 413' % ('chunked' if chunked else 'announced'))
     is_(edge.http('POST', '/ocsp/iss-test', bytes(10240))[2], MALFORMED, 'as large as may be, and no request')
-    answers = {edge.ocsp_post(der[:n])[::2] for n in range(len(der))}
-    is_(answers, {(200, MALFORMED)}, 'every truncation: malformedRequest')
-    answers = {edge.http('GET', '/ocsp/iss-test/' + base64.b64encode(der[:n]).decode())[::2] for n in range(0, len(der), 7)}
-    is_(answers, {(200, MALFORMED)}, 'by GET too')
     is_(edge.http('GET', '/ocsp/iss-test/*nothing*')[2], MALFORMED, 'what is not base64: malformedRequest')
     status, headers, body = edge.http('GET', '/ocsp/iss-test/%00%zz')
     is_((status, headers['Content-Type']), (400, 'text/plain'), 'what is not even percent-encoded: 400')
-    is_(edge.ocsp_post(der + b'\0')[2], MALFORMED, 'trailing octets: malformedRequest')
-    is_(edge.ocsp_post(b'\x30\x80' + der[2:] + b'\0\0')[2], MALFORMED, 'indefinite length: malformedRequest')
     is_(edge.ocsp_post(os.urandom(9000))[2], MALFORMED, 'random octets: malformedRequest')
-    is_(edge.ocsp_post(b'')[2], MALFORMED, 'nothing: malformedRequest')
     ok(status_of(edge, '1001') == 'good', 'and answers go on')
 
 
