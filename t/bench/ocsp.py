@@ -109,7 +109,7 @@ def cached(b):
 
 
 def not_modified(figure):
-    if set(figure.load['http']) != {'304'}:
+    if figure.load['http'].get('304', 0) < (1 - LOST) * figure.load['answers']:
         raise RuntimeError('not all were answered 304: %s' % figure.load)
     return figure
 
