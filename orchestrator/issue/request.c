@@ -105,6 +105,9 @@ request_run(issue_t *i, pki_arena_t *a, signing_t *s, issue_result_t *out, pki_e
         *err = job.err;
         return job.code;
     }
+    if (!job.won) {
+        return pki_fail(err, PKI_E_CONFLICT, NULL, "the profile %s was deleted meanwhile", s->policy->row->id);
+    }
     return request_result(a, s, &job.cert, out, err);
 }
 

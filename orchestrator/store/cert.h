@@ -74,8 +74,8 @@ pki_code_t cert_prior(db_t *db, pki_arena_t *a, const cert_prior_ask_t *in, cert
  * Record a certificate: managed certificate (made, or brought up to date by id), version, transaction key,
  * audit row and change feed row in one statement, durable on return; calls that come at the same time share
  * it.  *won is false, and nothing was written, when another call with the same transaction key came first:
- * ask cert_prior() for its certificate; ours is then an orphan (journal_orphans()).  CONFLICT when another
- * managed certificate has the name.
+ * ask cert_prior() for its certificate; ours is then an orphan (journal_orphans()).  So it is when the profile was
+ * deleted meanwhile.  CONFLICT when another managed certificate has the name.
  */
 typedef struct {
     managed_row_t managed; /* its members up to sans, but not no and issuer_id */

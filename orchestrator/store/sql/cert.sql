@@ -32,8 +32,9 @@ SELECT i.place, k.issuer_no, k.serial, k.der, k.id AS repeated_id, m.name AS man
         LIMIT 1) AS p ON true;
 
 -- name: cert_record
--- A batch of certificates, all or nothing for each: without its transaction key, nothing of it is written.  Sorted,
--- so that two batches never wait for each other.  Gives the managed ids of those recorded.
+-- A batch of certificates, all or nothing for each: without its transaction key, or for a profile that is not there
+-- any more, nothing of it is written.  Sorted, so that two batches never wait for each other.  Gives the managed ids
+-- of those recorded.
 WITH input AS MATERIALIZED (
     SELECT *
       FROM unnest($1::bytea[], $2::bigint[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
@@ -45,6 +46,7 @@ WITH input AS MATERIALIZED (
                  subject_der, sans, not_after, der, spki_sha256, fingerprint, not_before, actor, actor_type, action,
                  resource_type, resource_id, status, request_id, peer, latency_us, details, generation,
                  exempt)
+     WHERE EXISTS (SELECT FROM profile p WHERE p.id = i.profile_id)
 ), key AS (
     INSERT INTO issuance_key AS k (txn_key, issuer_no, serial)
     SELECT txn_key, issuer_no, serial FROM input WHERE txn_key IS NOT NULL ORDER BY txn_key

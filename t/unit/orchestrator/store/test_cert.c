@@ -348,6 +348,28 @@ Test(cert, refuses_the_same_serial_twice)
     cr_expect_eq(pg_number(pg, "SELECT count(*) FROM managed_certificate"), 1);
 }
 
+/* There is no foreign key to do it: migration 0003. */
+Test(cert, keeps_its_profile_and_its_issuer)
+{
+    cert_record_t in = store_cert(arena, "two", 8, DAY_S);
+    PGresult     *res;
+    bool          won = true;
+
+    store_issue(db, arena, "one", 7, DAY_S);
+    PQclear(pg_sql(pg, "DELETE FROM est_label"));
+    cr_expect_eq(profile_delete(db, "prof-device", NULL, &err), PKI_E_CONFLICT);
+    res = PQexec(pg, "DELETE FROM issuer");
+    cr_expect_str_eq(PQresultErrorField(res, PG_DIAG_SQLSTATE), "23503");
+    PQclear(res);
+
+    in.transaction_key = bytes_str("key");
+    in.managed.profile_id = "prof-gone";
+    cr_assert_eq(cert_record(db, &in, &won, &err), PKI_OK, "%s", err.text);
+    cr_expect_not(won);
+    cr_expect_eq(pg_number(pg, "SELECT count(*) FROM certificate_version"), 1);
+    cr_expect_eq(pg_number(pg, "SELECT count(*) FROM issuance_key WHERE txn_key = 'key'"), 0);
+}
+
 Test(cert, has_an_id_per_source_label_and_subject)
 {
     char id[5][CERT_MANAGED_ID_LEN + 1];
