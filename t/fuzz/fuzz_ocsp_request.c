@@ -311,19 +311,20 @@ accepts_basic(bytes_t value)
     return good && basic && is_list(value, ASN1_ITEM_rptr(ASN1_SEQUENCE_ANY));
 }
 
-/* A list of lists; what is in the inner ones is read when an algorithm is chosen. */
+/* A list of lists, whose lengths are the shortest; what is in the inner ones is read when an algorithm is chosen. */
 static bool
 is_preferred(bytes_t value)
 {
-    int     tag = 0;
-    bytes_t list = BYTES_NONE;
+    const uint8_t *p, *begin;
+    int            tag, class;
+    long           len;
+    bytes_t        list = child(value, 0, &tag);
 
-    if (!is_list(value, ASN1_ITEM_rptr(ASN1_SEQUENCE_ANY))) {
-        return false;
-    }
-    list = child(value, 0, &tag);
-    for (int i = 0; (void) child(list, i, &tag), tag >= 0; i++) {
-        if (tag != V_ASN1_SEQUENCE) {
+    for (p = list.p; p < list.p + list.len; p += len) {
+        begin = p;
+        if ((ASN1_get_object(&p, &len, &tag, &class, list.p + list.len - p) & 0x80) != 0 || class != 0
+            || tag != V_ASN1_SEQUENCE || p - begin + len != ASN1_object_size(1, (int) len, tag))
+        {
             return false;
         }
     }
@@ -348,7 +349,7 @@ is_bad_value(const theirs_t *t, int at, int i, X509_EXTENSION *x)
     case NID_id_pkix_OCSP_acceptableResponses:
         return !accepts_basic(value);
     default:
-        return !is_preferred(value);
+        return !is_list(value, ASN1_ITEM_rptr(ASN1_SEQUENCE_ANY)) || !is_preferred(value);
     }
 }
 
