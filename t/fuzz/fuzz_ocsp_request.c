@@ -269,13 +269,18 @@ is_odd_boolean(const theirs_t *t, int at, int i, X509_EXTENSION *x)
     return odd;
 }
 
+/* How long it is; one in an OCTET STRING that is BER and not DER counts as a raw one. */
 static int
-decode_nonce(bytes_t value)
+nonce_len(bytes_t value)
 {
     const uint8_t     *p = value.p;
     ASN1_OCTET_STRING *s = d2i_ASN1_OCTET_STRING(NULL, &p, (long) value.len);
-    int                len = s != NULL && p == value.p + value.len ? ASN1_STRING_length(s) : (int) value.len;
+    uint8_t           *again = NULL;
+    int                size = s != NULL ? i2d_ASN1_OCTET_STRING(s, &again) : -1;
+    bool               is_der = size > 0 && bytes_eq(bytes_of(again, (size_t) size), value);
+    int                len = is_der ? ASN1_STRING_length(s) : (int) value.len;
 
+    OPENSSL_free(again);
     ASN1_OCTET_STRING_free(s);
     return len;
 }
@@ -344,7 +349,7 @@ is_bad_value(const theirs_t *t, int at, int i, X509_EXTENSION *x)
     }
     switch (OBJ_obj2nid(X509_EXTENSION_get_object(x))) {
     case NID_id_pkix_OCSP_Nonce:
-        len = decode_nonce(value);
+        len = nonce_len(value);
         return len == 0 || len > 128;
     case NID_id_pkix_OCSP_acceptableResponses:
         return !accepts_basic(value);

@@ -125,6 +125,7 @@ request('refused/single-critical', requests=tlv(0x30, CERT_ID, tlv(0xa0, tlv(0x3
 request('refused/boolean', extensions=extension(2, NONCE, ODD))
 request('refused/nonce-empty', extensions=extension(2, tlv(4)))
 request('refused/nonce-long', extensions=extension(2, tlv(4, b'n' * 129)))
+request('refused/nonce-length', extensions=extension(2, bytes([4, 0x81, 126]) + b'n' * 126))
 request('refused/nonces', extensions=extension(2, NONCE) + extension(2, NONCE))
 request('refused/not-basic', extensions=extension(4, tlv(0x30, oid(3))))
 request('refused/preferred', extensions=extension(8, tlv(0x30, NULL)))
