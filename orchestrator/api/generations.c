@@ -10,6 +10,7 @@
 #include "orchestrator/store/issuer.h"
 
 #define GENERATION_MAX 255
+#define DAY_S          86400
 
 typedef struct {
     const char *reason;
@@ -204,6 +205,31 @@ settings_check(req_t *r, const issuer_settings_t *in, const issuer_settings_t *e
     }
 }
 
+/* What the CA/Browser Forum's Baseline Requirements ask of an issuer of TLS certificates. */
+static void
+webpki_check(req_t *r, const issuer_settings_t *in)
+{
+    const struct {
+        bool        good;
+        const char *field, *rule;
+    } rules[] = {
+        { in->ocsp_validity_s >= 8 * 3600 && in->ocsp_validity_s < 10 * DAY_S, "ocsp_validity_s",
+          "must be from 8 hours to less than 10 days, whose last second counts (BR 4.9.10)" },
+        { in->crl_validity_s < 10 * DAY_S, "crl_validity_s", "must be less than 10 days (BR 7.2)" },
+        { in->crl_refresh_s <= 4 * DAY_S, "crl_refresh_s", "must be at most 4 days (BR 4.9.7)" },
+        { in->crl_delta_s == 0, "crl_delta_s", "must be 0: no FreshestCRL (BR 7.2.2)" },
+        { !in->crl_expired_since, "crl_expired_since", "must not be set (BR 7.2.2)" },
+        { !in->crl_next_publish, "crl_next_publish", "must not be set (BR 7.2.2)" },
+        { !in->crl_aia, "crl_aia", "must not be set (BR 7.2.2)" },
+    };
+
+    for (size_t i = 0; in->webpki && i < sizeof(rules) / sizeof(rules[0]); i++) {
+        if (!rules[i].good) {
+            check_problem(r, rules[i].field, "with webpki %s", rules[i].rule);
+        }
+    }
+}
+
 pki_code_t
 revocation_put(req_t *r, pki_err_t *err)
 {
@@ -214,6 +240,7 @@ revocation_put(req_t *r, pki_err_t *err)
 
     issuer_settings_default(parts->conf, &effective);
     settings_check(r, in, &effective);
+    webpki_check(r, &effective);
     PKI_TRY(check_done(r, err));
     PKI_TRY(issuer_settings_put(parts->db, r->param[0], in, &audit, err));
     audit_kept(r, &audit);

@@ -302,6 +302,7 @@ const field_t issuer_settings_fields[] = {
     FIELD_BOOL(issuer_settings_t, crl_next_publish, 0, "false", "CRLs say when the next one comes (Microsoft's Next CRL Publish)"),
     FIELD_BOOL(issuer_settings_t, crl_aia, 0, "false", "CRLs say where the CA certificate is (authorityInfoAccess)"),
     FIELD_BOOL(issuer_settings_t, inherit_ca_revocation, 0, "false", "when the CA certificate itself is revoked, so is all that it issued"),
+    FIELD_BOOL(issuer_settings_t, webpki, 0, "false", "hold to the CA/Browser Forum's Baseline Requirements: no hold, the reasons of 7.2.2 only, lifetimes of 4.9.7, 4.9.10 and 7.2"),
     FIELD_END
 };
 /* clang-format on */

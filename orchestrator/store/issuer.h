@@ -91,6 +91,7 @@ typedef struct {
     int64_t    crl_keep_expired_s; /* 0: they drop after one list (RFC 5280 3.3) */
     bool       crl_expired_since, crl_next_publish, crl_aia;
     bool       inherit_ca_revocation;
+    bool       webpki;             /* the CA/Browser Forum's rules for reasons, lifetimes and lists */
 } issuer_settings_t;
 extern const field_t issuer_settings_fields[];
 

@@ -126,6 +126,20 @@ status_change(db_conn_t *c, apply_t *x, const status_row_t *was, char to, pki_er
     return change_write(c, "status", (uint32_t) was->issuer_no, was->serial, err);
 }
 
+/* CA/Browser Forum BR 7.2.2: none (0), and these; and the way out of a hold from before the policy. */
+static bool
+is_webpki(int reason)
+{
+    static const int allowed[] = { 0, 1, 3, 4, 5, 9, REASON_RELEASE };
+
+    for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++) {
+        if (allowed[i] == reason) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static pki_code_t
 version_apply(db_conn_t *c, apply_t *x, size_t row, pki_err_t *err)
 {
@@ -142,6 +156,10 @@ version_apply(db_conn_t *c, apply_t *x, size_t row, pki_err_t *err)
         return pki_fail(err, PKI_E_CONFLICT, "RFC 5280 5.3.1", "version %s of %s is %s",
                         hex_print(x->a, was.serial), x->in->managed_id,
                         expired ? "expired" : state_name(was.state));
+    }
+    if (db_bool(x->versions, row, "webpki") && !is_webpki(x->in->reason)) {
+        return pki_fail(err, PKI_E_INVALID, x->in->reason == REASON_HOLD ? "CA/B BR 4.9.13" : "CA/B BR 7.2.2",
+                        "reason %d is none that this issuer may give", x->in->reason);
     }
     return status_change(c, x, &was, to, err);
 }

@@ -560,6 +560,28 @@ Test(revocation, is_undone_for_the_managed_certificate_by_a_new_version)
     cr_expect_eq(status_of(2).state, 'r');
 }
 
+Test(revocation, keeps_to_the_reasons_of_the_baseline_requirements_when_told)
+{
+    const issuer_settings_t settings = { .webpki = true };
+    const audit_t           audit = { .actor = "key-test", .actor_type = "api_key", .action = "issuer.revocation_set",
+                                      .resource_type = "issuer", .resource_id = "iss-local", .status = 200 };
+    const char              allowed[] = "11.111...1."; /* by reason: 0, 1, 3, 4, 5, 9; 8 has nothing to release */
+
+    store_issue(db, arena, "one", 2, DAY_S);
+    cr_assert_eq(store_revoke(db, arena, "one", 2, HOLD, NULL), PKI_OK);
+    cr_assert_eq(issuer_settings_put(db, "iss-local", &settings, &audit, &err), PKI_OK, "%s", err.text);
+    cr_expect_eq(store_revoke(db, arena, "one", 2, RELEASE, NULL), PKI_OK, "one from before can be released");
+    for (int reason = 0; reason <= 10; reason++) {
+        char     name[8];
+        uint32_t serial = 100 + (uint32_t) reason;
+
+        snprintf(name, sizeof(name), "r%d", reason);
+        store_issue(db, arena, name, serial, DAY_S);
+        cr_expect_eq(store_revoke(db, arena, name, serial, reason, NULL) == PKI_OK, allowed[reason] == '1', "%d", reason);
+        cr_expect_eq(status_of(serial).state, allowed[reason] == '1' ? 'r' : 'g', "%d", reason);
+    }
+}
+
 Test(revocation, refuses_expired_versions)
 {
     store_issue(db, arena, "one", 2, 1800);
