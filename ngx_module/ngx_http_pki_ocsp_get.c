@@ -7,13 +7,6 @@
  */
 #include "ngx_module/ngx_http_pki_ocsp.h"
 
-#include "pkiproto/der/write.h"
-
-#define NGX_HTTP_PKI_OCSP_CERT_ID_MAX 96 /* with SHA-1 */
-
-/* AlgorithmIdentifier of SHA-1, parameters NULL: what clients send. */
-#define NGX_HTTP_PKI_OCSP_SHA1 BYTES_LIT("\x30\x09\x06\x05\x2b\x0e\x03\x02\x1a\x05\x00")
-
 /* Control characters are in no request, encoded or not (H-04). */
 static ngx_uint_t
 ngx_http_pki_ocsp_has_control(bytes_t raw)
@@ -105,17 +98,11 @@ ngx_http_pki_ocsp_request_of(ngx_http_pki_ocsp_t *o, bytes_t serial)
 {
     edge_issuer_t  *issuer = &ngx_http_pki_ocsp_issuer_of(o, serial)->record;
     ocsp_cert_id_t *id = &o->request.id[0];
-    u_char         *p = ngx_pnalloc(o->r->pool, NGX_HTTP_PKI_OCSP_CERT_ID_MAX);
+    u_char         *p = ngx_pnalloc(o->r->pool, OCSP_CERT_ID_MAX);
     pki_buf_t       b;
-    size_t          at;
 
-    pki_buf_fixed(&b, p, p != NULL ? NGX_HTTP_PKI_OCSP_CERT_ID_MAX : 0);
-    at = der_open(&b, DER_SEQUENCE);
-    pki_buf_put(&b, NGX_HTTP_PKI_OCSP_SHA1);
-    der_put(&b, DER_OCTET_STRING, issuer->name_hash[OCSP_SHA1]);
-    der_put(&b, DER_OCTET_STRING, issuer->key_hash[OCSP_SHA1]);
-    der_put(&b, DER_INTEGER, serial);
-    der_close(&b, at);
+    pki_buf_fixed(&b, p, p != NULL ? OCSP_CERT_ID_MAX : 0);
+    ocsp_cert_id_put(&b, OCSP_SHA1, issuer->name_hash[OCSP_SHA1], issuer->key_hash[OCSP_SHA1], serial);
 
     ngx_memzero(&o->request, sizeof(o->request));
     o->request.count = 1;
