@@ -31,7 +31,6 @@
 typedef struct {
     uint32_t refresh_at, reuse_until;
     uint16_t key_len, value_len;
-    uint32_t same;
     uint8_t  octets[]; /* key, value */
 } ngx_http_pki_cache_entry_t;
 
@@ -167,7 +166,6 @@ ngx_http_pki_cache_key(ngx_shm_zone_t *zone, ngx_http_pki_cache_key_t *key, byte
     }
     key->hash = hash;
     key->len = 0;
-    key->same = 0;
     __builtin_prefetch(ngx_http_pki_cache_bucket(zone, key));
 
     ngx_http_pki_cache_key_add_number(key, spread.len);
@@ -191,12 +189,6 @@ void
 ngx_http_pki_cache_key_add_number(ngx_http_pki_cache_key_t *key, uint64_t number)
 {
     ngx_http_pki_cache_key_add(key, bytes_of(&number, sizeof(number)));
-}
-
-void
-ngx_http_pki_cache_key_question(ngx_http_pki_cache_key_t *key)
-{
-    key->same = key->len;
 }
 
 /* ---- reading ---- */
@@ -343,8 +335,8 @@ ngx_http_pki_cache_replace(ngx_http_pki_cache_table_t *table, ngx_http_pki_cache
 
     for (i = 0; i < b->count; i++) {
         e = (ngx_http_pki_cache_entry_t *) (b->room + b->at[i]);
-        if (b->tag[i] == ngx_http_pki_cache_tag(key) && e->same == key->same
-            && ngx_memcmp(e->octets, key->octets, key->same) == 0) {
+        if (b->tag[i] == ngx_http_pki_cache_tag(key) && e->key_len == key->len
+            && ngx_memcmp(e->octets, key->octets, key->len) == 0) {
             ngx_http_pki_cache_remove(table, b, i--);
             (void) ngx_atomic_fetch_add(&table->replaced, 1);
         }
@@ -382,7 +374,6 @@ ngx_http_pki_cache_append(ngx_http_pki_cache_table_t *table, ngx_http_pki_cache_
     e->reuse_until = (uint32_t) value->reuse_until;
     e->key_len = (uint16_t) key->len;
     e->value_len = (uint16_t) value->len;
-    e->same = (uint32_t) key->same;
     p = ngx_cpymem(e->octets, key->octets, key->len);
     ngx_memcpy(p, value->octets, value->len);
 

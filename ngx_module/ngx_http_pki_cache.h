@@ -1,23 +1,22 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * Answers in memory that all workers share.  The key is everything that an answer depends on, and is compared
- * whole, so that nothing ever needs to be invalidated: an answer for another state has another key, takes the
- * place of the one before, or is evicted.
+ * Answers in memory that all workers share.  The key is the question, compared whole; what its answer depends on
+ * beside it is kept with the answer, and looked at by whoever finds it, so that nothing ever needs to be
+ * invalidated: another answer takes the place of the one before.
  */
 #ifndef NGX_HTTP_PKI_CACHE_H
 #define NGX_HTTP_PKI_CACHE_H
 
 #include "ngx_module/ngx_http_pki_glue.h"
 
-#define NGX_HTTP_PKI_CACHE_KEY_MAX   160
+#define NGX_HTTP_PKI_CACHE_KEY_MAX   64
 #define NGX_HTTP_PKI_CACHE_VALUE_MAX 1536
 
 /* Made by ngx_http_pki_cache_key() and _key_add(). */
 typedef struct {
     uint64_t hash;
     size_t   len;
-    size_t   same; /* octets at its beginning that an answer to the same question shares */
     uint8_t  octets[NGX_HTTP_PKI_CACHE_KEY_MAX];
 } ngx_http_pki_cache_key_t;
 
@@ -33,8 +32,8 @@ typedef struct {
     uint64_t used;     /* octets of it that are taken */
     uint64_t entries;
     uint64_t inserted; /* ever, as the ones below */
-    uint64_t replaced; /* by another answer to the same question */
-    uint64_t evicted;  /* by one to another question */
+    uint64_t replaced; /* by one with the same key */
+    uint64_t evicted;  /* by one with another */
     uint64_t busy;     /* not inserted: another worker was writing there */
 } ngx_http_pki_cache_stat_t;
 
@@ -52,9 +51,6 @@ void ngx_http_pki_cache_fetch(ngx_shm_zone_t *zone, const ngx_http_pki_cache_key
 void ngx_http_pki_cache_key_add(ngx_http_pki_cache_key_t *key, bytes_t octets);
 void ngx_http_pki_cache_key_add_number(ngx_http_pki_cache_key_t *key, uint64_t number);
 
-/* What was added until here is the question; what follows is what its answer depends on. */
-void ngx_http_pki_cache_key_question(ngx_http_pki_cache_key_t *key);
-
 /* Copies the answer out.  NGX_DECLINED when there is none to be used at the time now. */
 ngx_int_t ngx_http_pki_cache_find(ngx_shm_zone_t *zone, const ngx_http_pki_cache_key_t *key, int64_t now,
                                   ngx_http_pki_cache_value_t *out);
@@ -62,7 +58,7 @@ ngx_int_t ngx_http_pki_cache_find(ngx_shm_zone_t *zone, const ngx_http_pki_cache
 /* NGX_OK: it is the caller, and for some seconds nobody else, who makes another answer for one past refresh_at. */
 ngx_int_t ngx_http_pki_cache_claim(ngx_shm_zone_t *zone, const ngx_http_pki_cache_key_t *key, int64_t now);
 
-/* Insert, in the place of what answers the same question.  What does not fit makes old entries go. */
+/* Insert, in the place of what has this key.  What does not fit makes old entries go. */
 void ngx_http_pki_cache_insert(ngx_shm_zone_t *zone, const ngx_http_pki_cache_key_t *key, int64_t now,
                                const ngx_http_pki_cache_value_t *value);
 

@@ -71,7 +71,6 @@ typedef struct {
     ngx_uint_t                    has_unissued;
     bytes_t                       nonce; /* to be given back; absent: none */
     int64_t                       now, this_update, next_update;
-    uint64_t                      variant;     /* for the cache's key */
     bytes_t                       answer;      /* in the request's pool; absent when the client has it */
     ngx_uint_t                    can_be_kept; /* by anybody: it is the same for all who ask */
     ngx_uint_t                    is_first;    /* the certificate has had no other status before */
@@ -87,6 +86,9 @@ ocsp_response_status_t ngx_http_pki_ocsp_answer(ngx_http_pki_ocsp_t *o);
 
 /* What is signed, from the records and the times of o: in the request's pool. */
 pki_code_t ngx_http_pki_ocsp_data(const ngx_http_pki_ocsp_t *o, bytes_t *tbs, pki_err_t *err);
+
+/* Do answers refer to CRLs?  What they depend on is known only with the record then. */
+ngx_uint_t ngx_http_pki_ocsp_refers(const ngx_http_pki_ocsp_t *o);
 
 /*
  * All that an answer to one CertID depends on, but for the authority's number, the CertID, its record and the
@@ -115,10 +117,13 @@ void ngx_http_pki_ocsp_expect(ngx_http_pki_ocsp_t *o);
 void ngx_http_pki_ocsp_expect_more(ngx_http_pki_ocsp_t *o);
 
 /*
- * The kept answer, when all that it depends on is known.  NGX_DECLINED: there is none, or this worker is to make
- * another; if it cannot, it asks again with even_if_due.
+ * The kept answer.  The first: when the store says that the status it was made of has not changed; o has no
+ * status and no record yet.  The second: when it was made of the status that has been read; NGX_DECLINED may also
+ * mean that this worker is to make another.  The third, when it could not: after the second.
  */
-ngx_int_t ngx_http_pki_ocsp_recall(ngx_http_pki_ocsp_t *o, ngx_uint_t even_if_due, pki_err_t *err);
+ngx_int_t ngx_http_pki_ocsp_recall_unchanged(ngx_http_pki_ocsp_t *o);
+ngx_int_t ngx_http_pki_ocsp_recall(ngx_http_pki_ocsp_t *o);
+ngx_int_t ngx_http_pki_ocsp_recall_due(ngx_http_pki_ocsp_t *o);
 
 /* A signed answer: fill its validators; keep it. */
 void ngx_http_pki_ocsp_validate(ngx_http_pki_ocsp_t *o);

@@ -68,10 +68,6 @@ ngx_http_pki_ocsp_lookup(ngx_http_pki_ocsp_t *o)
     ocsp_response_status_t status = OCSP_SUCCESSFUL;
     size_t                 i;
 
-    o->has_unissued = 0;
-    o->authority = ngx_http_pki_ocsp_authority(o, &o->request.id[0]);
-    ngx_http_pki_ocsp_expect_more(o);
-
     for (i = 0; status == OCSP_SUCCESSFUL && i < o->request.count; i++) {
         /* One signature, one key: a request that spans generations cannot be answered. */
         if (o->authority == NULL || !ngx_http_pki_ocsp_matches(&o->request.id[i], &o->authority->record)) {
@@ -191,7 +187,7 @@ ngx_http_pki_ocsp_cached(ngx_http_pki_ocsp_t *o, pki_err_t *err)
     size_t     len;
     pki_code_t rc;
 
-    if (ngx_http_pki_ocsp_recall(o, 0, err) == NGX_OK) {
+    if (ngx_http_pki_ocsp_recall(o) == NGX_OK) {
         ngx_http_pki_metrics_event(o->slot, NGX_HTTP_PKI_EVENT_CACHE_HIT);
         return PKI_OK;
     }
@@ -200,7 +196,7 @@ ngx_http_pki_ocsp_cached(ngx_http_pki_ocsp_t *o, pki_err_t *err)
     if (rc == PKI_OK) {
         ngx_http_pki_ocsp_validate(o);
         ngx_http_pki_ocsp_keep(o);
-    } else if (ngx_http_pki_ocsp_recall(o, 1, err) == NGX_OK) {
+    } else if (ngx_http_pki_ocsp_recall_due(o) == NGX_OK) {
         o->retry_after = 0;
         rc = PKI_OK;
     }
@@ -226,7 +222,6 @@ ngx_http_pki_ocsp_make(ngx_http_pki_ocsp_t *o, pki_err_t *err)
 
     /* What random serials cause is not kept: it would drive out what is asked for again. */
     if (o->can_be_kept && o->cache != NULL && !o->has_unissued) {
-        o->variant = ngx_http_pki_ocsp_variant(o);
         return ngx_http_pki_ocsp_cached(o, err);
     }
     PKI_TRY(ngx_http_pki_ocsp_sign(o, 0, &tbs, sig, &len, err));
@@ -234,6 +229,18 @@ ngx_http_pki_ocsp_make(ngx_http_pki_ocsp_t *o, pki_err_t *err)
         ngx_http_pki_ocsp_validate(o);
     }
     return PKI_OK;
+}
+
+/* The usual case: it has been asked before, and there has been no change. */
+static ngx_int_t
+ngx_http_pki_ocsp_again(ngx_http_pki_ocsp_t *o)
+{
+    if (!o->can_be_kept || o->cache == NULL || o->authority == NULL || ngx_http_pki_ocsp_times(o) != OCSP_SUCCESSFUL
+        || ngx_http_pki_ocsp_recall_unchanged(o) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+    ngx_http_pki_metrics_event(o->slot, NGX_HTTP_PKI_EVENT_CACHE_HIT);
+    return NGX_OK;
 }
 
 ocsp_response_status_t
@@ -244,16 +251,20 @@ ngx_http_pki_ocsp_answer(ngx_http_pki_ocsp_t *o)
     pki_code_t             rc;
 
     o->conf = ngx_http_get_module_loc_conf(o->r, ngx_http_pki_ocsp_module);
+    o->authority = ngx_http_pki_ocsp_authority(o, &o->request.id[0]);
+    o->has_unissued = 0;
 
-    if ((status = ngx_http_pki_ocsp_check(o)) != OCSP_SUCCESSFUL
-        || (status = ngx_http_pki_ocsp_lookup(o)) != OCSP_SUCCESSFUL
-        || (status = ngx_http_pki_ocsp_times(o)) != OCSP_SUCCESSFUL) {
-        return status;
-    }
     /* Where nonces are off, a request with one gets the answer that all others get (RFC 9919 3.2.1). */
     o->nonce = o->conf->nonce ? o->request.nonce : BYTES_NONE;
     o->can_be_kept = o->nonce.p == NULL;
 
+    if ((status = ngx_http_pki_ocsp_check(o)) != OCSP_SUCCESSFUL || ngx_http_pki_ocsp_again(o) == NGX_OK) {
+        return status;
+    }
+    if ((status = ngx_http_pki_ocsp_lookup(o)) != OCSP_SUCCESSFUL
+        || (status = ngx_http_pki_ocsp_times(o)) != OCSP_SUCCESSFUL) {
+        return status;
+    }
     rc = ngx_http_pki_ocsp_make(o, &err);
     if (o->retry_after != 0) {
         return OCSP_TRY_LATER;

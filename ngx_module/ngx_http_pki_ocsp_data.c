@@ -19,7 +19,7 @@ typedef struct {
     uint8_t       twin[OCSP_CERT_ID_MAX];
 } ngx_http_pki_ocsp_singles_t;
 
-static ngx_uint_t
+ngx_uint_t
 ngx_http_pki_ocsp_refers(const ngx_http_pki_ocsp_t *o)
 {
     return o->conf->crl_reference.len > 3;

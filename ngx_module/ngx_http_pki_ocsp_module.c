@@ -195,6 +195,7 @@ ngx_http_pki_ocsp_ask(ngx_http_pki_ocsp_t *o, const ngx_http_pki_ocsp_question_t
         ngx_http_pki_ocsp_expect(o);
     }
     if (parsed == PKI_OK) {
+        ngx_http_pki_ocsp_expect_more(o);
         return ngx_http_pki_ocsp_answer(o);
     }
     return parsed == PKI_E_UNSUPPORTED ? OCSP_UNAUTHORIZED : OCSP_MALFORMED_REQUEST;

@@ -256,6 +256,9 @@ ngx_http_pki_state_read(ngx_http_pki_store_t *s, ngx_log_t *log)
         /* Just made: its issuers and labels follow. */
         return NGX_DECLINED;
     }
+    if (ngx_http_pki_store_get(s, NGX_HTTP_PKI_DB_META, BYTES_LIT(EDGE_CHANGES_KEY), &s->changes, log) != NGX_OK) {
+        s->changes = BYTES_NONE;
+    }
     s->seen = mdb_txn_id(s->txn);
     return NGX_OK;
 }
@@ -354,4 +357,13 @@ ngx_http_pki_store_status(ngx_http_pki_store_t *s, uint32_t authority, bytes_t s
         return NGX_DECLINED;
     }
     return ngx_http_pki_store_get(s, NGX_HTTP_PKI_DB_STATUS, bytes_of(key, len), value, log);
+}
+
+ngx_int_t
+ngx_http_pki_store_unchanged(ngx_http_pki_store_t *s, uint32_t authority, bytes_t serial, uint64_t *count)
+{
+    uint8_t key[EDGE_STATUS_KEY_MAX];
+    size_t  len = edge_status_key(authority, serial, key);
+
+    return len != 0 && edge_changes_get(s->changes, bytes_of(key, len), count) ? NGX_OK : NGX_DECLINED;
 }

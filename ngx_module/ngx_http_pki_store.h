@@ -72,6 +72,7 @@ typedef struct {
     ngx_file_uniq_t          inode;
     time_t                   looked_at; /* when the folder was last looked at */
     edge_state_t             state;     /* as of this request's transaction; its boot id is not kept */
+    bytes_t                  changes;   /* of the same transaction; absent: statuses have to be read */
     size_t                   seen;      /* id of the transaction that state was read in; 0: none */
     ngx_http_pki_snapshot_t *snapshot;
     uint8_t                  boot_id[16];
@@ -108,6 +109,12 @@ ngx_int_t ngx_http_pki_store_get(ngx_http_pki_store_t *s, ngx_http_pki_db_t db, 
 /* The status record of a serial, as it is in the store. */
 ngx_int_t ngx_http_pki_store_status(ngx_http_pki_store_t *s, uint32_t authority, bytes_t serial,
                                     bytes_t *value, ngx_log_t *log);
+
+/*
+ * What stays the same for as long as the status of a serial does, and is cheaper to look at; NGX_DECLINED: this
+ * store does not tell.
+ */
+ngx_int_t ngx_http_pki_store_unchanged(ngx_http_pki_store_t *s, uint32_t authority, bytes_t serial, uint64_t *count);
 
 /* The authorities of an issuer, one after the other; NULL and count 0 when there is none. */
 ngx_http_pki_authority_t *ngx_http_pki_authorities_find(ngx_http_pki_snapshot_t *snap, bytes_t id, size_t *count);

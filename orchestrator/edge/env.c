@@ -20,11 +20,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <openssl/rand.h>
+
 #include "core/clock.h"
 #include "core/file.h"
 #include "pkiproto/base/text.h"
 
-#define ENV_SCHEMA     "2"
+#define ENV_SCHEMA     "3"
 #define ENV_KEY_SCHEMA "schema"
 #define ENV_MADE_KEY   "made"
 #define ENV_MARK       "mark"
@@ -157,12 +159,41 @@ env_state_put(env_t *e, MDB_txn *txn, const env_state_t *in, pki_err_t *err)
     return env_put(e, txn, ENV_META, BYTES_LIT(EDGE_STATE_KEY), pki_buf_bytes(&record), err);
 }
 
+/* Readers may keep what they made of a status for as long as this does not count a change. */
+static pki_code_t
+env_changes_add(env_t *e, MDB_txn *txn, bytes_t key, pki_err_t *err)
+{
+    uint8_t record[EDGE_CHANGES_LEN];
+    bytes_t present;
+
+    PKI_TRY(env_get(e, txn, ENV_META, BYTES_LIT(EDGE_CHANGES_KEY), &present, err));
+    if (present.len != sizeof(record)) {
+        return env_fail(e, MDB_CORRUPTED, "counts of changes", err);
+    }
+    memcpy(record, present.p, sizeof(record));
+    edge_changes_add(record, key);
+    return env_put(e, txn, ENV_META, BYTES_LIT(EDGE_CHANGES_KEY), BYTES_ARR(record), err);
+}
+
+static pki_code_t
+env_changes_first(env_t *e, MDB_txn *txn, pki_err_t *err)
+{
+    uint8_t  record[EDGE_CHANGES_LEN];
+    uint64_t first;
+
+    if (RAND_bytes((uint8_t *) &first, sizeof(first)) != 1) {
+        return pki_fail(err, PKI_E_CRYPTO, NULL, "no random octets");
+    }
+    edge_changes_init(first, record);
+    return env_put(e, txn, ENV_META, BYTES_LIT(EDGE_CHANGES_KEY), BYTES_ARR(record), err);
+}
+
 pki_code_t
 env_status_put(env_t *e, MDB_txn *txn, uint32_t authority, bytes_t serial, const edge_status_t *status, bool *newer,
                pki_err_t *err)
 {
     uint8_t       key[EDGE_STATUS_KEY_MAX], value[EDGE_STATUS_MAX];
-    size_t        key_len = edge_status_key(authority, serial, key);
+    size_t        key_len = edge_status_key(authority, serial, key), value_len = edge_status_encode(status, value);
     edge_status_t present;
     MDB_val       k = { key_len, key }, v;
     int           rc;
@@ -175,13 +206,15 @@ env_status_put(env_t *e, MDB_txn *txn, uint32_t authority, bytes_t serial, const
     if (rc == 0) {
         PKI_TRY(edge_status_decode(bytes_of(v.mv_data, v.mv_size), &present, err));
         *newer = status->revision > present.revision;
-        if (status->revision < present.revision) {
+        if (status->revision < present.revision
+            || bytes_eq(bytes_of(v.mv_data, v.mv_size), bytes_of(value, value_len))) {
             return PKI_OK;
         }
+        PKI_TRY(env_changes_add(e, txn, bytes_of(key, key_len), err));
     } else if (rc != MDB_NOTFOUND) {
         return env_fail(e, rc, "status", err);
     }
-    return env_put(e, txn, ENV_STATUS, bytes_of(key, key_len), bytes_of(value, edge_status_encode(status, value)), err);
+    return env_put(e, txn, ENV_STATUS, bytes_of(key, key_len), bytes_of(value, value_len), err);
 }
 
 pki_code_t
@@ -321,6 +354,7 @@ write_first_state(env_t *e, MDB_txn *txn, pki_err_t *err)
 
     PKI_TRY(env_boot_id(state.boot, err));
     PKI_TRY(env_put(e, txn, ENV_META, BYTES_LIT(ENV_KEY_SCHEMA), BYTES_LIT(ENV_SCHEMA), err));
+    PKI_TRY(env_changes_first(e, txn, err));
     return env_state_put(e, txn, &state, err);
 }
 

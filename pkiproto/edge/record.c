@@ -203,6 +203,64 @@ edge_state_decode(bytes_t in, edge_state_t *out, pki_err_t *err)
     return record_end(&r, "state", err);
 }
 
+static void
+changes_put(uint8_t *p, uint64_t v)
+{
+    for (size_t i = 0; i < 8; i++) {
+        p[i] = (uint8_t) (v >> 8 * (7 - i));
+    }
+}
+
+static uint64_t
+changes_take(const uint8_t *p)
+{
+    uint64_t v = 0;
+
+    for (size_t i = 0; i < 8; i++) {
+        v = v << 8 | p[i];
+    }
+    return v;
+}
+
+/* Where the count is: by the last octets, which differ between serials whether they are random or counted. */
+static size_t
+changes_at(bytes_t key)
+{
+    uint64_t v = 0;
+
+    for (size_t i = key.len > 8 ? key.len - 8 : 0; i < key.len; i++) {
+        v = v << 8 | key.p[i];
+    }
+    return 1 + 8 * (size_t) ((v * 0x9e3779b97f4a7c15 >> 32) % EDGE_STRIPES);
+}
+
+void
+edge_changes_init(uint64_t first, uint8_t record[EDGE_CHANGES_LEN])
+{
+    record[0] = EDGE_CHANGES_VERSION;
+    for (size_t i = 0; i < EDGE_STRIPES; i++) {
+        changes_put(record + 1 + 8 * i, first);
+    }
+}
+
+void
+edge_changes_add(uint8_t record[EDGE_CHANGES_LEN], bytes_t status_key)
+{
+    uint8_t *p = record + changes_at(status_key);
+
+    changes_put(p, changes_take(p) + 1);
+}
+
+bool
+edge_changes_get(bytes_t record, bytes_t status_key, uint64_t *count)
+{
+    if (record.len != EDGE_CHANGES_LEN || record.p[0] != EDGE_CHANGES_VERSION) {
+        return false;
+    }
+    *count = changes_take(record.p + changes_at(status_key));
+    return true;
+}
+
 size_t
 edge_status_key(uint32_t authority, bytes_t serial, uint8_t out[EDGE_STATUS_KEY_MAX])
 {

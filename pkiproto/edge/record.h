@@ -69,6 +69,20 @@ size_t edge_status_key(uint32_t authority, bytes_t serial, uint8_t out[EDGE_STAT
 size_t edge_status_encode(const edge_status_t *in, uint8_t out[EDGE_STATUS_MAX]); /* the record's length */
 pki_code_t edge_status_decode(bytes_t in, edge_status_t *out, pki_err_t *err);
 
+/*
+ * meta, key "changes": how often statuses have been changed, by stripes of their keys.  Who has read a status and the
+ * count of its stripe need not read it again while the count is the same: whoever changes or deletes a status adds
+ * to the count in the same transaction.  New statuses are not counted.  The counts of a store begin with a number that
+ * no other store's begin with.
+ */
+#define EDGE_CHANGES_KEY     "changes"
+#define EDGE_STRIPES         1024
+#define EDGE_CHANGES_LEN     (1 + 8 * EDGE_STRIPES)
+#define EDGE_CHANGES_VERSION 1
+void edge_changes_init(uint64_t first, uint8_t record[EDGE_CHANGES_LEN]);
+void edge_changes_add(uint8_t record[EDGE_CHANGES_LEN], bytes_t status_key);
+bool edge_changes_get(bytes_t record, bytes_t status_key, uint64_t *count); /* false: it is not such a record */
+
 /* issuer */
 #define EDGE_CHAIN_MAX 8
 typedef struct {

@@ -39,6 +39,7 @@
 
 #include <lmdb.h>
 #include <openssl/evp.h>
+#include <openssl/rand.h>
 
 #include "pkiproto/base/text.h"
 #include "pkiproto/crl/crl.h"
@@ -560,6 +561,18 @@ fill_word(fill_t *f, char *word)
     die(word, "is not understood");
 }
 
+/* As if every status had been changed. */
+static void
+changes_write(fill_t *f)
+{
+    uint8_t  record[EDGE_CHANGES_LEN];
+    uint64_t first;
+
+    RAND_bytes((uint8_t *) &first, sizeof(first));
+    edge_changes_init(first, record);
+    put(f, EDGE_DB_META, BYTES_LIT(EDGE_CHANGES_KEY), BYTES_ARR(record), 0);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -582,6 +595,7 @@ main(int argc, char **argv)
     pki_buf_init(&out, f.arena, 256);
     must(edge_state_encode(&f.state, &out, &err), "state", &err);
     put(&f, EDGE_DB_META, BYTES_LIT(EDGE_STATE_KEY), pki_buf_bytes(&out), 0);
+    changes_write(&f);
     must_mdb(mdb_txn_commit(f.txn), "commit");
     mdb_env_close(f.env);
     pki_arena_free(f.arena);

@@ -118,6 +118,40 @@ Test(edge_writer, never_lets_an_older_revision_replace_a_newer_one)
     }
 }
 
+static pki_code_t
+count(env_t *env, MDB_txn *txn, void *arg, pki_err_t *err)
+{
+    uint8_t key[EDGE_STATUS_KEY_MAX], serial = 0x11;
+    bytes_t record;
+
+    PKI_TRY(env_get(env, txn, ENV_META, BYTES_LIT(EDGE_CHANGES_KEY), &record, err));
+    return edge_changes_get(record, bytes_of(key, edge_status_key(7, bytes_of(&serial, 1), key)), arg)
+               ? PKI_OK
+               : PKI_E_INVALID;
+}
+
+Test(edge_writer, counts_changes_of_a_status_and_nothing_else)
+{
+    static const struct {
+        uint8_t            serial;
+        edge_status_kind_t kind;
+        uint32_t           revision;
+        uint64_t           changes;
+    } steps[] = {
+        { 0x11, EDGE_GOOD, 1, 0 }, { 0x11, EDGE_GOOD, 1, 0 },    { 0x11, EDGE_HOLD, 2, 1 }, { 0x11, EDGE_GOOD, 1, 1 },
+        { 0x11, EDGE_GOOD, 3, 2 }, { 0x11, EDGE_REVOKED, 3, 3 }, { 0x12, EDGE_GOOD, 1, 3 }, { 0x12, EDGE_HOLD, 2, 3 },
+    };
+    uint64_t first, now;
+    bool     newer;
+
+    cr_assert_eq(writer_run(writer, count, &first, NULL), PKI_OK);
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        cr_assert_eq(publish(steps[i].serial, steps[i].kind, steps[i].revision, &newer), PKI_OK);
+        cr_assert_eq(writer_run(writer, count, &now, NULL), PKI_OK);
+        cr_expect_eq(now - first, steps[i].changes, "step %zu", i);
+    }
+}
+
 /* What an nginx worker does: its own environment handle would be a second one in this process, so ask a child. */
 static int
 child_reads(const char *where, uint8_t serial)

@@ -153,6 +153,45 @@ issuer(void)
     return in;
 }
 
+Test(record, changes_count_by_stripes_that_spread)
+{
+    static uint8_t record[EDGE_CHANGES_LEN];
+    uint8_t        key[EDGE_STATUS_KEY_MAX], serial[4] = { 0 };
+    uint64_t       count;
+    size_t         len = edge_status_key(7, BYTES_ARR(serial), key), same = 0;
+
+    edge_changes_init(UINT64_MAX, record);
+    cr_assert(edge_changes_get(BYTES_ARR(record), bytes_of(key, len), &count));
+    cr_assert_eq(count, UINT64_MAX);
+    edge_changes_add(record, bytes_of(key, len));
+    edge_changes_add(record, bytes_of(key, len));
+    cr_assert(edge_changes_get(BYTES_ARR(record), bytes_of(key, len), &count));
+    cr_assert_eq(count, 1);
+
+    /* Serials that are counted fall on the stripe of one of them about as often as random ones would. */
+    for (uint32_t i = 1; i <= 10 * EDGE_STRIPES; i++) {
+        serial[2] = (uint8_t) (i >> 8);
+        serial[3] = (uint8_t) i;
+        cr_assert(edge_changes_get(BYTES_ARR(record), bytes_of(key, edge_status_key(7, BYTES_ARR(serial), key)), &count));
+        same += count == 1;
+    }
+    cr_assert(same >= 1 && same <= 40, "%zu", same);
+}
+
+Test(record, changes_refuse_another_length_or_version)
+{
+    static uint8_t record[EDGE_CHANGES_LEN + 1];
+    uint64_t       count;
+
+    edge_changes_init(1, record);
+    cr_assert(edge_changes_get(bytes_of(record, EDGE_CHANGES_LEN), BYTES_LIT("k"), &count));
+    cr_assert_not(edge_changes_get(bytes_of(record, EDGE_CHANGES_LEN - 1), BYTES_LIT("k"), &count));
+    cr_assert_not(edge_changes_get(BYTES_ARR(record), BYTES_LIT("k"), &count));
+    cr_assert_not(edge_changes_get(BYTES_NONE, BYTES_LIT("k"), &count));
+    record[0]++;
+    cr_assert_not(edge_changes_get(bytes_of(record, EDGE_CHANGES_LEN), BYTES_LIT("k"), &count));
+}
+
 Test(record, issuer_round_trips)
 {
     edge_issuer_t in = issuer(), out;
