@@ -329,12 +329,9 @@ config_publish(edge_t *e, pki_err_t *err)
     if (s.arena == NULL) {
         return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
     }
-    code = responders_ensure(e, err);
-    if (code == PKI_OK) {
-        pthread_mutex_lock(&e->config_lock);
-        code = config_apply(e, &s, err);
-        pthread_mutex_unlock(&e->config_lock);
-    }
+    pthread_mutex_lock(&e->config_lock);
+    code = config_apply(e, &s, err);
+    pthread_mutex_unlock(&e->config_lock);
     pki_arena_free(s.arena);
     return code;
 }

@@ -121,10 +121,11 @@ edge_reconfigure(edge_t *e, pki_err_t *err)
 {
     pki_arena_t    *a;
     issuer_chain_t *issuers;
-    size_t          count;
+    size_t          count, made = 0;
     pki_code_t      code;
 
     atomic_fetch_add(&e->config_version, 1);
+    PKI_TRY(responders_ensure(e, &made, err));
     PKI_TRY(config_publish(e, err));
     a = pki_arena_new(0);
     if (a == NULL) {
@@ -156,7 +157,8 @@ void
 edge_health(edge_t *e, edge_health_t *out)
 {
     *out = (edge_health_t){
-        .ready = writer_has_env(e->writer) && atomic_load(&e->in_step) && atomic_load(&e->configured),
+        .ready = writer_has_env(e->writer) && atomic_load(&e->in_step) && atomic_load(&e->configured)
+                 && atomic_load(&e->kept_up),
         .synced_at = atomic_load(&e->synced_at),
         .statuses = writer_statuses(e->writer),
         .crls_built = atomic_load(&e->crls_built),
@@ -251,14 +253,19 @@ static pki_code_t
 threads_start(edge_t *e, pki_err_t *err)
 {
     size_t n = 0;
+    bool   upkeep;
 
     while (n < EDGE_CRL_THREADS && pthread_create(&e->crl_threads[n], NULL, crl_thread, e) == 0) {
         n++;
     }
-    if (n == EDGE_CRL_THREADS && pthread_create(&e->feed_thread, NULL, feed_thread, e) == 0) {
+    upkeep = n == EDGE_CRL_THREADS && pthread_create(&e->upkeep_thread, NULL, upkeep_thread, e) == 0;
+    if (upkeep && pthread_create(&e->feed_thread, NULL, feed_thread, e) == 0) {
         return PKI_OK;
     }
     threads_stop(e, n);
+    if (upkeep) {
+        pthread_join(e->upkeep_thread, NULL);
+    }
     return pki_fail(err, PKI_E_INTERNAL, NULL, "a thread of the edge does not start");
 }
 
@@ -343,6 +350,7 @@ edge_close(edge_t *e)
         return;
     }
     threads_stop(e, EDGE_CRL_THREADS);
+    pthread_join(e->upkeep_thread, NULL);
     pthread_join(e->feed_thread, NULL);
     edge_free(e);
 }

@@ -17,7 +17,6 @@
 #define FEED_PRUNE_US    600000000
 #define FEED_KEEP_S      (3 * 24 * 3600) /* a feeder that was away longer rebuilds */
 #define FEED_CRL_GRACE_S 60
-#define FEED_SETTLED_S   600 /* after a re-key nothing is on its way under the old key any more */
 
 typedef struct {
     edge_t      *edge;
@@ -195,7 +194,6 @@ feed_minute(feed_t *f)
     f->reconfigure = true;
     if (now_us >= f->prune_us) {
         f->prune_us = now_us + FEED_PRUNE_US;
-        (void) issuer_generations_settle(f->edge->db, FEED_SETTLED_S, NULL);
         (void) change_prune(f->edge->db, FEED_KEEP_S, f->edge->conf->retry_window_s, &removed, NULL);
     }
 }
@@ -228,6 +226,7 @@ feed_cycle(feed_t *f, pki_err_t *err)
     atomic_store(&e->in_step, true);
     feed_minute(f);
     if (f->reconfigure) {
+        upkeep_want(e);
         PKI_TRY(config_publish(e, err));
         PKI_TRY(rebuild_due(e, &stale, err));
         f->reconfigure = false;

@@ -9,6 +9,7 @@
  *   config.c     issuers, labels, credentials, responders and CRLs as records
  *   responder.c  delegated OCSP responder certificates and their keys
  *   crl_*.c      CRLs (see crl.h)
+ *   upkeep.c     the upkeep thread: what takes longer than the feed may wait
  *   sweep.c      files that nothing refers to any more
  */
 #ifndef ORCHESTRATOR_EDGE_PART_H
@@ -51,10 +52,10 @@ struct edge {
                     key_dir[EDGE_PATH_MAX];
     writer_t       *writer;
 
-    pthread_t       feed_thread, crl_threads[EDGE_CRL_THREADS];
+    pthread_t       feed_thread, upkeep_thread, crl_threads[EDGE_CRL_THREADS];
     pthread_mutex_t lock;    /* stopping and the CRL jobs */
     pthread_cond_t  wake;    /* monotonic clock; broadcast: all threads and waiters for a first CRL */
-    bool            stopping;
+    bool            stopping, upkeep_wanted;
     struct crl_job *crl;
 
     pthread_mutex_t config_lock; /* one reconfiguration at a time */
@@ -68,7 +69,7 @@ struct edge {
 
     atomic_ullong config_version;
     atomic_llong  synced_at;
-    atomic_bool   in_step, configured;
+    atomic_bool   in_step, configured, kept_up;
     atomic_ullong crls_built, crl_failures, crl_differences, rebuilds, changes_applied;
 };
 
@@ -79,8 +80,9 @@ struct edge {
 void edge_wait_until(edge_t *e, int64_t due_us);
 bool edge_stopping(edge_t *e);
 
-/* feed.c, crl_job.c: the threads. */
+/* feed.c, upkeep.c, crl_job.c: the threads. */
 void *feed_thread(void *edge);
+void *upkeep_thread(void *edge);
 void *crl_thread(void *edge);
 
 /* rebuild.c: e->position is where the feed carries on.  *stale: the statuses were made with other settings than there
@@ -88,15 +90,18 @@ void *crl_thread(void *edge);
 pki_code_t rebuild_run(edge_t *e, const char *why, pki_err_t *err);
 pki_code_t rebuild_due(edge_t *e, bool *stale, pki_err_t *err);
 
-/* config.c: read, make what is missing, publish when anything changed. */
+/* upkeep.c: look soon whether a responder is missing. */
+void upkeep_want(edge_t *e);
+
+/* config.c: read, publish when anything changed. */
 pki_code_t config_publish(edge_t *e, pki_err_t *err);
 
 /*
- * responder.c.  responders_ensure() makes those that are missing or worn out, for every authority; that can take a
- * second for each RSA key, so that no lock is held that others wait for.  responder_of() finds the one of a kind of key
+ * responder.c.  responders_ensure() makes those that are missing or worn out, for every authority, and adds to *made how
+ * many; that can take a second for each RSA key, so that no lock is held that others wait for.  responder_of() finds the one of a kind of key
  * that this host can use; NOT_FOUND: none.
  */
-pki_code_t responders_ensure(edge_t *e, pki_err_t *err);
+pki_code_t responders_ensure(edge_t *e, size_t *made, pki_err_t *err);
 pki_code_t responder_of(edge_t *e, pki_arena_t *a, const issuer_ca_t *ca, const char *key_kind, responder_row_t *row,
                         pki_err_t *err);
 

@@ -29,6 +29,7 @@ typedef struct {
     const issuer_chain_t   *issuer;
     issuer_ca_t             ca;
     const responder_kind_t *kind;
+    size_t                 *made;
 } work_t;
 
 /* SubjectPublicKeyInfo of a key, in the arena. */
@@ -274,13 +275,15 @@ kind_ensure(const work_t *w, pki_err_t *err)
     }
     log_info("responder.replace", LOG_S("issuer", w->ca.issuer_id), LOG_I("generation", w->ca.generation),
              LOG_S("key", w->kind->word), LOG_S("why", why));
-    return responder_make(w, err);
+    PKI_TRY(responder_make(w, err));
+    (*w->made)++;
+    return PKI_OK;
 }
 
 static pki_code_t
-authority_ensure(edge_t *e, pki_arena_t *a, const issuer_chain_t *issuer, pki_err_t *err)
+authority_ensure(edge_t *e, pki_arena_t *a, const issuer_chain_t *issuer, size_t *made, pki_err_t *err)
 {
-    work_t            w = { .edge = e, .a = a, .issuer = issuer };
+    work_t            w = { .edge = e, .a = a, .issuer = issuer, .made = made };
     issuer_settings_t settings;
 
     PKI_TRY(edge_ca_of(a, issuer, &w.ca, err));
@@ -297,7 +300,7 @@ authority_ensure(edge_t *e, pki_arena_t *a, const issuer_chain_t *issuer, pki_er
 
 /* One authority's trouble is logged and leaves the others alone; a database that is gone ends all of it. */
 static pki_code_t
-authorities_ensure(edge_t *e, pki_arena_t *a, pki_err_t *err)
+authorities_ensure(edge_t *e, pki_arena_t *a, size_t *made, pki_err_t *err)
 {
     issuer_chain_t *rows;
     size_t          count;
@@ -305,7 +308,7 @@ authorities_ensure(edge_t *e, pki_arena_t *a, pki_err_t *err)
     PKI_TRY(issuer_generations(e->db, a, NULL, &rows, &count, err));
     for (size_t i = 0; i < count; i++) {
         pki_err_t  why = { 0 };
-        pki_code_t code = authority_ensure(e, a, &rows[i], &why);
+        pki_code_t code = authority_ensure(e, a, &rows[i], made, &why);
 
         if (code != PKI_OK) {
             (void) pki_err_context(&why, "responder of %s", rows[i].issuer.id);
@@ -319,7 +322,7 @@ authorities_ensure(edge_t *e, pki_arena_t *a, pki_err_t *err)
 }
 
 pki_code_t
-responders_ensure(edge_t *e, pki_err_t *err)
+responders_ensure(edge_t *e, size_t *made, pki_err_t *err)
 {
     pki_arena_t *a = pki_arena_new(0);
     pki_code_t   code;
@@ -328,7 +331,7 @@ responders_ensure(edge_t *e, pki_err_t *err)
         return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
     }
     pthread_mutex_lock(&e->responder_lock);
-    code = authorities_ensure(e, a, err);
+    code = authorities_ensure(e, a, made, err);
     pthread_mutex_unlock(&e->responder_lock);
     pki_arena_free(a);
     return code;
