@@ -90,6 +90,11 @@ extern const shape_t shape_api_key_new, shape_api_key;
 /* audit.c */
 pki_code_t audit_list(req_t *r, pki_err_t *err);
 
+/* crls.c */
+pki_code_t crl_cache_get(req_t *r, pki_err_t *err);
+pki_code_t crl_metrics_print(req_t *r, pki_buf_t *out, pki_err_t *err);
+extern const shape_t shape_crl_cache;
+
 /* hop.c, of the one route without a handler */
 extern const shape_t shape_enrol_request, shape_enrol_answer;
 

@@ -177,6 +177,8 @@ edge_print(req_t *r, pki_buf_t *out)
         { "chancery_edge_rebuilds_total", "counter", "Full rebuilds of the edge store.", (double) h.rebuilds },
         { "chancery_crls_built_total", "counter", "CRLs built and published.", (double) h.crls_built },
         { "chancery_crl_failures_total", "counter", "CRLs that could not be built.", (double) h.crl_failures },
+        { "chancery_crl_differences_total", "counter", "CRLs of which changes and table told differently.",
+          (double) h.crl_differences },
     };
 
     FIGURES_PRINT(figures, out);
@@ -236,6 +238,7 @@ metrics_get(req_t *r, pki_err_t *err)
     metrics_print(r->api->metrics, &out);
     issue_print(r, &out);
     edge_print(r, &out);
+    PKI_TRY(crl_metrics_print(r, &out, err));
     process_print(r, &out);
     counts_print(r, &out);
     metrics_edge_print(r->api->parts.conf->edge.metrics_socket, r->a, &out);

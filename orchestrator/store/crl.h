@@ -37,7 +37,7 @@ pki_code_t crl_number_next(db_t *db, pki_arena_t *a, const crl_id_t *id, int64_t
  * `floor`.  Its revoked_at is then that of the hold.  Not usable: there is no such list, it was made of another
  * database (which was restored since), or there are more than CRL_CHANGES_MAX.
  */
-#define CRL_CHANGES_MAX 100000
+#define CRL_CHANGES_MAX 20000
 typedef struct {
     bool          usable;
     int64_t       number;
