@@ -7,6 +7,7 @@ what has to hold while they are published (D-04 to D-06).  OpenSSL and Python's 
 
 import datetime
 import hashlib
+import json
 import os
 import random
 import signal
@@ -15,7 +16,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from chancery import SLOW, Stack, done, is_, like, ok, openssl, unlike, wait_for  # noqa: E402
+from chancery import SLOW, Stack, done, is_, like, ok, openssl, wait_for  # noqa: E402
 from ca import Authority, key_pem, new_key, pem                                   # noqa: E402
 from der import items, read, whole                                                # noqa: E402
 from second import Second                                                         # noqa: E402
@@ -30,6 +31,11 @@ NEXT_PUBLISH, EXPIRED_SINCE = '1.3.6.1.4.1.311.21.4', '2.5.29.60'
 # ---- reading lists ---------------------------------------------------------------------------------------------
 
 
+def utc(thing, name):
+    """A time, whatever the age of the library: newer ones say the zone."""
+    return getattr(thing, name + '_utc') if hasattr(thing, name + '_utc') else getattr(thing, name).replace(tzinfo=UTC)
+
+
 class List:
     """One CRL: its octets, and what cryptography makes of them."""
 
@@ -37,6 +43,8 @@ class List:
         self.der, self.crl = der, x509.load_der_x509_crl(der)
         self.entries = {each.serial_number: each for each in self.crl}
         self.count = len(self.crl)
+        self.this, self.next = utc(self.crl, 'last_update'), utc(self.crl, 'next_update')
+        self.validity_s = (self.next - self.this).total_seconds()
 
     def _extension(self, oid):
         try:
@@ -66,7 +74,7 @@ class List:
 
     def state(self):
         """{serial: (date, reason)}"""
-        return {serial: (each.revocation_date, self.reason(serial)) for serial, each in self.entries.items()}
+        return {serial: (utc(each, 'revocation_date'), self.reason(serial)) for serial, each in self.entries.items()}
 
 
 def fetch(s, name=None):
@@ -108,6 +116,12 @@ def settings(s, **more):
     answer = s.api('PUT', '/api/v1/issuers/%s/revocation' % s.issuer_id, more)
     if answer.status != 200:
         raise RuntimeError('%r' % answer)
+
+
+def hurry(s, **more):
+    """Settings that are shorter than the API allows, as it would write them."""
+    s.psql("UPDATE issuer SET settings = '%s' WHERE id = '%s'; INSERT INTO change_feed (kind) VALUES ('config')" % (
+        json.dumps(more), s.issuer_id))
 
 
 def cached(s, scope='full', generation=1):
@@ -173,10 +187,10 @@ def entries(s):
         [None, 'superseded', 'certificateHold', 'keyCompromise'], 'C-05 reasons as given, and never "unspecified"')
     past = found.entries[number_of(device['past'])]
     date = past.extensions.get_extension_for_oid(x509.OID_INVALIDITY_DATE)
-    is_((date.critical, date.value.invalidity_date), (False, invalid.replace(tzinfo=None)), 'C-06 invalidityDate, not critical')
-    ok(date.value.invalidity_date <= past.revocation_date, 'C-06 and not after the revocation')
+    is_((date.critical, utc(date.value, 'invalidity_date')), (False, invalid), 'C-06 invalidityDate, not critical')
+    ok(utc(date.value, 'invalidity_date') <= utc(past, 'revocation_date'), 'C-06 and not after the revocation')
     ok(all(not extension.critical for each in found.crl for extension in each.extensions), 'C-05 no entry extension is critical')
-    ok(all(each.revocation_date <= found.crl.last_update for each in found.crl), 'C-07 no entry is later than the list')
+    ok(all(utc(each, 'revocation_date') <= found.this for each in found.crl), 'C-07 no entry is later than the list')
     is_(len(found.entries), found.count, 'C-07 no serial twice')
     whys = [whole_entry(each) for _, each in items(items(items(whole(found.der))[0][1])[5][1])]
     ok(all(cert_serial(device[name].cert) in whys for name in device), 'C-07 serials are the octets of the certificates')
@@ -204,8 +218,7 @@ def expired(s):
     s.psql("UPDATE revocation SET not_after = to_timestamp(%d) WHERE serial = '\\x%s'" % (ends, gone.serial))
     time.sleep(max(0, ends + 1.1 - time.time()))
     once = after_revoking(s, other[0])
-    ok(once.crl.last_update > datetime.datetime.fromtimestamp(ends, UTC).replace(tzinfo=None)
-       and number_of(gone) in once.entries, 'C-08 a certificate that has ended is on a list that was made after its end')
+    ok(once.this > datetime.datetime.fromtimestamp(ends, UTC) and number_of(gone) in once.entries, 'C-08 a certificate that has ended is on a list that was made after its end')
     time.sleep(1.1)
     then = after_revoking(s, other[1])
     ok(number_of(gone) not in then.entries, 'C-08 and not on the next one')
@@ -227,12 +240,12 @@ def additions(s):
     answer = s.http('GET', url[url.index('/ca/'):])
     is_(answer.body, openssl('x509', '-in', s.issuer, '-outform', 'DER').raw, 'C-12 and the CA certificate is there')
     value, critical = found.value(NEXT_PUBLISH)
-    planned = found.crl.last_update + datetime.timedelta(seconds=7200)
+    planned = found.this + datetime.timedelta(seconds=7200)
     is_((critical, value), (False, b'\x17\x0d' + planned.strftime('%y%m%d%H%M%SZ').encode()),
         'C-15 Next CRL Publish is the planned refresh, not critical')
     value, critical = found.value(EXPIRED_SINCE)
-    since = datetime.datetime.strptime(value[2:].decode(), '%Y%m%d%H%M%SZ')
-    is_((critical, value[0], since), (False, 0x18, found.crl.last_update - datetime.timedelta(seconds=3600)),
+    since = datetime.datetime.strptime(value[2:].decode(), '%Y%m%d%H%M%SZ').replace(tzinfo=UTC)
+    is_((critical, value[0], since), (False, 0x18, found.this - datetime.timedelta(seconds=3600)),
         'C-11 expiredCertsOnCRL is a GeneralizedTime, an hour ago, not critical')
     s.psql("UPDATE revocation SET not_after = now() - interval '30 minutes' WHERE serial = '\\x%s'" % gone.serial)
     for i in range(2):
@@ -289,7 +302,7 @@ def deltas(s):
     now = s.enrol('delta-now')
     after_revoking(s, now)
     new, delta = pair(s, name)
-    is_((delta.crl.last_update, delta.number), (new.crl.last_update, new.number), 'C-04 made together, one number')
+    is_((delta.this, delta.number), (new.this, new.number), 'C-04 made together, one number')
     is_((verify(s, now, old), verify(s, now, new)), ('good', 'revoked'), 'the old list does not know, the new one does')
     is_(verify(s, now, old, delta, words=('-extended_crl', '-use_deltas')), 'revoked',
         'C-09 openssl finds it with the old list and the delta')
@@ -302,7 +315,7 @@ def deltas(s):
     is_(combined(old, delta), new.state(), 'C-09 the old list and the delta make the new list')
     history(s, name, old)
 
-    settings(s, crl_delta_s=2)
+    hurry(s, crl_delta_s=2)
     steps = [fetch(s, name).number]
     for _ in range(2):
         steps.append(lists(s, name, lambda more: more.number > steps[-1], 15).number)
@@ -476,7 +489,7 @@ def restored(s):
     why = wait_for('the refusal', lambda: (cached(s) or {}).get('error'), 20)
     like(why or '', 'lacks 1 entries', 'D-04 a list that lacks an entry without a reason is refused')
     is_(fetch(s).der, listed.der, 'D-05 D-06 and the last good one is served, octet by octet')
-    like(s.log(), 'crl.failed', 'D-05 the log says so')
+    ok('"event":"crl.failed"' in s.log(), 'D-05 the log says so')
     ok(any(each.get('error') for each in cached(s)['events']), 'the API shows the failure among the events')
     s.psql('INSERT INTO revocation SELECT * FROM kept; DROP TABLE kept')
     again = lists(s, None, lambda new: new.number > listed.number, 40)
@@ -485,16 +498,14 @@ def restored(s):
 
 def outage(s):
     """Lists cannot be made: the last one stays, and somebody is told before it ends."""
-    settings(s, crl_validity_s=300, crl_refresh_s=1)
-    good = lists(s, None, lambda new: (new.crl.next_update - new.crl.last_update).total_seconds() == 300)
-    settings(s, crl_validity_s=16, crl_refresh_s=2)
-    good = lists(s, None, lambda new: (new.crl.next_update - new.crl.last_update).total_seconds() == 16)
+    hurry(s, crl_validity_s=16, crl_refresh_s=2)
+    lists(s, None, lambda new: new.validity_s == 16)
     s.psql('ALTER TABLE crl_number RENAME TO crl_number_away')
     stale = wait_for('the alarm', lambda: (cached(s) or {}).get('is_stale'), 30)
     served = fetch(s)
     ok(stale, 'D-05 the API says that the list is stale')
-    ok(served.crl.next_update > datetime.datetime.utcnow(), 'D-05 before it ends')
-    like(s.log(), 'crl.stale', 'D-05 and so does the log')
+    ok(served.next > datetime.datetime.now(UTC), 'D-05 before it ends')
+    ok('"event":"crl.stale"' in s.log(), 'D-05 and so does the log')
     is_(figure(s, 'chancery_crl_stale'), 1.0, 'D-05 and the figures')
     ok((cached(s)['failed'] or 0) > 0 and cached(s)['error'], 'with the reason')
     etag = s.http('HEAD', '/crl/%s.crl' % s.issuer_id).headers['ETag']
@@ -504,7 +515,7 @@ def outage(s):
     ok(fresh, 'D-05 and is followed when it can be')
     ok(wait_for('the end of the alarm', lambda: not cached(s)['is_stale'], 10), 'D-05 the alarm is over')
     settings(s)
-    lists(s, None, lambda new: (new.crl.next_update - new.crl.last_update).total_seconds() > 1000)
+    lists(s, None, lambda new: new.validity_s > 1000)
 
 
 def lost(s):
@@ -528,12 +539,12 @@ def lost(s):
 
 def deleted(s):
     """Somebody deletes the file: another one is made within the minute."""
-    served = fetch(s)
+    served = after_revoking(s, s.enrol('deleted'))
     name = s.psql("SELECT file FROM crl WHERE scope = 'full' AND error IS NULL AND generation = 1 ORDER BY number DESC LIMIT 1")
     os.unlink(s.path('edge/crl', name))
     again = lists(s, None, lambda new: new.number > served.number, 90)
     ok(again and again.state() == served.state(), 'a file that was deleted is made anew')
-    like(s.log(), 'crl.lost', 'and the log says why')
+    ok('"event":"crl.lost"' in s.log(), 'and the log says why')
 
 
 def two_hosts(s):
@@ -567,7 +578,7 @@ def cache(s):
     is_((entry['number'], entry['revoked_count'], entry['size'], entry['is_stale']),
         (served.number, served.count, len(served.der), False), 'GET /api/v1/admin/crl/cache: what is served')
     is_((entry['this_update'], entry['next_update']),
-        tuple(each.strftime('%Y-%m-%dT%H:%M:%SZ') for each in (served.crl.last_update, served.crl.next_update)),
+        tuple(each.strftime('%Y-%m-%dT%H:%M:%SZ') for each in (served.this, served.next)),
         'with its times')
     newest = entry['events'][0]
     ok(newest['number'] == served.number and newest['size'] == len(served.der) and newest['duration_ms'] >= 0,
@@ -586,13 +597,13 @@ def main():
         deltas(s)
         no_crl_sign(s)
         any_instant(s)
+        ok('"event":"crl.differs"' not in s.log(), 'changes and table never told differently')
         restored(s)
         outage(s)
         lost(s)
         deleted(s)
         two_hosts(s)
         shards(s)
-        unlike(s.log(), 'crl.differs', 'changes and table never told differently')
     done()
 
 
