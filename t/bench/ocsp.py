@@ -8,10 +8,10 @@ and when the load generator is the slower side; the ratio by answers a second is
 requests are the same octets but for the path.
 """
 
+import atexit
 import os
 import re
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
@@ -23,7 +23,7 @@ from chancery import wait_for                                                   
 from edge import Edge, free_port, kept, unlimited                                                   # noqa: E402
 
 CERTIFICATES = pick(1000000, 20000)
-LEARNED = pick(100000, 5000)   # certificates whose ETags are learned, and that other responders get
+LEARNED = pick(100000, 5000)   # certificates whose ETags are learned, and that cfssl gets (it is slow to begin)
 CACHE = pick('1024m', '64m')   # room for an answer about every certificate
 SECONDS = pick(2, 0.5)
 ROUNDS = pick(5, 1)
@@ -137,13 +137,14 @@ def nonced(b):
 
 
 class Responder:
-    """Somebody else's, with LEARNED of the certificates."""
+    """Somebody else's, with as many of the certificates."""
 
-    def __init__(self, b, name, argv, port):
+    def __init__(self, b, name, argv, port, count):
         self.b, self.port = b, port
         self.process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self.words = ['count=%d' % LEARNED, 'connections=16']
-        if not wait_for(name, lambda: self.answers('method=post'), 60):
+        atexit.register(self.stop)
+        self.words = ['count=%d' % count, 'connections=16']
+        if not wait_for(name, lambda: self.answers('method=post'), 120):
             self.stop()
             raise RuntimeError('%s does not answer' % name)
         self.method = 'method=get' if self.answers('method=get') else 'method=post'
@@ -160,7 +161,7 @@ class Responder:
         return self.b.load('/', self.method, *self.words, pid=self.process.pid, port=self.port, failures=True)
 
     def stop(self):
-        self.process.send_signal(signal.SIGKILL)
+        self.process.kill()
         self.process.wait()
 
 
@@ -181,16 +182,17 @@ def cfssl(b):
         raise RuntimeError('golang-cfssl is not installed: tools/bootstrap bench')
     answers, port = os.path.join(b.edge.folder, 'answers'), free_port()
     b.load(OURS, 'method=post', 'order=all', 'count=%d' % LEARNED, 'save=' + answers, seconds=0)
-    return Responder(b, 'cfssl', ['cfssl', 'ocspserve', '-port=%d' % port, '-responses=' + answers, '-loglevel=5'], port)
+    return Responder(b, 'cfssl', ['cfssl', 'ocspserve', '-port=%d' % port, '-responses=' + answers, '-loglevel=5'],
+                     port, LEARNED)
 
 
 def openssl_ocsp(b):
     index, port = os.path.join(b.edge.folder, 'index'), free_port()
-    subprocess.run([tool('serials'), '%d' % LEARNED, 'index'], stdout=open(index, 'w'), check=True)
+    subprocess.run([tool('serials'), '%d' % CERTIFICATES, 'index'], stdout=open(index, 'w'), check=True)
     pki = b.edge.pki.path
     return Responder(b, 'openssl ocsp', ['openssl', 'ocsp', '-index', index, '-port', str(port), '-CA', pki('ca.pem'),
                                          '-rsigner', pki('responder.pem'), '-rkey', pki('responder.key'),
-                                         '-ndays', '1'], port)
+                                         '-ndays', '1'], port, CERTIFICATES)
 
 
 # ---- attacks ---------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ pairs the median.  BENCH_QUICK=1 in the environment makes everything smaller and
 not what comes out.
 """
 
+import atexit
 import json
 import os
 import re
@@ -103,6 +104,7 @@ class Background:
 
     def __init__(self, *words):
         self.process = subprocess.Popen([tool('ocsp_load'), 'seconds=0', *words], stdout=subprocess.PIPE, text=True)
+        atexit.register(self.process.kill)  # of a test that fails meanwhile
 
     def stop(self):
         self.process.terminate()
