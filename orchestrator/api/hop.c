@@ -34,13 +34,14 @@
 const shape_t shape_enrol_request = SHAPE("EnrolRequest", enrol_request_t, enrol_request_fields);
 const shape_t shape_enrol_answer = SHAPE("EnrolAnswer", enrol_answer_t, enrol_answer_fields);
 
-#define HOP_THREADS    2
-#define HOP_WAITERS    8   /* threads of those that wait */
-#define HOP_WAITING    256 /* how many may */
-#define HOP_ARENA_MAX  (32u << 20)
-#define HOP_ANSWER_MAX (1u << 20)
-#define CONN_MAX       1024
-#define CONN_ROOM      4096 /* first room for a request */
+#define HOP_THREADS     2
+#define HOP_WAITERS     8   /* threads of those that wait */
+#define HOP_WAITING     256 /* how many may */
+#define HOP_ARENA_MAX   (32u << 20)
+#define HOP_ANSWER_MAX  (1u << 20)
+#define CONN_MAX        1024
+#define CONN_ROOM       4096 /* first room for a request */
+#define ACCEPT_PAUSE_US 10000
 
 typedef struct conn {
     struct conn *next, **at;
@@ -143,11 +144,16 @@ conn_accept(hop_t *h)
 {
     int fd = -1;
 
+    errno = EAGAIN;
     pthread_mutex_lock(&h->lock);
     if (h->fd != -1) {
         fd = accept4(h->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     }
     pthread_mutex_unlock(&h->lock);
+    if (fd == -1 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
+        log_warn("hop.accept", LOG_S("text", strerror(errno)));
+        usleep(ACCEPT_PAUSE_US); /* whoever waits is still there then */
+    }
     return fd;
 }
 
