@@ -26,7 +26,7 @@ CERTIFICATES = pick(1000000, 20000)
 LEARNED = pick(100000, 5000)   # certificates whose ETags are learned, and that cfssl gets (it is slow to begin)
 CACHE = pick('1024m', '64m')   # room for an answer about every certificate
 SECONDS = pick(2, 0.5)
-ROUNDS = pick(5, 1)
+ROUNDS, FLOODS = pick(5, 1), pick(3, 1)
 OURS, BASELINE = '/ocsp/iss-test', '/baseline/iss-test'
 HITS, MISSES = 'chancery_edge_cache_hits_total', 'chancery_edge_cache_misses_total'
 SIGNATURES = 'chancery_edge_signatures_total'
@@ -213,7 +213,7 @@ def flooded(b, what, kind, *more, rate, words=()):
         return kept_rate
 
     came = []
-    taken = [(attacked(), legitimate()) for _ in range(ROUNDS)]
+    taken = [(attacked(), legitimate()) for _ in range(FLOODS)]
     line('OCSP kept under a flood as large, %s%s' % (kind, what), statistics.median(a / b for a, b in taken), 0.9,
          '%.0f/s offered, flood %.0f/s answered, %s' % (
              rate, statistics.median(each['rate'] for each in came),
