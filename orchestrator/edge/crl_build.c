@@ -241,6 +241,9 @@ turn_make(crl_turn_t *u, pki_err_t *err)
     if (u->order->full) {
         code = turn_list(u, u->order->id.scope, full_run, &full, err);
     }
+    if (code == PKI_OK && !u->state.delta.usable && u->state.delta.number != 0) {
+        log_warn("crl.delta_too_large", LOG_S("issuer", u->ca.issuer_id), LOG_I("base", u->state.delta.number));
+    }
     if (code == PKI_OK && u->state.delta.usable) {
         code = turn_list(u, (crl_scope_t){ CRL_DELTA, 0 }, delta_run, &delta, err);
     }

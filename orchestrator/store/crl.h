@@ -35,9 +35,10 @@ pki_code_t crl_number_next(db_t *db, pki_arena_t *a, const crl_id_t *id, int64_t
  * What has changed since another list was made, in order of serial: an entry that is to be in the list, or
  * (listed false) one that was and is not any more, because it was released or because its certificate ended before
  * `floor`.  Its revoked_at is then that of the hold.  Not usable: there is no such list, it was made of another
- * database (which was restored since), or there are more than CRL_CHANGES_MAX.
+ * database (which was restored since), or there are more than CRL_CHANGES_MAX (a delta: CRL_DELTA_MAX).
  */
 #define CRL_CHANGES_MAX 20000
+#define CRL_DELTA_MAX   100000
 typedef struct {
     bool          usable;
     int64_t       number;

@@ -30,7 +30,7 @@ typedef struct {
 
 typedef struct {
     crl_since_t *s;
-    size_t       cap;
+    size_t       cap, max;
     int64_t      floor;
 } since_t;
 
@@ -74,7 +74,7 @@ page_add(read_t *x, since_t *since, const db_rows_t *rows, const char *place, pl
     for (size_t i = 0; i < n; i++) {
         PKI_TRY(change_add(x, since, rows, i, err));
     }
-    *more = n == PAGE && since->s->count <= CRL_CHANGES_MAX;
+    *more = n == PAGE && since->s->count <= since->max;
     if (*more) {
         last->at = strcmp(place, "not_after") == 0 ? db_time(rows, n - 1, place) : db_int(rows, n - 1, place);
         last->serial = db_bytes(rows, n - 1, "serial");
@@ -145,9 +145,9 @@ changes_sort(crl_since_t *s)
 
 /* rows is the list that is compared with, or nothing.  Floors only rise, or what had gone would have to come back. */
 static pki_code_t
-since_read(read_t *x, const db_rows_t *rows, crl_since_t *out, pki_err_t *err)
+since_read(read_t *x, const db_rows_t *rows, size_t max, crl_since_t *out, pki_err_t *err)
 {
-    since_t since = { .s = out };
+    since_t since = { .s = out, .max = max };
 
     *out = (crl_since_t){ 0 };
     if (db_row_count(rows) == 0 || db_time(rows, 0, "floor") > x->q->floor) {
@@ -158,7 +158,7 @@ since_read(read_t *x, const db_rows_t *rows, crl_since_t *out, pki_err_t *err)
     since.floor = db_time(rows, 0, "floor");
     PKI_TRY(changed_add(x, &since, err));
     PKI_TRY(ended_add(x, &since, err));
-    out->usable = out->count <= CRL_CHANGES_MAX;
+    out->usable = out->count <= max;
     changes_sort(out);
     return PKI_OK;
 }
@@ -173,7 +173,7 @@ list_since(read_t *x, pki_err_t *err)
     PKI_TRY(db_query(x->c, x->a, Q_crl_since,
                      DB_PARAMS(DB_I(x->q->id.issuer_no), DB_I(x->q->id.generation), DB_T(scope), DB_I(x->q->since)),
                      &rows, err));
-    return since_read(x, rows, &x->out->since, err);
+    return since_read(x, rows, CRL_CHANGES_MAX, &x->out->since, err);
 }
 
 /* What is gone is said by an entry of its own (RFC 5280 5.3.1). */
@@ -185,7 +185,7 @@ delta_since(read_t *x, pki_err_t *err)
 
     PKI_TRY(db_query(x->c, x->a, Q_crl_base,
                      DB_PARAMS(DB_I(x->q->id.issuer_no), DB_I(x->q->id.generation), DB_T("full")), &rows, err));
-    PKI_TRY(since_read(x, rows, d, err));
+    PKI_TRY(since_read(x, rows, CRL_DELTA_MAX, d, err));
     for (size_t i = 0; i < d->count; i++) {
         if (!d->v[i].listed) {
             d->v[i].entry.reason = REMOVED;
