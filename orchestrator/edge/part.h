@@ -98,8 +98,8 @@ pki_code_t config_publish(edge_t *e, pki_err_t *err);
 
 /*
  * responder.c.  responders_ensure() makes those that are missing or worn out, for every authority, and adds to *made how
- * many; that can take a second for each RSA key, so that no lock is held that others wait for.  responder_of() finds the one of a kind of key
- * that this host can use; NOT_FOUND: none.
+ * many; that can take a second for each RSA key, so that no lock is held that others wait for.  responder_of() finds the
+ * one of a kind of key that this host can use; NOT_FOUND: none.
  */
 pki_code_t responders_ensure(edge_t *e, size_t *made, pki_err_t *err);
 pki_code_t responder_of(edge_t *e, pki_arena_t *a, const issuer_ca_t *ca, const char *key_kind, responder_row_t *row,

@@ -113,20 +113,6 @@ issuer_row_find(db_t *db, pki_arena_t *a, const char *id, issuer_chain_t *out, p
 }
 
 pki_code_t
-issuer_row_find_no(db_t *db, pki_arena_t *a, uint32_t no, issuer_chain_t *out, pki_err_t *err)
-{
-    issuer_chain_t *found;
-    size_t          count;
-
-    PKI_TRY(chains_find(db, a, DB_T(NULL), DB_I(no), DB_T(NULL), &found, &count, err));
-    if (count == 0) {
-        return pki_fail(err, PKI_E_NOT_FOUND, NULL, "there is no issuer with the number %u", no);
-    }
-    *out = found[0];
-    return PKI_OK;
-}
-
-pki_code_t
 issuer_row_find_generation(db_t *db, pki_arena_t *a, uint32_t no, uint32_t generation, issuer_chain_t *out,
                            pki_err_t *err)
 {

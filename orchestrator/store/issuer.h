@@ -43,7 +43,6 @@ pki_code_t issuer_row_list(db_t *db, pki_arena_t *a, issuer_chain_t **out, size_
 
 /* NOT_FOUND for an unknown one. */
 pki_code_t issuer_row_find(db_t *db, pki_arena_t *a, const char *id, issuer_chain_t *out, pki_err_t *err);
-pki_code_t issuer_row_find_no(db_t *db, pki_arena_t *a, uint32_t no, issuer_chain_t *out, pki_err_t *err);
 
 /* One generation, whether it lives or not; NOT_FOUND. */
 pki_code_t issuer_row_find_generation(db_t *db, pki_arena_t *a, uint32_t no, uint32_t generation, issuer_chain_t *out,

@@ -8,9 +8,12 @@ others; EST goes on for the holders of both; nothing of it is lost when the stor
 import os
 import re
 import sys
+import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from cryptography import x509                                              # noqa: E402
+from cryptography.exceptions import InvalidSignature                       # noqa: E402
+from cryptography.hazmat.primitives.asymmetric import ec                   # noqa: E402
 from cryptography.hazmat.primitives import hashes                          # noqa: E402
 from cryptography.x509 import ocsp as x509_ocsp                            # noqa: E402
 from cryptography.hazmat.primitives.serialization import Encoding          # noqa: E402
@@ -71,6 +74,10 @@ class Generation:
     def lists(self, holder):
         crl = self.crl()
         return crl is not None and crl.get_revoked_certificate_by_serial_number(load(holder.cert).serial_number) is not None
+
+
+def newest(s):
+    return s.api('GET', '/api/v1/issuers/' + s.issuer_id).json['generation']
 
 
 def rekey(s, body, status=200):
@@ -167,14 +174,14 @@ def est(s, old, new):
 def shards(s):
     """A generation that publishes shards: its certificates name theirs, and are on that one."""
     s.api('PUT', REVOCATION % s.issuer_id, {'crl_shards': 4})
-    third, holder = Generation(s, 3), None
+    third = Generation(s, newest(s))
     is_(s.api('GET', '/api/v1/issuers/' + s.issuer_id).json['generations'][0]['crl_shards'], 0, 'a generation keeps its lists')
     rekey(s, {})
-    fourth, holder = Generation(s, 4), s.enrol('sharded')
+    fourth, holder = Generation(s, newest(s)), s.enrol('sharded')
     points = load(holder.cert).extensions.get_extension_for_class(x509.CRLDistributionPoints).value
     path = points[0].full_name[0].value
     path = path[path.index('/crl/'):]
-    ok(re.fullmatch(r'/crl/%s\.g4\.s[0-3]\.crl' % s.issuer_id, path), 'the CDP is a shard of the fourth', path)
+    ok(re.fullmatch(r'/crl/%s\.g%d\.s[0-3]\.crl' % (s.issuer_id, fourth.number), path), 'the CDP is one of its shards', path)
     is_(s.revoke(holder).status, 200, '... revoked')
 
     def listed():
@@ -184,16 +191,16 @@ def shards(s):
     wait_for('the shard', listed)
     ok(True, '... and on that very shard')
     is_(fourth.ocsp(holder), 'revoked', '... OCSP as well')
-    is_(s.http('GET', '/crl/%s.g4.crl' % s.issuer_id).status, 404, 'there is no full list')
-    ok(third.crl() is not None, '... that of the third is where it was')
+    is_(s.http('GET', '/crl/%s.g%d.crl' % (s.issuer_id, fourth.number)).status, 404, 'there is no full list')
+    ok(third.crl() is not None, '... that of the one before is where it was')
 
 
 def ca_revoked(s):
     """O-31: no more issuance; with inheritance, everything below is revoked."""
-    one = Generation(s, 4)
+    one = Generation(s, newest(s))
     holder = s.enrol('orphaned')
     path = '/api/v1/issuers/%s/revoke-ca' % s.issuer_id
-    is_(s.api('POST', path, {'generation': 9}).status, 404, 'a generation that is not there')
+    is_(s.api('POST', path, {'generation': 99}).status, 404, 'a generation that is not there')
     is_(s.api('POST', path, {'reason': 'certificateHold'}).status, 400, 'a CA is not put on hold')
     answer = s.api('POST', path, {'reason': 'cACompromise'})
     is_((answer.status, answer.json['generations'][0]['revocation_reason']), (200, 'cACompromise'), 'the CA is revoked')
@@ -206,7 +213,7 @@ def ca_revoked(s):
     is_(one.ocsp(holder), 'revoked', 'O-31 with it, that is revoked')
     is_(s.est(holder.csr, 'simplereenroll', cert=holder).status, 403, '... and opens no door')
     rekey(s, {})
-    is_(Generation(s, 5).ocsp(s.enrol('fresh')), 'good', 'a re-key mends it')
+    is_(Generation(s, newest(s)).ocsp(s.enrol('fresh')), 'good', 'a re-key mends it')
 
 
 def exempt(s):
@@ -229,11 +236,59 @@ def exempt(s):
     ok('2.5.29.31' not in named and '2.5.29.46' not in named, '... no CDP and no freshest CRL')
     is_([each.access_method._name for each in named['1.3.6.1.5.5.7.1.1'].value], ['caIssuers'], '... and no OCSP')
     serial = load(holder.cert).serial_number
-    one = Generation(s, 5)
+    one = Generation(s, newest(s))
     is_(one.answer(holder).response_status.name, 'UNAUTHORIZED', '... nobody can ask, either')
     renewed = s.est(holder.csr, 'simplereenroll', label='brief', cert=holder)
     holder.cert = s.keep(renewed, 'brief-2')
     ok(load(holder.cert).serial_number != serial, 'it renews as any other')
+
+
+def under_load(s):
+    """A re-key while devices enrol: each certificate is of the key that signed it, and nothing is lost."""
+    holders, failed = [s.holder('load-%d' % i) for i in range(40)], []
+    threads = []
+
+    def enrol(mine):
+        for holder in mine:
+            answer = s.est(holder.csr)
+            if answer.status != 200:
+                failed.append(answer)
+            else:
+                holder.cert = s.keep(answer, holder.name)
+    for at in range(4):
+        threads.append(threading.Thread(target=enrol, args=(holders[at::4],)))
+        threads[-1].start()
+    wait_for('the first of them', lambda: sum(bool(each.cert) for each in holders) >= 5)
+    rekey(s, {})
+    for each in threads:
+        each.join()
+    is_(failed, [], 'every device has got a certificate')
+    number = newest(s)
+    both = {one.ca.public_key().public_numbers(): one for one in (Generation(s, number - 1), Generation(s, number))}
+    found = {}
+    for holder in holders:
+        cert = load(holder.cert)
+        signer = [one for one in both.values() if signed_by(cert, one.ca)]
+        found[holder] = signer[0].number if len(signer) == 1 else None
+    counts = {each: list(found.values()).count(each) for each in set(found.values())}
+    ok(set(counts) == {number - 1, number}, 'both keys have signed', counts)
+    recorded = dict(line.split('|') for line in s.psql(
+        "SELECT encode(serial, 'hex'), generation FROM certificate_version WHERE managed_no IS NOT NULL").splitlines())
+    is_([each.name for each in holders if recorded['%032x' % load(each.cert).serial_number] != str(found[each])], [],
+        'each is on record with its own')
+    is_([each.name for each in holders if both_answer(both, found[each], each) != 'good'], [], '... and good under it')
+
+
+def signed_by(cert, ca):
+    try:
+        ca.public_key().verify(cert.signature, cert.tbs_certificate_bytes, ec.ECDSA(cert.signature_hash_algorithm))
+    except InvalidSignature:
+        return False
+    return True
+
+
+def both_answer(both, number, holder):
+    return [one for one in both.values() if one.number == number][0].ocsp(holder)
 
 
 with Stack() as s:
@@ -262,6 +317,7 @@ with Stack() as s:
 
     rekey(s, {'key_ref': 'file:%s-ca' % s.issuer_id}, 409)
     rekey(s, {})
+    under_load(s)
     shards(s)
     ca_revoked(s)
     exempt(s)

@@ -350,9 +350,9 @@ Test(rows, of_issuers_come_with_their_chain)
     cr_expect_str_eq(one.issuer.config, "{}");
     cr_expect_eq(issuer_row_find(db, arena, "iss-none", &one, &err), PKI_E_NOT_FOUND);
     cr_expect_eq(issuer_row_find(db, arena, NULL, &one, &err), PKI_E_NOT_FOUND);
-    cr_assert_eq(issuer_row_find_no(db, arena, 1, &one, &err), PKI_OK);
+    cr_assert_eq(issuer_row_find_generation(db, arena, 1, 1, &one, &err), PKI_OK);
     cr_assert_eq(issuer_row_enable(db, "iss-local", false, NULL, &err), PKI_OK);
-    cr_assert_eq(issuer_row_find_no(db, arena, 1, &one, &err), PKI_OK);
+    cr_assert_eq(issuer_row_find_generation(db, arena, 1, 1, &one, &err), PKI_OK);
     cr_expect_not(one.issuer.enabled);
     cr_expect_eq(issuer_row_insert(db, &one, NULL, &err), PKI_E_CONFLICT);
     cr_assert_eq(issuer_no_next(db, &no, &err), PKI_OK, "%s", err.text);
