@@ -9,7 +9,8 @@ SELECT $1::xid8 < pg_snapshot_xmax(pg_current_snapshot()) AND ($1::xid8, $2::big
   FROM change_floor;
 
 -- name: change_next
--- Only below the oldest running transaction, each status as it is now.
+-- Only below the oldest running transaction, each status as it is now.  LATERAL with LIMIT keeps every look-up an index
+-- scan whatever the planner expects of $3: a hash of all certificates for a few changes is what it had chosen.
 SELECT f.xid, f.seq, f.kind, f.issuer_no, f.serial, v.generation, v.not_after,
        CASE WHEN (i.settings->>'ocsp_cert_hash')::boolean THEN v.fingerprint END AS fingerprint,
        r.state, r.reason, r.revoked_at, r.invalidity_at, r.revision
@@ -18,8 +19,16 @@ SELECT f.xid, f.seq, f.kind, f.issuer_no, f.serial, v.generation, v.not_after,
          WHERE (xid, seq) > ($1::xid8, $2::bigint) AND xid < pg_snapshot_xmin(pg_current_snapshot())
          ORDER BY xid, seq
          LIMIT $3) AS f
-  LEFT JOIN certificate_version v ON v.issuer_no = f.issuer_no AND v.serial = f.serial
-  LEFT JOIN revocation r ON r.issuer_no = f.issuer_no AND r.serial = f.serial
+  LEFT JOIN LATERAL (
+       SELECT v.generation, v.not_after, v.fingerprint
+         FROM certificate_version v
+        WHERE v.issuer_no = f.issuer_no AND v.serial = f.serial
+        LIMIT 1) AS v ON true
+  LEFT JOIN LATERAL (
+       SELECT r.state, r.reason, r.revoked_at, r.invalidity_at, r.revision
+         FROM revocation r
+        WHERE r.issuer_no = f.issuer_no AND r.serial = f.serial
+        LIMIT 1) AS r ON true
   LEFT JOIN issuer i ON i.no = f.issuer_no
  ORDER BY f.xid, f.seq;
 
