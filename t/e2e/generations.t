@@ -18,8 +18,9 @@ from cryptography.hazmat.primitives import hashes                          # noq
 from cryptography.x509 import ocsp as x509_ocsp                            # noqa: E402
 from cryptography.hazmat.primitives.serialization import Encoding          # noqa: E402
 import lint                                                                # noqa: E402
-from chancery import Stack, done, is_, like, ok, openssl, wait_for         # noqa: E402
+from chancery import Stack, done, is_, like, ok, openssl, program, wait_for  # noqa: E402
 from ca import load                                                        # noqa: E402
+from second import Second                                                  # noqa: E402
 
 REVOCATION = '/api/v1/issuers/%s/revocation'
 
@@ -46,9 +47,9 @@ class Generation:
         self.ca = self.chain[0]
         self.dot = '' if number == 1 else '.g%d' % number
 
-    def ocsp(self, holder, digest='-sha1'):
+    def ocsp(self, holder, digest='-sha1', at=None):
         """What openssl says, when the answer verifies under this very CA."""
-        url = '%s/ocsp/%s' % (self.s.http_url, self.s.issuer_id)
+        url = '%s/ocsp/%s' % ((at or self.s).http_url, self.s.issuer_id)
         asked = openssl('ocsp', '-issuer', self.file, digest, '-cert', holder.cert, '-CAfile', self.bundle, '-url', url,
                         '-no_nonce', check=False)
         found = re.search(r': (good|revoked|unknown)$', asked.out, re.M)
@@ -291,6 +292,41 @@ def both_answer(both, number, holder):
     return [one for one in both.values() if one.number == number][0].ocsp(holder)
 
 
+def two_hosts(s, old, new):
+    """Another host has responders of its own, for the same authorities; the two leave each other's alone."""
+    made = "SELECT count(*) FROM ocsp_responder"
+    number, keys = newest(s), ['p-256', 'ed25519']
+    s.api('PUT', REVOCATION % s.issuer_id, {'ocsp_keys': keys})
+    before = int(s.psql(made))
+    with Second(s, workers=1) as other:
+        one = [(Generation(s, 1), old), (Generation(s, 2), new)]
+        for authority, holder in one:
+            wait_for('the second host', lambda: authority.ocsp(holder, at=other) in ('good', 'revoked'), 20)
+            is_(authority.ocsp(holder, at=other), authority.ocsp(holder), 'generation %d: both hosts say the same' %
+                authority.number)
+        after = int(s.psql(made))
+        ok(after > before, 'the second host has made responders of its own', (before, after))
+        for seconds in (3600, 7200):  # each makes both hosts look through their configuration
+            s.api('PUT', REVOCATION % s.issuer_id, {'ocsp_validity_s': seconds, 'ocsp_keys': keys})
+            wait_for('%d seconds at the second host' % seconds, lambda: validity(s, other, one[0]) == seconds, 20)
+        is_(int(s.psql(made)), after, 'and none is made anew for that')
+    is_(newest(s), number, 'a second host makes no generation')
+
+
+def validity(s, host, pair):
+    """What a fresh answer at that host is good for, in seconds."""
+    authority, holder = pair
+    der = x509_ocsp.OCSPRequestBuilder().add_certificate(load(holder.cert), authority.ca, hashes.SHA1()).add_extension(
+        x509.OCSPNonce(os.urandom(16)), False).build()
+    path = s.file('validity.der')
+    with open(path, 'wb') as file:
+        file.write(der.public_bytes(Encoding.DER))
+    got = program(['curl', '-s', '--data-binary', '@' + path, '-H', 'Content-Type: application/ocsp-request',
+                   '%s/ocsp/%s' % (host.http_url, s.issuer_id)]).raw
+    answer = x509_ocsp.load_der_ocsp_response(got)
+    return (answer.next_update - answer.this_update).total_seconds()
+
+
 with Stack() as s:
     before, doomed = s.enrol('before'), s.enrol('doomed')
     settings_of(s)
@@ -315,6 +351,7 @@ with Stack() as s:
     is_([first.ocsp(doomed), second.ocsp(before), second.ocsp(fated)], ['revoked', 'good', 'revoked'],
         'a store made anew knows them all')
 
+    two_hosts(s, doomed, fated)
     rekey(s, {'key_ref': 'file:%s-ca' % s.issuer_id}, 409)
     rekey(s, {})
     under_load(s)
