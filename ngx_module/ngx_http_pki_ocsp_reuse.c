@@ -37,8 +37,9 @@ void
 ngx_http_pki_ocsp_expect(ngx_http_pki_ocsp_t *o)
 {
     ngx_http_pki_ocsp_main_conf_t *omcf = ngx_http_get_module_main_conf(o->r, ngx_http_pki_ocsp_module);
+    ngx_http_pki_ocsp_loc_conf_t  *olcf = ngx_http_get_module_loc_conf(o->r, ngx_http_pki_ocsp_module);
 
-    o->cache = o->request.count == 1 ? omcf->cache : NULL;
+    o->cache = o->request.count == 1 && (o->request.nonce.p == NULL || !olcf->nonce) ? omcf->cache : NULL;
     if (o->cache != NULL) {
         ngx_http_pki_cache_key(o->cache, &o->key, o->request.id[0].serial);
     }
