@@ -10,8 +10,8 @@
  * kept is only signed once more.  A worker that dies while it writes leaves an odd version, which readers pass by,
  * and its process id: the next writer sees that there is no such process, and empties the bucket.
  *
- * What goes first is what cannot be used any more, then the oldest that nobody has asked for since it was last
- * looked at for eviction.
+ * What goes first is what cannot be used any more, then the oldest that nobody has asked for since it was put in or
+ * was last passed over: a clock for each bucket.
  */
 #include "ngx_module/ngx_http_pki_cache.h"
 
@@ -40,6 +40,7 @@ typedef struct {
     uint16_t     used;    /* octets of room[] */
     uint16_t     count;
     uint16_t     asked; /* bits: entries that were found lately; only a hint, set without taking the bucket */
+    uint16_t     hand;  /* the entry that is looked at next when one has to go */
     uint16_t     tag[NGX_HTTP_PKI_CACHE_ENTRIES], at[NGX_HTTP_PKI_CACHE_ENTRIES];
     uint8_t      room[NGX_HTTP_PKI_CACHE_ROOM] __attribute__((aligned(NGX_HTTP_PKI_CACHE_HEAD)));
 } ngx_http_pki_cache_bucket_t;
@@ -267,9 +268,7 @@ ngx_http_pki_cache_clear(ngx_http_pki_cache_table_t *table, ngx_http_pki_cache_b
 {
     (void) ngx_atomic_fetch_add(&table->entries, -(ngx_atomic_int_t) ngx_min(b->count, NGX_HTTP_PKI_CACHE_ENTRIES));
     (void) ngx_atomic_fetch_add(&table->used, -(ngx_atomic_int_t) ngx_min(b->used, sizeof(b->room)));
-    b->count = 0;
-    b->used = 0;
-    b->asked = 0;
+    b->count = b->used = b->asked = b->hand = 0;
 }
 
 /* Take the bucket; from a process that is dead, too, but then nothing in it is to be believed. */
@@ -317,6 +316,7 @@ ngx_http_pki_cache_remove(ngx_http_pki_cache_table_t *table, ngx_http_pki_cache_
     ngx_memmove(b->room + at, b->room + at + size, b->used - at - size);
     b->used -= size;
     b->count--;
+    b->hand -= i < b->hand;
     b->asked = (b->asked & below) | (b->asked >> 1 & ~below);
     for (; i < b->count; i++) {
         b->tag[i] = b->tag[i + 1];
@@ -343,7 +343,7 @@ ngx_http_pki_cache_replace(ngx_http_pki_cache_table_t *table, ngx_http_pki_cache
     }
 }
 
-/* The entry that is to go; there is one at least. */
+/* The entry that is to go; there is one at least.  Who is passed by has to be asked for before the hand comes again. */
 static size_t
 ngx_http_pki_cache_victim(ngx_http_pki_cache_bucket_t *b, int64_t now)
 {
@@ -354,13 +354,12 @@ ngx_http_pki_cache_victim(ngx_http_pki_cache_bucket_t *b, int64_t now)
             return i;
         }
     }
-    for (i = 0; i < b->count; i++) {
-        if ((b->asked & 1u << i) == 0) {
-            return i;
-        }
+    b->hand %= b->count;
+    for (i = 0; i < b->count && (b->asked & 1u << b->hand) != 0; i++) {
+        b->asked &= ~(1u << b->hand);
+        b->hand = (b->hand + 1) % b->count;
     }
-    b->asked = 0;
-    return 0;
+    return b->hand;
 }
 
 static void
@@ -379,7 +378,7 @@ ngx_http_pki_cache_append(ngx_http_pki_cache_table_t *table, ngx_http_pki_cache_
 
     b->tag[b->count] = ngx_http_pki_cache_tag(key);
     b->at[b->count] = b->used;
-    b->asked &= ~(1u << b->count);
+    b->asked |= 1u << b->count;
     b->count++;
     b->used += ngx_http_pki_cache_size(e);
     (void) ngx_atomic_fetch_add(&table->entries, 1);
