@@ -10,8 +10,8 @@
  * kept is only signed once more.  A worker that dies while it writes leaves an odd version, which readers pass by,
  * and its process id: the next writer sees that there is no such process, and empties the bucket.
  *
- * What goes first is what cannot be used any more, then the oldest that nobody has asked for since it was put in or
- * was last passed over: a clock for each bucket.
+ * What goes first is what cannot be used any more, then what nobody has asked for since it was put in or was last
+ * passed over: a clock for each bucket.
  */
 #include "ngx_module/ngx_http_pki_cache.h"
 
@@ -343,7 +343,10 @@ ngx_http_pki_cache_replace(ngx_http_pki_cache_table_t *table, ngx_http_pki_cache
     }
 }
 
-/* The entry that is to go; there is one at least.  Who is passed by has to be asked for before the hand comes again. */
+/*
+ * The entry that is to go; there is one at least.  Who is passed by has to be asked for before the hand comes again; the
+ * newest has had no time for that.
+ */
 static size_t
 ngx_http_pki_cache_victim(ngx_http_pki_cache_bucket_t *b, int64_t now)
 {
@@ -355,7 +358,7 @@ ngx_http_pki_cache_victim(ngx_http_pki_cache_bucket_t *b, int64_t now)
         }
     }
     b->hand %= b->count;
-    for (i = 0; i < b->count && (b->asked & 1u << b->hand) != 0; i++) {
+    for (i = 0; i < 2 * b->count && ((b->asked & 1u << b->hand) != 0 || b->hand == b->count - 1); i++) {
         b->asked &= ~(1u << b->hand);
         b->hand = (b->hand + 1) % b->count;
     }
@@ -378,7 +381,7 @@ ngx_http_pki_cache_append(ngx_http_pki_cache_table_t *table, ngx_http_pki_cache_
 
     b->tag[b->count] = ngx_http_pki_cache_tag(key);
     b->at[b->count] = b->used;
-    b->asked |= 1u << b->count;
+    b->asked &= ~(1u << b->count);
     b->count++;
     b->used += ngx_http_pki_cache_size(e);
     (void) ngx_atomic_fetch_add(&table->entries, 1);
