@@ -90,7 +90,8 @@ typedef struct sign_job {
     cert_record_t           record;
     issuer_result_t         cert;
     bool                    signs;  /* it got past the judge */
-    bool                    won;    /* false: another process has used the transaction key meanwhile, or the profile is gone: ours is an orphan */
+    bool                    won;    /* false: another process has used the transaction key meanwhile, or the profile is
+                                     * gone: ours is an orphan */
     pki_code_t              code;   /* an error: nothing may be answered as issued */
     pki_err_t               err;
 } sign_job_t;

@@ -260,6 +260,55 @@ Test(cert, refuses_differing_signature_algorithms)
                  PKI_E_PARSE);
 }
 
+/* A certificate by OpenSSL that has noRevAvail (RFC 9608) with this value. */
+static bytes_t
+no_rev_avail_cert(const char *value, size_t len, bool critical)
+{
+    PKI_AUTO(EVP_PKEY) key = EVP_EC_gen("P-256");
+    PKI_AUTO(X509) x = X509_new();
+    ASN1_OBJECT       *oid = OBJ_txt2obj("2.5.29.56", 1);
+    ASN1_OCTET_STRING *octets = ASN1_OCTET_STRING_new();
+    X509_EXTENSION    *ext;
+    uint8_t           *der = pki_alloc(arena, 2048), *end = der;
+
+    ASN1_OCTET_STRING_set(octets, (const uint8_t *) value, (int) len);
+    ext = X509_EXTENSION_create_by_OBJ(NULL, oid, critical, octets);
+    X509_set_version(x, X509_VERSION_3);
+    ASN1_INTEGER_set(X509_get_serialNumber(x), 7);
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_UTF8, (const uint8_t *) "x", -1, -1, 0);
+    X509_set_issuer_name(x, X509_get_subject_name(x));
+    X509_gmtime_adj(X509_getm_notBefore(x), 0);
+    X509_gmtime_adj(X509_getm_notAfter(x), 3600);
+    X509_set_pubkey(x, key);
+    X509_add_ext(x, ext, -1);
+    X509_sign(x, key, EVP_sha256());
+    X509_EXTENSION_free(ext);
+    ASN1_OCTET_STRING_free(octets);
+    ASN1_OBJECT_free(oid);
+    return bytes_of(der, (size_t) i2d_X509(x, &end));
+}
+
+Test(cert, reads_no_rev_avail_as_null_and_nothing_else)
+{
+    static const struct {
+        const char *value;
+        size_t      len;
+        pki_code_t  code;
+    } cases[] = {
+        { "\x05\x00", 2, PKI_OK },          { "", 0, PKI_E_PARSE },
+        { "\x05\x01\x00", 3, PKI_E_PARSE }, { "\x05\x00\x00", 3, PKI_E_PARSE },
+        { "\x30\x00", 2, PKI_E_PARSE },
+    };
+    cert_t cert;
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        cr_expect_eq(cert_parse(arena, no_rev_avail_cert(cases[i].value, cases[i].len, false), &cert, NULL), cases[i].code,
+                     "case %zu", i);
+    }
+    cr_assert_eq(cert_parse(arena, no_rev_avail_cert("\x05\x00", 2, true), &cert, NULL), PKI_OK);
+    cr_expect(cert.no_rev_avail && !cert.has_unknown_critical);
+}
+
 Test(cert, decodes_one_der_or_many_pem)
 {
     cert_list_t list;
