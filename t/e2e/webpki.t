@@ -167,6 +167,27 @@ def reasons(s, scene):
             is_([each.oid for each in got.single_extensions], [], '... no reason among the extensions (7.3.2)')
 
 
+def shards(s, scene):
+    with subtest('B-11 a list in parts: a critical IDP that names the URL in the certificate, whole lists have none'):
+        unlike(str([each.oid.dotted_string for each in crl_of(scene)[0].extensions]), r'2\.5\.29\.28', 'the whole list')
+        is_(put(s, scene.issuer_id, crl_shards=4).status, 200, 'four parts, from the next key on')
+        made(s.api('POST', '/api/v1/issuers/%s/rekey' % scene.issuer_id, {}))
+        for i in range(4):
+            cert = authority.load(scene.order('b-11-%d' % i).cert)
+            urls = {}
+            findings = lint.Findings()
+            urls['crl'] = lint.revocation_urls(cert, findings)[2]
+            name = urls['crl'].rpartition('/crl/')[2]
+            like(name, r'\.s[0-3]\.crl$', 'its list is one of them')
+            raw = wait_for('the part', lambda: a.body if (a := s.http('GET', '/crl/' + name)).status == 200 else None, 5)
+            found = lint.extension(x509.load_der_x509_crl(raw), x509.IssuingDistributionPoint)
+            ok(found and found.critical, 'a critical IDP')
+            is_([each.value for each in found.value.full_name], [urls['crl']], 'with that very URL')
+            is_((found.value.indirect_crl, found.value.only_contains_user_certs, found.value.only_contains_ca_certs,
+                 found.value.only_some_reasons), (False, False, False, None), 'neither indirect nor for some only')
+            is_(octets.crl(raw), [], 'octet by octet')
+
+
 def kept(s, scene):
     with subtest('B-12 an entry stays until the certificate has expired'):
         cert = authority.load(scene.cert('expired'))
@@ -234,6 +255,7 @@ with Stack() as s:
     lists(s, scene, first)
     reasons(s, scene)
     kept(s, scene)
+    shards(s, scene)
     scene.close()
 
 edge = Edge(text=lambda text: text.replace('http {', 'http {\n    include %s;' % os.path.join(ROOT, 'conf/webpki.nginx.conf'), 1))
