@@ -8,7 +8,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from chancery import Stack, done, is_, note_skip, ok, program      # noqa: E402
-from relying import CASES, LIST, PATH, Scene                       # noqa: E402
+from relying import CASES, LIST, PATH, Scene, made                 # noqa: E402
 
 SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'Relying.java')
 REASONS = {'revoked': 'revoked KEY_COMPROMISE', 'hold': 'revoked CERTIFICATE_HOLD'}
@@ -46,6 +46,12 @@ with Stack() as s:
     scene = Scene(s)
     matrix(scene, [case for case in CASES if case != 'expired'])
     ok(requests(scene, '"method":"GET"') >= 8 and requests(scene, '"method":"POST"') >= 4, 'both by GET and by POST')
+    made(s.api('POST', '/api/v1/issuers', {'id': 'iss-parts', 'name': 'parts', 'config': {'subject': 'CN=Parts CA'}}))
+    made(s.api('PUT', '/api/v1/issuers/iss-parts/revocation', {'crl_shards': 4}))
+    made(s.api('POST', '/api/v1/issuers/iss-parts/rekey', {}))
+    parts = Scene(s, 'iss-parts', cases=('good', 'revoked', 'hold', 'unissued'))
+    for case, word in java(parts, 'crl', tuple(parts.holders)).items():
+        is_(word, dict(LIST, **REASONS)[case], 'Java, a list in parts: %s' % case)
     scene.age()
     matrix(scene, ['expired'])
 done()

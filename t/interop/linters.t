@@ -10,7 +10,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from chancery import Stack, done, is_, note_skip, openssl, program      # noqa: E402
+from chancery import Stack, done, is_, note_skip, openssl, program, wait_for  # noqa: E402
 from relying import OpenSSL, Scene, made                                # noqa: E402
 
 PKILINT, ZLINT = os.environ.get('INTEROP_PKILINT'), os.environ.get('INTEROP_ZLINT')
@@ -48,6 +48,25 @@ def crl(path, what):
         is_(zlint(path), set(), 'zlint: %s' % what)
 
 
+def lists(s):
+    """Parts, a delta and the list beside it; and one that is held to the Baseline Requirements."""
+    for name, settings in (('parts', {'crl_shards': 2}), ('delta', {'crl_delta_s': 3600, 'crl_next_publish': True,
+                                                                    'crl_aia': True}), ('web', {'webpki': True})):
+        issuer_id = 'iss-' + name
+        made(s.api('POST', '/api/v1/issuers', {'id': issuer_id, 'name': name, 'config': {'subject': 'CN=%s CA' % name}}))
+        made(s.api('PUT', '/api/v1/issuers/%s/revocation' % issuer_id, settings))
+        if name == 'parts':
+            made(s.api('POST', '/api/v1/issuers/%s/rekey' % issuer_id, {}))
+        scene = Scene(s, issuer_id, cases=('good', 'revoked') if name == 'web' else ('good', 'revoked', 'hold'))
+        for path, raw in scene.lists.items():
+            crl(scene.keep('one.pem', openssl('crl', '-inform', 'DER', input=raw).raw), path)
+        certificate(scene.cert('good'), name + ', a device')
+        if name == 'delta' and wait_for('the delta', lambda: scene.fetch_delta('revoked')):
+            crl(scene.file('delta.pem'), 'a delta')
+        if name == 'web' and PKILINT:
+            is_(pkilint('lint_crl', scene.file('full.pem'), '-t', 'CRL', '-p', 'BR'), set(), 'pkilint: by the BR')
+
+
 def responses(scene, what):
     """One for each status, each method of hashing, and one with a nonce; the responder's certificate is in them."""
     for case in scene.holders:
@@ -78,4 +97,5 @@ with Stack() as s:
             certificate(path, '%s, %s' % (kind, what))
         crl(scene.file('full.pem'), kind + ', a list')
         responses(scene, kind)
+    lists(s)
 done()

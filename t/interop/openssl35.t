@@ -6,8 +6,8 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from chancery import Stack, done, is_, like, note_skip      # noqa: E402
-from relying import ALL, CASES, LIST, OpenSSL, REASON, Scene  # noqa: E402
+from chancery import Stack, done, is_, like, note_skip, ok, wait_for  # noqa: E402
+from relying import ALL, CASES, LIST, OpenSSL, REASON, Scene, made  # noqa: E402
 
 COMMAND = os.environ.get('INTEROP_OPENSSL35', '').split()
 
@@ -29,6 +29,15 @@ with Stack() as s:
     like(newer.run('version').out, r'^OpenSSL 3\.5', 'it is the newer one')
     scene = Scene(s)
     matrix(scene, newer, [case for case in CASES if case != 'expired'])
+    made(s.api('POST', '/api/v1/issuers', {'id': 'iss-delta', 'name': 'delta', 'config': {'subject': 'CN=Delta CA'}}))
+    made(s.api('PUT', '/api/v1/issuers/iss-delta/revocation', {'crl_delta_s': 3600}))
+    delta = Scene(s, 'iss-delta', cases=('good', 'revoked', 'hold'))
+    delta.holders['late'] = delta.order('late')
+    is_(s.revoke(delta.holders['late'], 'superseded').status, 200, 'another one is revoked')
+    ok(wait_for('the delta', lambda: delta.fetch_delta('late')), 'a delta says so')
+    for case in ('good', 'revoked', 'hold', 'late'):
+        is_(newer.base(delta, case), dict(LIST, late='good')[case], 'OpenSSL 3.5, without the delta: %s' % case)
+        is_(newer.delta(delta, case), dict(LIST, late='revoked')[case], 'OpenSSL 3.5, verify -use_deltas: %s' % case)
     scene.age()
     matrix(scene, newer, ['expired'])
 done()

@@ -186,14 +186,16 @@ def responder(cert, issuer):
     return out
 
 
-def crl(got, issuer):
+def crl(got, issuer, more=()):
+    """more: extensions of this list beside AKI and number; an IDP is critical, and so is a delta's indicator."""
     out = Findings()
     out += octets.crl(got.public_bytes(Encoding.DER), issuer.not_valid_before)
     out.want(got.issuer.public_bytes() == issuer.subject.public_bytes(), "the issuer's name byte for byte")
     verifies(issuer.public_key(), got.signature, got.tbs_certlist_bytes, got.signature_hash_algorithm)
     kinds = [each.oid for each in got.extensions]
-    out.want(sorted(kinds, key=str) == sorted([OID.AUTHORITY_KEY_IDENTIFIER, OID.CRL_NUMBER], key=str), 'extensions')
-    out.want(not any(each.critical for each in got.extensions), 'critical extensions')
+    out.want(sorted(kinds, key=str) == sorted([OID.AUTHORITY_KEY_IDENTIFIER, OID.CRL_NUMBER, *more], key=str), 'extensions')
+    critical = {each.oid for each in got.extensions if each.critical}
+    out.want(critical == {OID.ISSUING_DISTRIBUTION_POINT, OID.DELTA_CRL_INDICATOR} & set(kinds), 'critical extensions')
     akid = extension(got, x509.AuthorityKeyIdentifier).value
     out.want(akid.key_identifier == extension(issuer, x509.SubjectKeyIdentifier).value.digest and
              akid.authority_cert_issuer is None, 'AKI')

@@ -143,13 +143,41 @@ class Scene:
     # -- the list
 
     def fetch_crl(self):
-        answer = self.stack.http('GET', '/crl/%s.crl' % self.issuer_id)
-        if answer.status != 200:
+        """All lists of this CA but deltas, DER and PEM, when what is revoked is on them."""
+        answer = self.stack.http('GET', '/crl/%s.json' % self.issuer_id)
+        skid = lint.extension(authority.load(self.ca), x509.SubjectKeyIdentifier).value.digest
+        self.lists, listed, text = {}, set(), ''
+        for path in (answer.json if answer.status == 200 else []):
+            raw = self.stack.http('GET', path).body
+            got = x509.load_der_x509_crl(raw)
+            if lint.extension(got, x509.AuthorityKeyIdentifier).value.key_identifier == skid and '.delta.' not in path:
+                self.lists[path] = raw
+                listed |= {each.serial_number for each in got}
+                text += authority.pem(got)
+        wanted = {authority.load(self.cert(case)).serial_number for case in ('revoked', 'hold') if case in self.holders}
+        if not self.lists or not wanted <= listed:
             return False
-        self.keep('full.crl', answer.body)
-        self.keep('full.pem', openssl('crl', '-inform', 'DER', '-in', self.crl).out)
-        listed = {each.serial_number for each in x509.load_der_x509_crl(answer.body)}
-        return all(authority.load(self.cert(case)).serial_number in listed for case in ('revoked', 'hold') if case in self.holders)
+        self.keep('full.crl', next(iter(self.lists.values())))
+        self.keep('full.pem', text)
+        return True
+
+    def list_of(self, case):
+        """The one that the certificate names."""
+        point = lint.extension(authority.load(self.cert(case)), x509.CRLDistributionPoints).value[0].full_name[0].value
+        return self.lists[urllib.parse.urlsplit(point).path]
+
+    def pem_of(self, case):
+        return self.keep('list.pem', authority.pem(x509.load_der_x509_crl(self.list_of(case))))
+
+    def fetch_delta(self, case):
+        """The delta, once it says something of the case's certificate."""
+        raw = self.stack.http('GET', '/crl/%s.delta.crl' % self.issuer_id).body
+        got = x509.load_der_x509_crl(raw)
+        if got.get_revoked_certificate_by_serial_number(authority.load(self.cert(case)).serial_number) is None:
+            return False
+        self.delta = self.keep('delta.crl', raw)
+        self.keep('delta.pem', authority.pem(got))
+        return True
 
     # -- plain HTTP for clients that leave it to others
 
@@ -221,6 +249,15 @@ class OpenSSL:
     def crl(self, scene, case):
         return self.verify(scene, case, '-CRLfile', scene.file('full.pem'))
 
+    def base(self, scene, case):
+        """Without the delta."""
+        return self.verify(scene, case, '-CRLfile', scene.file('full.pem'))
+
+    def delta(self, scene, case):
+        """With the delta."""
+        return self.verify(scene, case, '-CRLfile', scene.file('full.pem'), '-CRLfile', scene.file('delta.pem'),
+                           '-extended_crl', '-use_deltas')
+
     def crl_download(self, scene, case):
         """It follows the distribution point of the certificate by itself."""
         return self.verify(scene, case, '-crl_download')
@@ -266,15 +303,16 @@ def gnutls_cli_ocsp(scene, case, _method, _digest):
 
 
 def gnutls_cli_crl(scene, case):
-    return gnutls_cli(scene, case, '--x509crlfile', scene.file('full.pem'))
+    """Of several lists of a CA GnuTLS looks at one, whatever its IDP: it gets the one that the certificate names."""
+    return gnutls_cli(scene, case, '--x509crlfile', scene.pem_of(case))
 
 
 def certtool(scene, case):
-    shown = program(['certtool', '--verify-crl', '--load-ca-certificate', scene.ca, '--infile', scene.file('full.pem')],
+    shown = program(['certtool', '--verify-crl', '--load-ca-certificate', scene.ca, '--infile', scene.pem_of(case)],
                     check=False)
     if 'Verification output: Verified' not in shown.out:
         return 'said: ' + shown.out
-    shown = program(['certtool', '--verify', '--load-ca-certificate', scene.bundle, '--load-crl', scene.file('full.pem'),
+    shown = program(['certtool', '--verify', '--load-ca-certificate', scene.bundle, '--load-crl', scene.pem_of(case),
                      '--infile', scene.cert(case)], check=False)
     return word(shown.out + shown.err, ((r'(?i)expired', 'expired'), (r'(?i)revoked', 'revoked'),
                                         (r'Chain verification output: Verified\. The certificate is trusted', 'good')))
@@ -373,6 +411,11 @@ def hxtool_verify(scene, case, kind, path):
                      'anchor:FILE:' + scene.root, '%s:FILE:%s' % (kind, path)], check=False)
     return word(shown.out + shown.err, ((r'expired|not valid', 'expired'), (r'revoked by issuer', 'revoked'),
                                         (r'revoke_add_ocsp', 'undetermined'), (r'path ok', 'good')))
+
+
+def hxtool_status(scene, case, _method, _digest):
+    """The same answer, signature and all, in the validation of the path."""
+    return hxtool_verify(scene, case, 'ocsp', hxtool_ask(scene, case))
 
 
 def hxtool_crl(scene, case):
@@ -539,7 +582,8 @@ def curl_crl(scene, case):
 
 # ---- Python's cryptography -------------------------------------------------------------------------------------
 
-REASONS = {x509.ReasonFlags.key_compromise: ' keyCompromise', x509.ReasonFlags.certificate_hold: ' certificateHold', None: ''}
+REASONS = {x509.ReasonFlags.key_compromise: ' keyCompromise', x509.ReasonFlags.certificate_hold: ' certificateHold', x509.ReasonFlags.superseded: ' superseded',
+           x509.ReasonFlags.remove_from_crl: ' removed', None: ''}
 
 
 def python_ocsp(scene, case, method, digest):
@@ -559,17 +603,34 @@ def python_ocsp(scene, case, method, digest):
 
 
 def python_crl(scene, case):
-    with open(scene.crl, 'rb') as file:
-        raw = file.read()
+    raw = scene.list_of(case)
     got = x509.load_der_x509_crl(raw)
-    found = octets.crl(raw) + lint.crl(got, authority.load(scene.ca))
+    more = {x509.IssuingDistributionPoint.oid, x509.FreshestCRL.oid} & {each.oid for each in got.extensions}
+    found = octets.crl(raw) + lint.crl(got, authority.load(scene.ca), more)
     if found:
         return 'said: %s' % found
     entry = got.get_revoked_certificate_by_serial_number(authority.load(scene.cert(case)).serial_number)
-    if entry is None:
-        return 'good'
+    return 'good' if entry is None else 'revoked' + python_reason(entry)
+
+
+def python_reason(entry):
     reason = lint.extension(entry, x509.CRLReason)
-    return 'revoked' + REASONS[reason.value.reason if reason else None]
+    return REASONS[reason.value.reason if reason else None]
+
+
+def python_delta(scene, case):
+    """The full list as it was, and what the delta says to it (RFC 5280 5.2.4)."""
+    with open(scene.delta, 'rb') as file:
+        raw = file.read()
+    base, delta = x509.load_der_x509_crl(scene.list_of('good')), x509.load_der_x509_crl(raw)
+    found = octets.crl(raw) + lint.crl(delta, authority.load(scene.ca), [x509.DeltaCRLIndicator.oid])
+    numbers = (lint.extension(delta, x509.DeltaCRLIndicator), lint.extension(base, x509.CRLNumber),
+               lint.extension(delta, x509.CRLNumber))
+    if found or not numbers[0].value.crl_number <= numbers[1].value.crl_number < numbers[2].value.crl_number:
+        return 'said: %s %s' % (found, numbers)
+    serial = authority.load(scene.cert(case)).serial_number
+    entry = delta.get_revoked_certificate_by_serial_number(serial) or base.get_revoked_certificate_by_serial_number(serial)
+    return 'good' if entry is None or ' removed' in python_reason(entry) else 'revoked' + python_reason(entry)
 
 
 # ---- the rows --------------------------------------------------------------------------------------------------
@@ -608,6 +669,18 @@ CRL = (
     ('curl --crlfile', curl_crl, LIST),
 )
 
+# Lists in parts: NSS takes none with a critical IDP, and goes without.
+SHARDS = tuple(row for row in CRL if not row[0].startswith('NSS'))
+
+# A full list from before, and a delta that has "late" and releases "hold".
+BEFORE = dict(LIST, late='good')
+AFTER = dict(LIST, hold='good', late='revoked')
+DELTA = (
+    ('openssl verify -crl_check', SYSTEM.base, BEFORE),
+    ('openssl verify -use_deltas', SYSTEM.delta, AFTER),
+    ('Python cryptography', python_delta, dict(AFTER, revoked='revoked keyCompromise', late='revoked superseded')),
+)
+
 # RSA all the way, for those who know nothing else.
 RSA_CRL = CRL[:1] + (('Heimdal hxtool verify', hxtool_crl, LIST),) + CRL[2:4] + CRL[5:6]
-RSA_OCSP = OCSP[:3] + OCSP[6:7]
+RSA_OCSP = OCSP[:3] + OCSP[6:7] + OCSP[8:9] + (('Heimdal hxtool verify', hxtool_status, ('POST',), ('sha256',), PATH),)
