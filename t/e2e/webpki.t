@@ -13,7 +13,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from chancery import ROOT, Stack, done, is_, like, ok, subtest, unlike, wait_for  # noqa: E402
+from chancery import ROOT, SLOW, Stack, done, is_, like, ok, subtest, unlike, wait_for  # noqa: E402
 import ca as authority                                                           # noqa: E402
 import lint                                                                      # noqa: E402
 import octets                                                                    # noqa: E402
@@ -125,7 +125,7 @@ def lists(s, scene, first):
         before, begin = number_of(crl_of(scene)[0]), time.monotonic()
         is_(s.revoke(holder, 'keyCompromise').status, 200, 'revoked')
         ok(entry(scene, authority.load(holder.cert)), 'listed')
-        ok(time.monotonic() - begin < 5, 'within seconds, not 24 hours')
+        ok(time.monotonic() - begin < 5 * SLOW, 'within seconds, not 24 hours')
         ok(number_of(crl_of(scene)[0]) > before, 'with a number that has grown')
         like(put(s, scene.issuer_id, crl_refresh_s=4 * 86400 + 1).text, r'4\.9\.7', 'no longer than four days between lists')
         effective = s.api('GET', SETTINGS % scene.issuer_id).json['effective']

@@ -106,10 +106,10 @@ def extension(last, value, *critical):
     return tlv(0x30, oid(last), *critical, tlv(4, value))
 
 
-def request(name, *parts, requests=ONE, extensions=None):
+def request(name, *parts, requests=ONE, extensions=None, signature=b''):
     more = b'' if extensions is None else tlv(0xa2, tlv(0x30, extensions))
     with open('%s/%s.der' % (sys.argv[1], name), 'wb') as file:
-        file.write(tlv(0x30, tlv(0x30, *parts, tlv(0x30, requests), more)))
+        file.write(tlv(0x30, tlv(0x30, *parts, tlv(0x30, requests), more), signature))
 
 
 TRUE, FALSE, ODD = tlv(1, b'\xff'), tlv(1, b'\0'), tlv(1, b'\1')
@@ -137,6 +137,9 @@ request('refused/no-ids', requests=b'')
 request('refused/large', extensions=extension(99, b'?' * 11000))
 request('refused/hashes', requests=tlv(0x30, tlv(0x30, tlv(0x30, SHA1, NULL), tlv(4, b'n' * 19), tlv(4, b'k' * 21),
                                                  tlv(2, b'\1'))))
+request('refused/signature-bits', signature=tlv(0xa0, tlv(0x30, EC, tlv(3, b'\1\2'))))
+request('refused/ber', requests=tlv(0x30, tlv(0x30, tlv(0x30, SHA1, NULL), bytes([4, 0x81, 20]) + b'n' * 20, tlv(4, b'k' * 20),
+                                              tlv(2, b'\1'))))
 request('refused/parameters', requests=tlv(0x30, tlv(0x30, tlv(0x30, SHA1, tlv(0x30)), tlv(4, b'n' * 20), tlv(4, b'k' * 20),
                                                      tlv(2, b'\1'))))
 PY
