@@ -179,7 +179,7 @@ bench: bootstrap-bench ## measure, and print ratios
 
 interop: bootstrap-interop ## clients and linters that are fetched: OpenSSL 3.5, Java, pkilint, zlint
 	@$(MAKE) --no-print-directory -j$(JOBS) build
-	@BUILD='$(BUILD)' PROVE_FLAGS='$(PROVE_FLAGS)' TESTS='$(INTEROP_TESTS)' exec tools/interop
+	@BUILD='$(BUILD)' JOBS='$(JOBS)' PROVE_FLAGS='$(PROVE_FLAGS)' TESTS='$(INTEROP_TESTS)' exec tools/interop
 
 lint: bootstrap-lint ## style, arrows, banned functions, static analysis
 	@BUILD='$(BUILD)' tools/lint

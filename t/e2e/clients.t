@@ -10,7 +10,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 from chancery import Stack, done, is_, ok, program, subtest, wait_for  # noqa: E402
-from relying import CASES, CRL, DELTA, OCSP, RSA_CRL, RSA_OCSP, SHARDS, Scene, made, nss_database  # noqa: E402
+from relying import CASES, CRL, DELTA, OCSP, RSA_CRL, RSA_OCSP, SHARDS, Scene, made, nss_database, python_crl  # noqa: E402
 
 
 def ask_all(scene, cases, table=OCSP):
@@ -26,6 +26,16 @@ def list_all(scene, cases, table=CRL):
     for name, ask, wanted in table:
         for case in cases:
             is_(ask(scene, case), wanted[case], 'CRL of %s, %s: %s' % (scene.issuer_id, name, case))
+
+
+def released(s, scene):
+    """A hold that is over.  nginx is left out: it keeps what it was told for an hour."""
+    is_(s.api('POST', '/api/v1/certificates/mc-%s/release' % scene.holders['hold'].name, {}).status, 200, 'a hold is over')
+    for name, ask, methods, digests, wanted in OCSP:
+        if not name.startswith('nginx'):
+            is_(ask(scene, 'hold', methods[0], digests[0]), wanted['good'], 'released: OCSP of %s, %s' % (scene.issuer_id, name))
+    ok(wait_for('a list without it', lambda: scene.fetch_crl('revoked') and python_crl(scene, 'hold') == 'good', 5),
+       'and it is on the list no more')
 
 
 def issuer(s, name, settings, key='p-256'):
@@ -68,6 +78,7 @@ with Stack() as s:
     rsa = Scene(s, 'iss-rsa', 'rsa', alive)
     ask_all(rsa, alive, RSA_OCSP)
     list_all(rsa, alive, RSA_CRL)
+    released(s, scene)
     scene.age()
     ask_all(scene, ['expired'])
     list_all(scene, ['expired'])

@@ -142,7 +142,7 @@ class Scene:
 
     # -- the list
 
-    def fetch_crl(self):
+    def fetch_crl(self, *cases):
         """All lists of this CA but deltas, DER and PEM, when what is revoked is on them."""
         answer = self.stack.http('GET', '/crl/%s.json' % self.issuer_id)
         skid = lint.extension(authority.load(self.ca), x509.SubjectKeyIdentifier).value.digest
@@ -154,7 +154,7 @@ class Scene:
                 self.lists[path] = raw
                 listed |= {each.serial_number for each in got}
                 text += authority.pem(got)
-        wanted = {authority.load(self.cert(case)).serial_number for case in ('revoked', 'hold') if case in self.holders}
+        wanted = {authority.load(self.cert(case)).serial_number for case in cases or ('revoked', 'hold') if case in self.holders}
         if not self.lists or not wanted <= listed:
             return False
         self.keep('full.crl', next(iter(self.lists.values())))
