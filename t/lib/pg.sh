@@ -65,14 +65,14 @@ while read -r command; do
     case $command in
     kill)
         all=$(pids)
-        kill -KILL $all
+        kill -KILL $all 2>/dev/null || true # one of them may have ended by itself
         for pid in $all; do
             while kill -0 "$pid" 2>/dev/null; do sleep 0.02; done
         done
         ;;
     start) start ;;
-    pause) kill -STOP $(pids) ;;
-    resume) kill -CONT $(pids) ;;
+    pause) kill -STOP $(pids) 2>/dev/null || true ;;
+    resume) kill -CONT $(pids) 2>/dev/null || true ;;
     esac
     echo ok
 done

@@ -17,8 +17,7 @@
  * Criterion runs each test in a process of its own that inherits the environment and nothing else: it reaches
  * the pipes through the runner's open files.
  */
-static pid_t cluster_pid;
-static int   cluster_in, cluster_out;
+static int cluster_in, cluster_out;
 
 static const char *
 cluster_url(void)
@@ -67,16 +66,22 @@ path_export(const char *name, int fd)
 void
 pg_cluster_start(const char *setting)
 {
-    int  in[2], out[2];
-    char url[512];
+    int   in[2], out[2];
+    pid_t pid;
+    char  url[512];
 
-    if (pipe(in) != 0 || pipe(out) != 0 || (cluster_pid = fork()) < 0) {
+    if (pipe(in) != 0 || pipe(out) != 0 || (pid = fork()) < 0) {
         perror("pg_cluster_start");
         exit(99);
     }
-    if (cluster_pid == 0) {
-        cluster_exec(in[0], out[1], setting);
+    if (pid == 0) {
+        /* The script is not our child: Criterion waits for whatever child of the runner ends, and for ever. */
+        if (fork() == 0) {
+            cluster_exec(in[0], out[1], setting);
+        }
+        _exit(0);
     }
+    waitpid(pid, NULL, 0);
     close(in[0]);
     close(out[1]);
     cluster_in = in[1];
@@ -90,9 +95,12 @@ pg_cluster_start(const char *setting)
 void
 pg_cluster_stop(void)
 {
+    char rest;
+
     close(cluster_in);
+    while (read(cluster_out, &rest, 1) == 1) { /* until it has ended */
+    }
     close(cluster_out);
-    waitpid(cluster_pid, NULL, 0);
 }
 
 void
