@@ -31,6 +31,7 @@ OURS, BASELINE = '/ocsp/iss-test', '/baseline/iss-test'
 HITS, MISSES = 'chancery_edge_cache_hits_total', 'chancery_edge_cache_misses_total'
 SIGNATURES = 'chancery_edge_signatures_total'
 LOST = 0.001                   # of the answers, which a full set of the cache may have put out
+NGINX_FILE = ('last-modified', 'etag')  # that it gives to a file by itself
 NGINX_OWN = ('server', 'date', 'content-type', 'content-length', 'connection')
 
 
@@ -70,9 +71,15 @@ class Bench:
             }
             location /static/ {
                 default_type application/ocsp-response;
+                %s
                 root %s;
             }
-            ''' % ('\n'.join('add_header %s \'%s\';' % each for each in self.fields), 'x' * self.size, self.edge.var)
+            ''' % (self.added(self.fields), 'x' * self.size,
+                   self.added(each for each in self.fields if each[0].lower() not in NGINX_FILE), self.edge.var)
+
+    @staticmethod
+    def added(fields):
+        return '\n'.join('add_header %s \'%s\';' % each for each in fields)
 
     def ask(self, path):
         serial = '40eceb66ffc86f38d952786c6d696c79'  # SHA-256 of "0"
