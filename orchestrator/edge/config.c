@@ -184,7 +184,7 @@ add_issuers(edge_t *e, config_set_t *s, pki_err_t *err)
     size_t          count;
 
     PKI_TRY(issuer_generations(e->db, s->arena, NULL, &rows, &count, err));
-    crl_watch_begin(e);
+    PKI_TRY(crl_watch_begin(e, err));
     for (size_t i = 0; i < count; i++) {
         pki_err_t  why = { 0 };
         pki_code_t code = add_authority(e, s, &rows[i], &why);

@@ -351,14 +351,19 @@ crl_thread(void *arg)
 
 /* What there is to be done, as the configuration has it */
 
-void
-crl_watch_begin(edge_t *e)
+pki_code_t
+crl_watch_begin(edge_t *e, pki_err_t *err)
 {
+    if (!e->crl_checked) {
+        PKI_TRY(crl_snapshots_check(e->db, err));
+        e->crl_checked = true;
+    }
     pthread_mutex_lock(&e->lock);
     for (crl_job_t *job = e->crl; job != NULL; job = job->next) {
         job->seen = false;
     }
     pthread_mutex_unlock(&e->lock);
+    return PKI_OK;
 }
 
 /* One whose authority could not be looked at this time stays. */

@@ -57,6 +57,7 @@ struct edge {
     pthread_cond_t  wake;    /* monotonic clock; broadcast: all threads and waiters for a first CRL */
     bool            stopping, upkeep_wanted;
     struct crl_job *crl;
+    bool            crl_checked; /* config_lock's: snapshots of another cluster are forgotten */
 
     pthread_mutex_t config_lock; /* one reconfiguration at a time */
     pthread_mutex_t responder_lock; /* the same for the making of responders, which takes longer */
@@ -116,7 +117,7 @@ void crl_wait(edge_t *e, uint32_t issuer_no, int64_t timeout_ms); /* until there
  * longer made.  With config_lock held.
  */
 typedef pki_code_t (*crl_add_pt)(void *arg, bytes_t key, const pki_buf_t *value, pki_err_t *err);
-void       crl_watch_begin(edge_t *e);
+pki_code_t crl_watch_begin(edge_t *e, pki_err_t *err);
 pki_code_t crl_watch_authority(edge_t *e, pki_arena_t *a, const issuer_chain_t *issuer, crl_add_pt add, void *arg,
                                pki_err_t *err);
 void       crl_watch_end(edge_t *e, const issuer_chain_t *issuers, size_t count);
