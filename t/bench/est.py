@@ -14,8 +14,8 @@ from chancery import Stack, program                      # noqa: E402
 
 CONNECTIONS = (64, 16)  # the first has the goal
 SECONDS = 5
-ROUNDS = 3
-REQUESTS = 150000
+ROUNDS = 5
+REQUESTS = 400000
 
 
 def row_size(stack):
@@ -29,7 +29,7 @@ def main():
     with Stack(workers=1) as stack:
         requests = stack.file('requests')
         with open(requests, 'wb') as file:
-            file.write(program([tool('csr_make'), str(REQUESTS), 'bench'], timeout=300).raw)
+            file.write(program([tool('csr_make'), str(REQUESTS), 'bench'], timeout=600).raw)
         lua = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'est.lua')
         authorization = stack.basic()['Authorization']
         used = [0]

@@ -19,6 +19,8 @@ FIXED = {
     'synchronous_commit': 'on',
     'max_connections': '100',
     'shared_buffers': '128MB',
+    'max_wal_size': '4GB', # fewer checkpoints: after each one, whole pages go to the log
+    'checkpoint_timeout': '15min',
     'log_min_messages': 'warning',
     'log_line_prefix': '%m [%p] ',
 }
