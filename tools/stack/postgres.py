@@ -18,12 +18,17 @@ FIXED = {
     'fsync': 'on',
     'synchronous_commit': 'on',
     'max_connections': '100',
-    'shared_buffers': '128MB',
     'max_wal_size': '4GB', # fewer checkpoints: after each one, whole pages go to the log
     'checkpoint_timeout': '15min',
     'log_min_messages': 'warning',
     'log_line_prefix': '%m [%p] ',
 }
+
+
+def shared_buffers():
+    """A quarter of the machine's memory, as PostgreSQL's manual advises, within bounds: 128 MB to 1 GB."""
+    memory = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
+    return '%dMB' % min(max(memory // 4 >> 20, 128), 1024)
 
 
 class Postgres:
@@ -33,7 +38,7 @@ class Postgres:
         self.sockets = places.path('run/pg')
         self.bin = self._find()
         argv = [self.bin + '/postgres', '-D', self.data]
-        for name, value in {**FIXED, 'unix_socket_directories': self.sockets}.items():
+        for name, value in {**FIXED, 'shared_buffers': shared_buffers(), 'unix_socket_directories': self.sockets}.items():
             argv += ['-c', '%s=%s' % (name, value)]
         self.child = Child(places, 'postgres', argv, user=places.user, stop=(signal.SIGINT, 30), death=signal.SIGINT,
                            before=self._clear_locks)
