@@ -303,6 +303,11 @@ ngx_http_pki_store_begin(ngx_http_pki_store_t *s, ngx_log_t *log)
         if (ngx_http_pki_store_renew(s, log) != NGX_OK) {
             return NGX_DECLINED;
         }
+        if (s->state.retired) {
+            /* The new one is not there, and nobody tells this one of revocations any more. */
+            ngx_http_pki_txn_reset(s);
+            return NGX_DECLINED;
+        }
     }
     if (s->snapshot == NULL || s->snapshot->generation != s->state.generation) {
         snap = ngx_http_pki_snapshot_new(s, s->snapshot, log);

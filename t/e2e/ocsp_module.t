@@ -125,8 +125,13 @@ def replaced(edge):
     os.rename(edge.store, edge.store + '.old')
     os.rename(other, edge.store)
     edge.fill('retired=1', into=edge.store + '.old')
-    seen = {status_of(edge, '1001') for _ in range(10)}
-    is_(seen, {'revoked'}, 'a store that is retired is left at once for the one in its place')
+    opened, seen = edge.log().count('opened'), set()
+
+    def everybody():
+        seen.add(status_of(edge, '1001'))
+        return edge.log().count('opened') == opened + edge.workers
+    ok(wait_for('every worker', everybody), 'every worker opens the store that took the place of a retired one')
+    is_(seen, {'revoked'}, 'and leaves the old one at once')
     shutil.rmtree(edge.store + '.old')
     shutil.rmtree(edge.store)
     is_(status_of(edge, '1001'), 'revoked', 'a store that is deleted serves on')
