@@ -7,7 +7,10 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include <openssl/sha.h>
+
 #include "orchestrator/api/request.h"
+#include "pkiproto/base/text.h"
 #include "pkiproto/x509/cert.h"
 
 #define TYPE_JSON "application/json"
@@ -43,6 +46,18 @@ answer_struct(req_t *r, const void *in, pki_err_t *err)
     }
     PKI_TRY(pki_arena_own(r->a, text, free, err));
     return answer_text(r, text, err);
+}
+
+/* 8 octets of SHA-256: other states of one row do not meet. */
+pki_code_t
+etag_set(req_t *r, const char *version, bytes_t body, pki_err_t *err)
+{
+    uint8_t digest[SHA256_DIGEST_LENGTH];
+    char    hash[17];
+
+    hex_encode(bytes_of(SHA256(body.p, body.len, digest), 8), hash);
+    r->answer.etag = pki_printf(r->a, "\"%s%s%s\"", version != NULL ? version : "", version != NULL ? "-" : "", hash);
+    return r->answer.etag != NULL ? PKI_OK : pki_fail(err, PKI_E_NOMEM, NULL, "out of memory while answering");
 }
 
 /* What Accept prefers is read in its order; weights are not looked at. */

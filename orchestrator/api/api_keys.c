@@ -60,6 +60,7 @@ static pki_code_t
 permissions_check(req_t *r, const str_list_t *permissions, pki_err_t *err)
 {
     const char *wanting = NULL;
+    scope_t     scope;
 
     if (permissions->count == 0) {
         check_problem(r, "permissions", "must name at least one permission");
@@ -67,7 +68,7 @@ permissions_check(req_t *r, const str_list_t *permissions, pki_err_t *err)
     for (size_t i = 0; i < permissions->count; i++) {
         if (!permission_known(permissions->v[i])) {
             check_problem(r, pki_printf(r->a, "permissions.%zu", i), "is not a known permission");
-        } else if (!identity_may(&r->identity, permissions->v[i])) {
+        } else if (!identity_may(r->a, &r->identity, permissions->v[i], &scope) || !scope.all) {
             wanting = permissions->v[i];
         }
     }

@@ -137,6 +137,20 @@ key_find(req_t *r, bytes_t digest, api_key_row_t *out, pki_err_t *err)
     return PKI_OK;
 }
 
+/* Permissions that a key has by itself hold everywhere. */
+static pki_code_t
+own_permissions(req_t *r, const str_list_t *permissions, pki_err_t *err)
+{
+    str_list_t *kept;
+
+    PKI_TRY(PKI_NEW(r->a, &kept, err));
+    PKI_TRY(PKI_NEW(r->a, &r->identity.grants, err));
+    *kept = *permissions;
+    r->identity.grants[0] = (grant_t){ .permissions = kept, .scope = SCOPE_KINDS };
+    r->identity.grant_count = 1;
+    return PKI_OK;
+}
+
 pki_code_t
 auth_identify(req_t *r, pki_err_t *err)
 {
@@ -158,26 +172,74 @@ auth_identify(req_t *r, pki_err_t *err)
     PKI_TRY(key_find(r, BYTES_ARR(digest), &row, err));
     r->identity.actor = row.id;
     r->identity.type = "api_key";
-    r->identity.permissions = row.permissions;
-    return PKI_OK;
+    return own_permissions(r, &row.permissions, err);
 }
 
-bool
-identity_may(const identity_t *who, const char *permission)
+static bool
+grant_gives(const grant_t *grant, const char *permission)
 {
-    for (size_t i = 0; i < who->permissions.count; i++) {
-        if (strcmp(who->permissions.v[i], "*") == 0 || strcmp(who->permissions.v[i], permission) == 0) {
+    for (size_t i = 0; i < grant->permissions->count; i++) {
+        const char *given = grant->permissions->v[i];
+
+        if (strcmp(given, "*") == 0 || strcmp(given, permission) == 0) {
             return true;
         }
     }
     return false;
 }
 
+bool
+identity_may(pki_arena_t *a, const identity_t *who, const char *permission, scope_t *out)
+{
+    bool found = false;
+
+    *out = (scope_t){ 0 };
+    for (size_t i = 0; i < who->grant_count; i++) {
+        const grant_t *grant = &who->grants[i];
+        str_list_t    *ids = grant->scope < SCOPE_KINDS ? &out->ids[grant->scope] : NULL;
+
+        if (!grant_gives(grant, permission)) {
+            continue;
+        }
+        if (ids == NULL) {
+            out->all = true;
+            return true;
+        }
+        if (ids->v == NULL && (ids->v = pki_alloc(a, who->grant_count * sizeof(*ids->v))) == NULL) {
+            continue; /* less is never too much */
+        }
+        ids->v[ids->count++] = grant->scope_id;
+        found = true;
+    }
+    return found;
+}
+
+pki_code_t
+reach_check(req_t *r, const scope_of_t *of, pki_err_t *err)
+{
+    if (!scope_has(&r->scope, of)) {
+        return pki_fail(err, PKI_E_FORBIDDEN, NULL, "your permission %s does not reach that far", r->route->permission);
+    }
+    return PKI_OK;
+}
+
 pki_code_t
 auth_permit(req_t *r, pki_err_t *err)
 {
-    if (!identity_may(&r->identity, r->route->permission)) {
-        return pki_fail(err, PKI_E_FORBIDDEN, NULL, "this needs the permission %s", r->route->permission);
+    const route_t *route = r->route;
+    list_row_t     row;
+
+    if (route->reach == REACH_SELF) {
+        return PKI_OK;
+    }
+    if (!identity_may(r->a, &r->identity, route->permission, &r->scope)) {
+        return pki_fail(err, PKI_E_FORBIDDEN, NULL, "this needs the permission %s", route->permission);
+    }
+    if (route->reach == REACH_ALL && !r->scope.all) {
+        return pki_fail(err, PKI_E_FORBIDDEN, NULL, "this needs the permission %s without a scope", route->permission);
+    }
+    if (route->reach == REACH_ROW && !r->scope.all) {
+        return list_one(r->api->parts.db, r->a, route->reach_of, NULL, r->param[0], &r->scope, &row, err);
     }
     return PKI_OK;
 }

@@ -22,10 +22,14 @@ void         key_cache_forget(key_cache_t *c, const char *key_id);
 /* Fill r->identity from the Authorization header: UNAUTHENTICATED, UNAVAILABLE. */
 pki_code_t auth_identify(req_t *r, pki_err_t *err);
 
-bool identity_may(const identity_t *who, const char *permission);
+/* What a permission of theirs is good for, in the arena; false: they do not have it. */
+bool identity_may(pki_arena_t *a, const identity_t *who, const char *permission, scope_t *out);
 
-/* FORBIDDEN unless the identity may use the route. */
+/* FORBIDDEN unless the identity may use the route; r->scope says how far.  NOT_FOUND for a row outside of that. */
 pki_code_t auth_permit(req_t *r, pki_err_t *err);
+
+/* For REACH_BODY: what a thing that the body names belongs to has to be inside of the caller's scope.  FORBIDDEN. */
+pki_code_t reach_check(req_t *r, const scope_of_t *of, pki_err_t *err);
 
 /* A new key: its text (secret) and digest. */
 #define API_KEY_TEXT_MAX 64

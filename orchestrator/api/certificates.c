@@ -22,7 +22,7 @@
 #define CHAIN_PEM_MAX (256u << 10)
 
 typedef struct {
-    const char *name, *profile_id, *issuer_id, *owner, *csr_pem;
+    const char *name, *profile_id, *issuer_id, *owner_id, *csr_pem;
 } certificate_new_t;
 
 typedef struct {
@@ -64,7 +64,7 @@ static const field_t certificate_new_fields[] = {
     FIELD_TEXT(certificate_new_t, name,       F_REQUIRED, 1, 200,     "name of the managed certificate, not used by another"),
     FIELD_TEXT(certificate_new_t, profile_id, F_REQUIRED, 1, 64,      "profile that says what may be issued"),
     FIELD_TEXT(certificate_new_t, issuer_id,  F_REQUIRED, 1, 64,      "issuer that signs"),
-    FIELD_TEXT(certificate_new_t, owner,      0,          1, 200,     "who is responsible for it"),
+    FIELD_TEXT(certificate_new_t, owner_id,   0,          1, 200,     "who is responsible for it"),
     FIELD_TEXT(certificate_new_t, csr_pem,    F_REQUIRED, 1, 2 * CSR_MAX, "PKCS #10 request in PEM"),
     FIELD_END };
 
@@ -159,7 +159,9 @@ certificate_check(req_t *r, const certificate_new_t *in, pki_err_t *err)
     if (csr_decode(r->a, bytes_str(in->csr_pem), &der, &why) != PKI_OK) {
         check_problem(r, "csr_pem", "%s", why.text);
     }
-    return check_done(r, err);
+    PKI_TRY(check_done(r, err));
+    return reach_check(r, &(scope_of_t){ { [SCOPE_ISSUER] = in->issuer_id, [SCOPE_PROFILE] = in->profile_id,
+                                           [SCOPE_OWNER] = in->owner_id } }, err);
 }
 
 pki_code_t
@@ -167,8 +169,7 @@ certificate_create(req_t *r, pki_err_t *err)
 {
     const certificate_new_t *in = r->in;
     const issue_order_t      order = { .name = in->name, .profile_id = in->profile_id, .issuer_id = in->issuer_id,
-                                       .owner = in->owner, .csr = in->csr_pem, .actor = r->identity.actor,
-                                       .request_id = r->id, .source = r->source };
+                                       .owner_id = in->owner_id, .csr = in->csr_pem, .audit = audit_of(r, 201) };
     issue_result_t           issued;
 
     PKI_TRY(certificate_check(r, in, err));
@@ -305,9 +306,7 @@ revoke_serve(req_t *r, revoke_order_t *order, pki_err_t *err)
 
     PKI_TRY(check_done(r, err));
     order->managed_id = r->param[0];
-    order->actor = r->identity.actor;
-    order->request_id = r->id;
-    order->source = r->source;
+    order->audit = audit_of(r, 200);
     PKI_TRY(issue_revoke(r->api->parts.issue, order, &changed, err));
     r->audited_status = 200; /* in the transaction of the revocation */
     PKI_TRY(cert_find(r->api->parts.db, r->a, r->param[0], &managed, err));

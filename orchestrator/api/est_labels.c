@@ -115,7 +115,8 @@ label_check(req_t *r, const est_label_row_t *row, pki_err_t *err)
         check_problem(r, "auth_basic", "one of auth_basic and auth_certificate must be true");
     }
     trust_check(r, row->trust_pem);
-    return check_done(r, err);
+    PKI_TRY(check_done(r, err));
+    return reach_check(r, &(scope_of_t){ { [SCOPE_ISSUER] = row->issuer_id, [SCOPE_PROFILE] = row->profile_id } }, err);
 }
 
 pki_code_t
@@ -143,7 +144,7 @@ est_label_replace(req_t *r, pki_err_t *err)
     PKI_TRY(check_same_id(r, row->id, err));
     row->id = r->param[0];
     PKI_TRY(label_check(r, row, err));
-    PKI_TRY(est_label_update(r->api->parts.db, row, &audit, err));
+    PKI_TRY(est_label_update(r->api->parts.db, row, r->if_match, &audit, err));
     audit_kept(r, &audit);
     PKI_TRY(edge_follow(r, err));
     return row_answer(r, row->id, err);

@@ -97,11 +97,11 @@ parent_check(req_t *r, const list_resource_t *resource, pki_err_t *err)
     static const struct {
         const list_resource_t *list, *parent;
     } parents[] = { { &list_versions, &list_certificates }, { &list_est_credentials, &list_est_labels } };
-    const char *json;
+    list_row_t row;
 
     for (size_t i = 0; i < sizeof(parents) / sizeof(parents[0]); i++) {
         if (parents[i].list == resource) {
-            return list_one(r->api->parts.db, r->a, parents[i].parent, NULL, r->param[0], &json, err);
+            return list_one(r->api->parts.db, r->a, parents[i].parent, NULL, r->param[0], NULL, &row, err);
         }
     }
     return pki_fail(err, PKI_E_INTERNAL, NULL, "%s have no known parent", resource->name);
@@ -112,7 +112,7 @@ list_serve(req_t *r, pki_err_t *err)
 {
     const list_resource_t *resource = r->route->resource;
     const list_input_t    *in = r->query;
-    list_query_t           query = { .limit = in->limit, .cursor = in->cursor, .sort = in->sort, .args = r->args,
+    list_query_t           query = { .limit = in->limit, .cursor = in->cursor, .sort = in->sort, .scope = &r->scope, .args = r->args,
                                      .arg_count = r->arg_count };
     list_page_t            page;
     pki_buf_t              out;
@@ -126,19 +126,21 @@ list_serve(req_t *r, pki_err_t *err)
     pki_buf_init(&out, r->a, LIST_ANSWER_MAX);
     PKI_TRY(list_print(&page, &out, err));
     PKI_TRY(pki_buf_check(&out, "list", err));
+    PKI_TRY(etag_set(r, NULL, pki_buf_bytes(&out), err));
     return answer_octets(r, "application/json", pki_buf_bytes(&out), err);
 }
 
 pki_code_t
 row_answer(req_t *r, const char *id, pki_err_t *err)
 {
-    const char *json;
+    list_row_t row;
 
-    PKI_TRY(list_one(r->api->parts.db, r->a, r->route->resource, NULL, id, &json, err));
+    PKI_TRY(list_one(r->api->parts.db, r->a, r->route->resource, NULL, id, NULL, &row, err));
+    PKI_TRY(etag_set(r, row.version, bytes_str(row.json), err));
     if (r->answer.status == 201) {
         r->answer.location = pki_printf(r->a, "%s/%s", r->route->path, id);
     }
-    return answer_text(r, json, err);
+    return answer_text(r, row.json, err);
 }
 
 pki_code_t

@@ -67,7 +67,7 @@ profile_replace(req_t *r, pki_err_t *err)
     profile_check(r, row);
     PKI_TRY(check_same_id(r, row->id, err));
     row->id = r->param[0];
-    PKI_TRY(profile_update(r->api->parts.db, row, &audit, err));
+    PKI_TRY(profile_update(r->api->parts.db, row, r->if_match, &audit, err));
     audit_kept(r, &audit);
     PKI_TRY(edge_follow(r, err));
     return row_answer(r, row->id, err);

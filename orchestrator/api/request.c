@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
+#include <openssl/sha.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -347,6 +348,33 @@ check_done(req_t *r, pki_err_t *err)
 
 /* ---- serving ---- */
 
+/* The first 8 octets of its SHA-256: what was sent can be compared with what is audited. */
+static void
+body_hash(req_t *r)
+{
+    uint8_t digest[SHA256_DIGEST_LENGTH];
+
+    if (r->body_len > 0 && r->body_len == r->body_seen) {
+        hex_encode(bytes_of(SHA256(r->body, r->body_len, digest), 8), r->body_hash);
+    }
+}
+
+/* A representation that the caller has already (RFC 9110 13.1.2). */
+static void
+answer_unchanged(req_t *r)
+{
+    const char *tag = r->answer.etag, *at = r->if_none_match;
+    bool        any = at != NULL && strcmp(at, "*") == 0;
+
+    if (tag == NULL || r->answer.status != 200 || at == NULL || strcmp(r->route->method, "GET") != 0) {
+        return;
+    }
+    if (any || strstr(at, tag) != NULL) {
+        r->answer.status = 304;
+        r->answer.body = bytes_of("", 0);
+    }
+}
+
 static pki_code_t
 request_serve(req_t *r, pki_err_t *err)
 {
@@ -358,14 +386,16 @@ request_serve(req_t *r, pki_err_t *err)
         *err = r->early_err;
         return r->early;
     }
-    if (strcmp(r->route->permission, ROUTE_PUBLIC) != 0) {
+    if (r->route->reach != REACH_OPEN) {
         PKI_TRY(auth_identify(r, err));
         PKI_TRY(auth_permit(r, err));
     }
     PKI_TRY(query_decode(r, err));
     PKI_TRY(body_decode(r, err));
     r->answer.status = r->route->status;
-    return r->route->handler(r, err);
+    PKI_TRY(r->route->handler(r, err));
+    answer_unchanged(r);
+    return PKI_OK;
 }
 
 static void
@@ -409,7 +439,8 @@ audit_t
 audit_of(req_t *r, int status)
 {
     audit_t     out = { .actor = r->identity.actor, .actor_type = r->identity.type, .status = status,
-                        .request_id = r->id, .source = r->source, .latency_us = clock_mono_us() - r->began_us };
+                        .request_id = r->id, .source = r->source, .latency_us = clock_mono_us() - r->began_us,
+                        .body_hash = r->body_hash[0] != '\0' ? r->body_hash : NULL };
     const char *dot;
 
     if (r->route == NULL) {
@@ -478,6 +509,7 @@ request_run(req_t *r)
     pki_code_t code;
 
     r->working = r->queued_us != 0;
+    body_hash(r);
     if (r->working && clock_mono_us() - r->queued_us > QUEUE_WAIT_US) {
         request_refuse(r, PKI_E_UNAVAILABLE, "too many requests are waiting");
         return;

@@ -17,8 +17,15 @@
 
 /* Who calls.  Lives in the request's arena. */
 typedef struct {
+    const str_list_t *permissions; /* "*": all */
+    scope_kind_t      scope;       /* SCOPE_KINDS: it holds everywhere */
+    const char       *scope_id;
+} grant_t;
+
+typedef struct {
     const char *actor, *type; /* "key-ops" and "api_key"; "anonymous" */
-    str_list_t  permissions;  /* "*": all */
+    grant_t    *grants;       /* those that hold now */
+    size_t      grant_count;
 } identity_t;
 
 typedef struct {
@@ -27,6 +34,7 @@ typedef struct {
     const char *disposition; /* Content-Disposition; NULL: none */
     const char *allow;       /* 405 */
     const char *location;    /* 201 */
+    const char *etag;        /* RFC 9110 8.8.3, with its quotes */
     int64_t     retry_after_s;
     bool        challenge;   /* WWW-Authenticate: Bearer */
     bool        secret;      /* the body is cleansed when it has been sent */
@@ -43,10 +51,12 @@ struct req {
 
     const char     *method, *uri;       /* uri: raw, with its query */
     const char     *content_type, *accept, *source;
+    const char     *if_match, *if_none_match; /* if_match: the version of the row, without what else the tag says; NULL: any */
     pki_secret_t    authorization;
     pki_code_t      early;              /* found before the body was read; early_err says more */
     pki_err_t       early_err;
     size_t          body_max;
+    char            body_hash[17];      /* in the audit; empty: no body */
     uint8_t        *body;               /* cleansed at the end */
     size_t          body_len, body_cap, body_seen;
 
@@ -54,6 +64,7 @@ struct req {
     const route_t  *route;
     const char     *param[ROUTE_PARAMS_MAX];
     identity_t      identity;
+    scope_t         scope;              /* what the route's permission is good for */
     void           *query, *in;         /* structs of route->query and route->body, decoded */
     void           *open;               /* struct of the body's open member, decoded; its shape by open_shape() */
     list_arg_t      args[REQUEST_ARGS_MAX]; /* filters of a list, decoded */
@@ -77,6 +88,9 @@ bool   request_id_valid(const char *id);
 pki_code_t answer_struct(req_t *r, const void *in, pki_err_t *err); /* by route->answer */
 pki_code_t answer_octets(req_t *r, const char *content_type, bytes_t in, pki_err_t *err);
 pki_code_t answer_text(req_t *r, const char *json, pki_err_t *err); /* JSON that is text already */
+
+/* The answer's tag: the version of the row (NULL: none) and a hash of what is answered. */
+pki_code_t etag_set(req_t *r, const char *version, bytes_t body, pki_err_t *err);
 
 /* Certificates as PEM, or the first as DER when format is "der" or Accept asks for it. */
 pki_code_t answer_certificates(req_t *r, const bytes_t *der, size_t count, const char *format, const char *name,

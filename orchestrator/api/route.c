@@ -16,6 +16,12 @@ const limits_row_t limits_rows[LIMITS_COUNT] = {
 };
 
 /* clang-format off */
+#define OPEN            .reach = REACH_OPEN,
+#define SELF            .reach = REACH_SELF,
+#define EVERYWHERE      .reach = REACH_ALL,
+#define INSIDE          .reach = REACH_LIST,
+#define WITHIN(rows)    .reach = REACH_ROW, .reach_of = &(rows),
+#define NAMED           .reach = REACH_BODY,
 #define PART_NONE
 #define QUERY(shape)    .query = &(shape),
 #define BODY(shape)     .body = &(shape),
@@ -26,8 +32,8 @@ const limits_row_t limits_rows[LIMITS_COUNT] = {
 #define TEXT            .kind = ANSWER_TEXT
 #define EMPTY           .kind = ANSWER_NONE
 static const route_t routes[] = {
-#define ROUTE(m, p, perm, lim, aud, act, in, out, st, fl, fn, sum) \
-    { .method = m, .path = p, .permission = perm, .limits = LIMITS_##lim, .audit = AUDIT_##aud, .action = act, \
+#define ROUTE(m, p, perm, far, lim, aud, act, in, out, st, fl, fn, sum) \
+    { .method = m, .path = p, .permission = perm, far .limits = LIMITS_##lim, .audit = AUDIT_##aud, .action = act, \
       in out, .status = st, .flags = fl, .handler = fn, .summary = sum },
 #include "orchestrator/api/routes.inc"
 #undef ROUTE

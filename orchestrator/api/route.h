@@ -48,9 +48,23 @@ typedef enum {
     AUDIT_CALLEE,   /* the issuance path writes it, in its transaction */
 } audit_class_t;
 
-/* Permissions that no key has: everybody, and whoever may open the edge socket. */
+/* Permissions that nobody is given: everybody has them, whoever may open the edge socket, every identity. */
 #define ROUTE_PUBLIC "public"
 #define ROUTE_EDGE   "edge"
+#define ROUTE_SELF   "self" /* whoever is somebody */
+
+/*
+ * How far the permission has to reach.  A grant holds everywhere or for an issuer, a profile, a team or an owner; what a
+ * caller may do outside of that is nothing.
+ */
+typedef enum {
+    REACH_OPEN = 1, /* no identity is needed */
+    REACH_SELF,     /* any identity: it is about the caller alone */
+    REACH_ALL,      /* everywhere */
+    REACH_LIST,     /* rows outside are left out */
+    REACH_ROW,      /* the first parameter names a row of .reach_of, which has to be inside */
+    REACH_BODY,     /* the handler asks reach_check() about what the body names */
+} reach_t;
 
 #define R_INLINE 0x01u /* cannot block: answered by the I/O thread, also when every worker is busy */
 
@@ -61,6 +75,8 @@ typedef pki_code_t (*route_pt)(req_t *r, pki_err_t *err);
 typedef struct {
     const char    *method, *path; /* "/api/v1/profiles/{id}": a parameter is a whole segment */
     const char    *permission;
+    reach_t        reach;
+    const list_resource_t *reach_of; /* of REACH_ROW */
     limits_t       limits;
     audit_class_t  audit;
     unsigned       flags;

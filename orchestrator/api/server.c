@@ -45,13 +45,29 @@ header_of(struct MHD_Connection *c, const char *name)
 
 /* ---- reading a request ---- */
 
+/* The version in a tag of ours; any other tag is of no row. */
+static pki_code_t
+if_match_take(req_t *r, const char *tag)
+{
+    size_t len;
+
+    if (tag == NULL || strcmp(tag, "*") == 0) {
+        return PKI_OK;
+    }
+    tag += *tag == '"';
+    len = strcspn(tag, "-\"");
+    r->if_match = pki_strndup(r->a, tag, len);
+    return r->if_match != NULL ? PKI_OK : PKI_E_NOMEM;
+}
+
 static pki_code_t
 headers_take(req_t *r, struct MHD_Connection *c)
 {
     const char *auth = header_of(c, "Authorization"), *id = header_of(c, "X-Request-ID");
     const struct {
         const char **to, *name;
-    } copied[] = { { &r->content_type, "Content-Type" }, { &r->accept, "Accept" }, { &r->source, "X-Real-IP" } };
+    } copied[] = { { &r->content_type, "Content-Type" }, { &r->accept, "Accept" }, { &r->source, "X-Real-IP" },
+                   { &r->if_none_match, "If-None-Match" } };
 
     for (size_t i = 0; i < sizeof(copied) / sizeof(copied[0]); i++) {
         const char *value = header_of(c, copied[i].name);
@@ -62,6 +78,9 @@ headers_take(req_t *r, struct MHD_Connection *c)
     }
     if (id != NULL && request_id_valid(id)) {
         snprintf(r->id, sizeof(r->id), "%s", id);
+    }
+    if (if_match_take(r, header_of(c, "If-Match")) != PKI_OK) {
+        return PKI_E_NOMEM;
     }
     return auth != NULL ? pki_secret_new(r->a, bytes_str(auth), &r->authorization, NULL) : PKI_OK;
 }
@@ -150,6 +169,7 @@ headers_add(req_t *r, struct MHD_Response *response)
     header_add(response, "Content-Disposition", answer->disposition);
     header_add(response, "Allow", answer->allow);
     header_add(response, "Location", answer->location);
+    header_add(response, "ETag", answer->etag);
     header_add(response, "WWW-Authenticate", answer->challenge ? "Bearer realm=\"chancery\"" : NULL);
     if (answer->retry_after_s > 0) {
         snprintf(seconds, sizeof(seconds), "%lld", (long long) answer->retry_after_s);

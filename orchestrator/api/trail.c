@@ -37,7 +37,8 @@ struct trail {
 static const size_t texts[] = { offsetof(audit_t, actor),         offsetof(audit_t, actor_type),
                                 offsetof(audit_t, action),        offsetof(audit_t, resource_type),
                                 offsetof(audit_t, resource_id),   offsetof(audit_t, request_id),
-                                offsetof(audit_t, source),        offsetof(audit_t, details) };
+                                offsetof(audit_t, source),        offsetof(audit_t, body_hash),
+                                offsetof(audit_t, details) };
 #define TEXTS (sizeof(texts) / sizeof(texts[0]))
 
 static const char **

@@ -10,7 +10,7 @@
 #include "orchestrator/conf.h"
 #include "orchestrator/edge/edge.h"
 #include "orchestrator/signer/signer.h"
-#include "orchestrator/store/db.h"
+#include "orchestrator/store/audit.h"
 #include "pkiproto/edge/enrol.h"
 
 typedef struct issue issue_t;
@@ -43,9 +43,9 @@ void issue_enrol(issue_t *i, issue_enrol_t *calls, size_t count, const issue_nex
 
 /* Issue for the management API: POST /api/v1/certificates.  Names come from the CSR as the profile allows. */
 typedef struct {
-    const char *name, *profile_id, *issuer_id, *owner; /* name: unique; owner may be NULL */
-    const char *csr;                                   /* PEM */
-    const char *actor, *request_id, *source;           /* for the audit; source may be NULL */
+    const char *name, *profile_id, *issuer_id, *owner_id; /* name: unique; owner may be NULL */
+    const char *csr;                                      /* PEM */
+    audit_t     audit; /* of the call: who, from where, the request; what was done is filled in */
 } issue_order_t;
 typedef struct {
     const char *managed_id;
@@ -66,7 +66,7 @@ typedef struct {
     size_t         serial_count;
     int            reason;
     int64_t        invalidity_at; /* 0: none */
-    const char    *actor, *request_id, *source;
+    audit_t        audit; /* of the call, as in issue_order_t */
 } revoke_order_t;
 pki_code_t issue_revoke(issue_t *i, const revoke_order_t *in, size_t *changed, pki_err_t *err);
 

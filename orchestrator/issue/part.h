@@ -65,7 +65,7 @@ typedef struct {
     csr_t                    csr;
     issuer_order_t           order;
     const char              *source;                 /* "EST", "API" */
-    const char              *label_id, *owner;       /* NULL: none */
+    const char              *label_id, *owner_id;    /* NULL: none */
     const char              *managed_id, *name;
     bytes_t                  transaction_key;        /* absent: none */
     audit_t                  audit;

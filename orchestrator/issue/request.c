@@ -47,16 +47,13 @@ request_prepare(issue_t *i, pki_arena_t *a, const snapshot_t *snapshot, const is
     PKI_TRY(csr_check(&s->csr, err));
     s->source = "API";
     s->name = in->name;
-    s->owner = in->owner;
+    s->owner_id = in->owner_id;
     PKI_TRY(request_id(a, in->name, &s->managed_id, err));
-    s->audit = (audit_t){ .actor = in->actor,
-                          .actor_type = "api_key",
-                          .action = "certificate.issue",
-                          .resource_type = "certificate",
-                          .resource_id = s->managed_id,
-                          .status = 201,
-                          .request_id = in->request_id,
-                          .source = in->source };
+    s->audit = in->audit;
+    s->audit.action = "certificate.issue";
+    s->audit.resource_type = "certificate";
+    s->audit.resource_id = s->managed_id;
+    s->audit.status = 201;
     return sign_prepare(i, a, s, err);
 }
 

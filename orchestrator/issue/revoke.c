@@ -49,15 +49,7 @@ revoke_publish(issue_t *i, pki_arena_t *a, const status_row_t *rows, size_t coun
 static pki_code_t
 revoke_run(issue_t *i, pki_arena_t *a, const revoke_order_t *in, size_t *changed, pki_err_t *err)
 {
-    audit_t            audit = { .actor = in->actor,
-                                 .actor_type = "api_key",
-                                 .action = in->reason == 8 ? "certificate.release" : "certificate.revoke",
-                                 .resource_type = "certificate",
-                                 .resource_id = in->managed_id,
-                                 .status = 200,
-                                 .request_id = in->request_id,
-                                 .source = in->source,
-                                 .details = pki_printf(a, "{\"reason\": %d}", in->reason) };
+    audit_t            audit = in->audit;
     revocation_order_t order = { .managed_id = in->managed_id,
                                  .serials = in->serials,
                                  .serial_count = in->serial_count,
@@ -67,6 +59,11 @@ revoke_run(issue_t *i, pki_arena_t *a, const revoke_order_t *in, size_t *changed
     status_row_t      *rows;
     size_t             count;
 
+    audit.action = in->reason == 8 ? "certificate.release" : "certificate.revoke";
+    audit.resource_type = "certificate";
+    audit.resource_id = in->managed_id;
+    audit.status = 200;
+    audit.details = pki_printf(a, "{\"reason\": %d}", in->reason);
     PKI_TRY(revocation_apply(i->db, a, &order, &rows, &count, err));
     *changed = count;
     atomic_fetch_add(&i->revoked, count);

@@ -19,6 +19,7 @@ typedef struct {
     int64_t     status;        /* HTTP status of the call */
     const char *request_id, *source;
     int64_t     latency_us;    /* 0: not measured */
+    const char *body_hash;     /* 16 hexadecimal digits of the SHA-256 of the call's body; NULL: none */
     const char *details;       /* JSON text without secrets, or NULL */
 } audit_t;
 

@@ -129,12 +129,13 @@ cert_prior(db_t *db, pki_arena_t *a, const cert_prior_ask_t *in, cert_prior_t *o
     return item_outcome(&item, err);
 }
 
-#define RECORD_WIDTH 30
+#define RECORD_WIDTH 31
 
 static const db_type_t record_types[RECORD_WIDTH] = {
     DB_BYTES, DB_INT, DB_BYTES, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT,
     DB_TEXT, DB_BYTES, DB_TEXT, DB_TIME, DB_BYTES, DB_BYTES, DB_BYTES, DB_TIME, DB_TEXT, DB_TEXT,
     DB_TEXT, DB_TEXT, DB_TEXT, DB_INT, DB_TEXT, DB_TEXT, DB_INT, DB_TEXT, DB_INT, DB_INT,
+    DB_TEXT,
 };
 
 /* Names as one text: they hold no control characters. */
@@ -165,12 +166,12 @@ record_row(pki_arena_t *a, const cert_record_t *in, db_param_t *out, pki_err_t *
 
     const db_param_t row[RECORD_WIDTH] = {
         DB_B(in->transaction_key), DB_I(m->issuer_no), DB_B(in->serial), DB_T(m->id), DB_T(m->name),
-        DB_T(m->source), DB_T(m->profile_id), DB_T(m->est_label_id), DB_T(m->owner), DB_T(m->common_name),
+        DB_T(m->source), DB_T(m->profile_id), DB_T(m->est_label_id), DB_T(m->owner_id), DB_T(m->common_name),
         DB_T(m->subject), DB_B(m->subject_der), DB_T(sans), DB_TM(in->not_after), DB_B(in->der),
         DB_B(in->spki_sha256), DB_B(in->fingerprint), DB_TM(in->not_before), DB_T(e->actor),
         DB_T(e->actor_type), DB_T(e->action), DB_T(e->resource_type), DB_T(e->resource_id), DB_I(e->status),
         DB_T(e->request_id), DB_T(e->source), e->latency_us != 0 ? DB_I(e->latency_us) : DB_T(NULL),
-        DB_T(e->details), DB_I(in->generation), DB_I(in->exempt),
+        DB_T(e->details), DB_I(in->generation), DB_I(in->exempt), DB_T(e->body_hash),
     };
 
     memcpy(out, row, sizeof(row));
@@ -288,7 +289,7 @@ managed_read(const db_rows_t *r, size_t row, pki_arena_t *a, void *out, pki_err_
         .issuer_id = db_text(r, row, "issuer_id"),
         .issuer_no = db_int(r, row, "issuer_no"),
         .est_label_id = db_text(r, row, "est_label_id"),
-        .owner = db_text(r, row, "owner"),
+        .owner_id = db_text(r, row, "owner_id"),
         .common_name = db_text(r, row, "common_name"),
         .subject = db_text(r, row, "subject"),
         .subject_der = db_bytes(r, row, "subject_der"),

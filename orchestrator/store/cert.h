@@ -14,7 +14,7 @@ typedef struct {
     const char *id, *name, *source; /* "mc-..", unique name, "API" or "EST" */
     const char *profile_id, *issuer_id;
     int64_t     issuer_no;
-    const char *est_label_id, *owner, *common_name; /* NULL: none */
+    const char *est_label_id, *owner_id, *common_name; /* NULL: none */
     const char *subject;     /* RFC 4514 */
     bytes_t     subject_der;
     str_list_t  sans;        /* as general_name_print() has them */

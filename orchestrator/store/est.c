@@ -85,11 +85,11 @@ est_label_insert(db_t *db, const est_label_row_t *in, const audit_t *audit, pki_
 }
 
 pki_code_t
-est_label_update(db_t *db, const est_label_row_t *in, const audit_t *audit, pki_err_t *err)
+est_label_update(db_t *db, const est_label_row_t *in, const char *version, const audit_t *audit, pki_err_t *err)
 {
     const verb_change_t v = {
         .q = Q_est_label_update, .what = "EST label with its issuer:", .id = in->id,
-        .none = PKI_E_NOT_FOUND, .audit = audit,
+        .none = PKI_E_NOT_FOUND, .table = "est_label", .version = version, .audit = audit,
     };
 
     return label_write(db, &v, in, err);

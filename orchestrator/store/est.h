@@ -32,8 +32,9 @@ pki_code_t est_label_find_name(db_t *db, pki_arena_t *a, const char *name, est_l
  * unknown issuer or profile.
  */
 pki_code_t est_label_insert(db_t *db, const est_label_row_t *in, const audit_t *audit, pki_err_t *err);
-/* by id */
-pki_code_t est_label_update(db_t *db, const est_label_row_t *in, const audit_t *audit, pki_err_t *err);
+/* by id; PRECONDITION when version (NULL: any) is not the row's */
+pki_code_t est_label_update(db_t *db, const est_label_row_t *in, const char *version, const audit_t *audit,
+                            pki_err_t *err);
 /* with its credentials */
 pki_code_t est_label_delete(db_t *db, const char *id, const audit_t *audit, pki_err_t *err);
 

@@ -143,7 +143,7 @@ filter_add(list_t *l, const list_arg_t *arg, pki_err_t *err)
 {
     for (const list_filter_t *f = l->r->filters; f->name != NULL; f++) {
         if (strcmp(f->name, arg->name) == 0) {
-            if (l->count >= CONN_PARAMS_MAX - 4) {
+            if (l->count >= CONN_PARAMS_MAX - 4 - SCOPE_KINDS) {
                 return pki_fail(err, PKI_E_INVALID, NULL, "too many filters");
             }
             PKI_TRY(value_add(l, f, arg->value, err));
@@ -152,6 +152,25 @@ filter_add(list_t *l, const list_arg_t *arg, pki_err_t *err)
         }
     }
     return pki_fail(err, PKI_E_INVALID, NULL, "%s have no filter \"%.60s\"", l->r->name, arg->name);
+}
+
+/* Rows that belong to one of the scope's issuers, profiles, teams or owners. */
+static void
+scope_add(list_t *l)
+{
+    const scope_t *scope = l->q->scope;
+
+    if (scope == NULL || scope->all) {
+        return;
+    }
+    pki_buf_put(&l->where, bytes_str(" AND (false"));
+    for (size_t kind = 0; kind < SCOPE_KINDS; kind++) {
+        if (scope->ids[kind].count > 0 && l->r->scopes[kind] != NULL) {
+            l->param[l->count++] = DB_TS(&scope->ids[kind]);
+            pki_buf_printf(&l->where, " OR %s = ANY($%zu::text[])", l->r->scopes[kind], l->count);
+        }
+    }
+    pki_buf_put(&l->where, bytes_str(")"));
 }
 
 static pki_code_t
@@ -169,6 +188,7 @@ filters_add(list_t *l, pki_err_t *err)
     for (size_t i = 0; i < l->q->arg_count; i++) {
         PKI_TRY(filter_add(l, &l->q->args[i], err));
     }
+    scope_add(l);
     return pki_buf_check(&l->where, "a list's filters", err);
 }
 
@@ -394,7 +414,8 @@ list_print(const list_page_t *page, pki_buf_t *out, pki_err_t *err)
 
 typedef struct {
     list_t     *l;
-    const char *sql, *json;
+    const char *sql;
+    list_row_t *out;
 } one_t;
 
 static pki_code_t
@@ -407,29 +428,28 @@ one_run(db_conn_t *c, void *arg, pki_err_t *err)
     if (db_row_count(rows) == 0) {
         return pki_fail(err, PKI_E_NOT_FOUND, NULL, "there is none with this id among %s", o->l->r->name);
     }
-    o->json = db_text(rows, 0, "row");
+    *o->out = (list_row_t){ .json = db_text(rows, 0, "row"), .version = db_text(rows, 0, "version") };
     return PKI_OK;
 }
 
 pki_code_t
 list_one(db_t *db, pki_arena_t *a, const list_resource_t *r, const char *parent, const char *id,
-         const char **json, pki_err_t *err)
+         const scope_t *scope, list_row_t *out, pki_err_t *err)
 {
-    const list_query_t q = { .parent = parent };
+    const list_query_t q = { .parent = parent, .scope = scope };
     list_t             l = { .r = r, .q = &q, .a = a };
-    one_t              o = { .l = &l };
+    one_t              o = { .l = &l, .out = out };
     pki_buf_t          b;
 
     PKI_TRY(filters_add(&l, err));
     l.param[l.count++] = DB_T(id);
     pki_buf_init(&b, a, LIST_SQL_MAX);
     columns_put(&b, r);
-    pki_buf_printf(&b, " FROM %s%.*s AND %s = $%zu::text LIMIT 1", r->from, (int) l.where.len,
-                   (const char *) l.where.p, r->id, l.count);
+    pki_buf_printf(&b, ", (%s)::text AS version FROM %s%.*s AND %s = $%zu::text LIMIT 1",
+                   r->version != NULL ? r->version : "NULL", r->from, (int) l.where.len, (const char *) l.where.p, r->id,
+                   l.count);
     pki_buf_put_u8(&b, '\0');
     PKI_TRY(pki_buf_check(&b, "a statement", err));
     o.sql = (const char *) b.p;
-    PKI_TRY(db_run(db, one_run, &o, err));
-    *json = o.json;
-    return PKI_OK;
+    return db_run(db, one_run, &o, err);
 }

@@ -8,6 +8,7 @@
 #define ORCHESTRATOR_STORE_LIST_H
 
 #include "orchestrator/store/db.h"
+#include "orchestrator/store/scope.h"
 
 typedef enum {
     LIST_TEXT, LIST_INT, LIST_BOOL, LIST_TIME, LIST_HEX, LIST_TEXTS, LIST_PEM, LIST_JSON
@@ -40,7 +41,9 @@ typedef struct {
     const char          *id;      /* expression that list_one() compares with the id */
     const char          *key;     /* unique, not null: ends every sort order */
     const char          *key_cast;
+    const char          *version; /* expression that another value comes of with each change: "p.xmin"; NULL: none */
     const char          *parent;  /* condition with one %s on the parent's id, or NULL */
+    const char          *scopes[SCOPE_KINDS]; /* expressions: what a row belongs to; NULL: none of that kind */
     const list_column_t *columns; /* each ends with a NULL name */
     const list_filter_t *filters;
     const list_sort_t   *sorts;   /* the first is the default */
@@ -62,6 +65,7 @@ typedef struct {
     const char       *cursor; /* NULL or "": from the start */
     const char       *sort;   /* NULL or "": default */
     const char       *parent; /* parent's id, where the resource has one */
+    const scope_t    *scope;  /* rows outside of it are left out; NULL: none are */
     const list_arg_t *args;   /* filters; unknown names and bad values: INVALID */
     size_t            arg_count;
 } list_query_t;
@@ -80,8 +84,13 @@ pki_code_t list_page(db_t *db, pki_arena_t *a, const list_resource_t *r, const l
 /* The whole answer: {"data": [...], "total": n, "next_cursor": "..." or null}. */
 pki_code_t list_print(const list_page_t *page, pki_buf_t *out, pki_err_t *err);
 
-/* One row by id (and parent, where the resource has one) as JSON text; NOT_FOUND. */
+/* A row as JSON text and its version (NULL where the resource has none): what If-Match has to say. */
+typedef struct {
+    const char *json, *version;
+} list_row_t;
+
+/* One row by id (and parent, where the resource has one); NOT_FOUND, also outside of the scope (may be NULL). */
 pki_code_t list_one(db_t *db, pki_arena_t *a, const list_resource_t *r, const char *parent, const char *id,
-                    const char **json, pki_err_t *err);
+                    const scope_t *scope, list_row_t *out, pki_err_t *err);
 
 #endif

@@ -57,7 +57,8 @@ profile_find(db_t *db, pki_arena_t *a, const char *id, profile_row_t *out, pki_e
 
 /* Insert and update have the same parameters. */
 static pki_code_t
-profile_write(db_t *db, db_query_t q, const profile_row_t *p, const audit_t *audit, pki_err_t *err)
+profile_write(db_t *db, db_query_t q, const profile_row_t *p, const char *version, const audit_t *audit,
+              pki_err_t *err)
 {
     const db_param_t params[] = {
         DB_T(p->id), DB_T(p->name), DB_TS(&p->key_kinds), DB_I(p->min_rsa_bits), DB_I(p->validity_s),
@@ -67,7 +68,7 @@ profile_write(db_t *db, db_query_t q, const profile_row_t *p, const audit_t *aud
     };
     const verb_change_t v = {
         .q = q, .params = params, .count = sizeof(params) / sizeof(params[0]), .what = "profile", .id = p->id,
-        .none = PKI_E_NOT_FOUND, .announce = true, .audit = audit,
+        .none = PKI_E_NOT_FOUND, .announce = true, .table = "profile", .version = version, .audit = audit,
     };
 
     return verb_change(db, &v, err);
@@ -76,13 +77,13 @@ profile_write(db_t *db, db_query_t q, const profile_row_t *p, const audit_t *aud
 pki_code_t
 profile_insert(db_t *db, const profile_row_t *in, const audit_t *audit, pki_err_t *err)
 {
-    return profile_write(db, Q_profile_insert, in, audit, err);
+    return profile_write(db, Q_profile_insert, in, NULL, audit, err);
 }
 
 pki_code_t
-profile_update(db_t *db, const profile_row_t *in, const audit_t *audit, pki_err_t *err)
+profile_update(db_t *db, const profile_row_t *in, const char *version, const audit_t *audit, pki_err_t *err)
 {
-    return profile_write(db, Q_profile_update, in, audit, err);
+    return profile_write(db, Q_profile_update, in, version, audit, err);
 }
 
 pki_code_t

@@ -32,8 +32,8 @@ pki_code_t profile_find(db_t *db, pki_arena_t *a, const char *id, profile_row_t 
 
 /* CONFLICT when id or name is taken; each also writes a configuration change. */
 pki_code_t profile_insert(db_t *db, const profile_row_t *in, const audit_t *audit, pki_err_t *err);
-/* by id */
-pki_code_t profile_update(db_t *db, const profile_row_t *in, const audit_t *audit, pki_err_t *err);
+/* by id; PRECONDITION when version (NULL: any) is not the row's */
+pki_code_t profile_update(db_t *db, const profile_row_t *in, const char *version, const audit_t *audit, pki_err_t *err);
 
 /* CONFLICT while a label or a managed certificate uses it. */
 pki_code_t profile_delete(db_t *db, const char *id, const audit_t *audit, pki_err_t *err);

@@ -58,7 +58,8 @@ static const list_sort_t issuer_sorts[] = {
 const list_resource_t list_issuers = {
     .name = "issuers",
     .from = "issuer i JOIN ca_certificate c ON c.issuer_no = i.no AND c.active AND c.position = 0",
-    .id = "i.id", .key = "i.no", .key_cast = "integer",
+    .id = "i.id", .key = "i.no", .key_cast = "integer", .version = "i.xmin",
+    .scopes = { [SCOPE_ISSUER] = "i.id" },
     .columns = issuer_columns, .filters = issuer_filters, .sorts = issuer_sorts,
 };
 
@@ -92,8 +93,13 @@ static const list_sort_t profile_sorts[] = {
 };
 const list_resource_t list_profiles = {
     .name = "profiles", .from = "profile p", .id = "p.id", .key = "p.id", .key_cast = "text",
+    .version = "p.xmin",
+    .scopes = { [SCOPE_PROFILE] = "p.id" },
     .columns = profile_columns, .filters = profile_filters, .sorts = profile_sorts,
 };
+
+#define CERTIFICATE_SCOPES                                                                                             \
+    { [SCOPE_ISSUER] = "i.id", [SCOPE_PROFILE] = "m.profile_id", [SCOPE_TEAM] = "m.team_id", [SCOPE_OWNER] = "m.owner_id" }
 
 static const list_column_t certificate_columns[] = {
     { "id",                "m.id",            LIST_TEXT,  "identifier" },
@@ -106,7 +112,7 @@ static const list_column_t certificate_columns[] = {
     { "issuer_id",         "i.id",            LIST_TEXT,  "its issuer" },
     { "profile_id",        "m.profile_id",    LIST_TEXT,  "its profile" },
     { "est_label_id",      "m.est_label_id",  LIST_TEXT,  "EST label that it was enrolled at" },
-    { "owner",             "m.owner",         LIST_TEXT,  "who answers for it" },
+    { "owner_id",          "m.owner_id",      LIST_TEXT,  "who answers for it" },
     { "serial",            "m.last_serial",   LIST_HEX,   "serial number of the newest version" },
     { "expires_at",        "m.expires_at",    LIST_TIME,  "end of the newest version" },
     { "revoked_at",        "m.revoked_at",    LIST_TIME,  "when it was revoked" },
@@ -124,7 +130,7 @@ static const list_filter_t certificate_filters[] = {
     { "issuer_id",      "i.id = %s",                  LIST_TEXT, NULL,     "issuer" },
     { "profile_id",     "m.profile_id = %s",          LIST_TEXT, NULL,     "profile" },
     { "est_label_id",   "m.est_label_id = %s",        LIST_TEXT, NULL,     "EST label" },
-    { "owner",          "m.owner = %s",               LIST_TEXT, NULL,     "owner" },
+    { "owner_id",       "m.owner_id = %s",            LIST_TEXT, NULL,     "owner" },
     { "name",           "m.name = %s",                LIST_TEXT, NULL,     "exact name" },
     { "common_name",    "m.common_name = %s",         LIST_TEXT, NULL,     "exact common name" },
     { "expires_before", "m.expires_at < %s",          LIST_TIME, NULL,     "ends before this time" },
@@ -139,7 +145,8 @@ static const list_sort_t certificate_sorts[] = {
 };
 const list_resource_t list_certificates = {
     .name = "certificates", .from = "managed_certificate m JOIN issuer i ON i.no = m.issuer_no",
-    .id = "m.id", .key = "m.no", .key_cast = "bigint", .newest_first = true,
+    .id = "m.id", .key = "m.no", .key_cast = "bigint", .newest_first = true, .version = "m.xmin",
+    .scopes = CERTIFICATE_SCOPES,
     .columns = certificate_columns, .filters = certificate_filters, .sorts = certificate_sorts,
 };
 
@@ -173,7 +180,7 @@ const list_resource_t list_versions = {
     .from = "managed_certificate m JOIN certificate_version v ON v.managed_no = m.no JOIN issuer i ON i.no = v.issuer_no"
             " LEFT JOIN revocation r ON r.issuer_no = v.issuer_no AND r.serial = v.serial",
     .id = "encode(v.serial, 'hex')", .key = "encode(v.serial, 'hex')", .key_cast = "text", .newest_first = true,
-    .parent = "m.id = %s",
+    .parent = "m.id = %s", .scopes = CERTIFICATE_SCOPES,
     .columns = version_columns, .filters = version_filters, .sorts = version_sorts,
 };
 
@@ -207,7 +214,8 @@ static const list_sort_t est_label_sorts[] = {
 };
 const list_resource_t list_est_labels = {
     .name = "EST labels", .from = "est_label l JOIN issuer i ON i.no = l.issuer_no",
-    .id = "l.id", .key = "l.id", .key_cast = "text",
+    .id = "l.id", .key = "l.id", .key_cast = "text", .version = "l.xmin",
+    .scopes = { [SCOPE_ISSUER] = "i.id", [SCOPE_PROFILE] = "l.profile_id" },
     .columns = est_label_columns, .filters = est_label_filters, .sorts = est_label_sorts,
 };
 
@@ -258,6 +266,7 @@ static const list_sort_t api_key_sorts[] = {
 };
 const list_resource_t list_api_keys = {
     .name = "API keys", .from = "api_key k", .id = "k.id", .key = "k.id", .key_cast = "text",
+    .version = "k.xmin",
     .columns = api_key_columns, .filters = api_key_filters, .sorts = api_key_sorts,
 };
 

@@ -74,7 +74,7 @@ audit_write(db_conn_t *c, const audit_t *e, pki_err_t *err)
     return db_query(c, NULL, Q_audit_insert,
                     DB_PARAMS(DB_T(e->actor), DB_T(e->actor_type), DB_T(e->action), DB_T(e->resource_type),
                               DB_T(e->resource_id), DB_I(e->status), DB_T(e->request_id), DB_T(e->source),
-                              e->latency_us != 0 ? DB_I(e->latency_us) : DB_T(NULL), DB_T(e->details)),
+                              e->latency_us != 0 ? DB_I(e->latency_us) : DB_T(NULL), DB_T(e->body_hash), DB_T(e->details)),
                     NULL, err);
 }
 
@@ -90,11 +90,31 @@ audit_add(db_t *db, const audit_t *event, pki_err_t *err)
     return db_run(db, audit_run, (void *) event, err);
 }
 
+/* Whether the row is still the one that the caller has read (RFC 9110 13.1.1); it is locked from here on. */
+static pki_code_t
+version_check(db_conn_t *c, pki_arena_t *a, const verb_change_t *v, pki_err_t *err)
+{
+    const char *sql = pki_printf(a, "SELECT xmin::text AS version FROM %s WHERE id = $1 FOR UPDATE", v->table);
+    db_rows_t  *rows;
+
+    if (sql == NULL) {
+        return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
+    }
+    PKI_TRY(conn_query_text(c, a, v->what, sql, DB_PARAMS(DB_T(v->id)), &rows, err));
+    if (db_row_count(rows) > 0 && strcmp(db_text(rows, 0, "version"), v->version) != 0) {
+        return pki_fail(err, PKI_E_PRECONDITION, "RFC 9110 13.1.1", "%s %s has changed since it was read", v->what, v->id);
+    }
+    return PKI_OK;
+}
+
 static pki_code_t
 apply_counted(db_conn_t *c, pki_arena_t *a, const verb_change_t *v, pki_err_t *err)
 {
     db_rows_t *rows;
 
+    if (v->version != NULL) {
+        PKI_TRY(version_check(c, a, v, err));
+    }
     PKI_TRY(db_query(c, a, v->q, v->params, v->count, &rows, err));
     if (v->none != PKI_OK && db_rows_affected(rows) == 0) {
         return pki_fail(err, v->none, NULL, "there is no %s %s", v->what, v->id);

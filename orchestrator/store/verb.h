@@ -30,6 +30,7 @@ typedef struct {
     pki_code_t        none;       /* when no row was changed; PKI_OK: that is fine */
     pki_code_t        foreign;    /* when a row that it refers to is not there, or still refers to it */
     bool              announce;   /* a configuration change for the edges */
+    const char       *table, *version; /* PRECONDITION unless the row of .id in this table has this version; NULL: any */
     const audit_t    *audit;
 } verb_change_t;
 pki_code_t verb_change(db_t *db, const verb_change_t *v, pki_err_t *err);

@@ -294,15 +294,15 @@ def order(s, holder, name, **more):
 def certificates(s):
     path, web = V1 + '/certificates', s.holder('web')
     before = total(s, path)
-    refused(call(s, 'POST', path, {'name': '', 'issuer_id': 5, 'owner': '', 'validity': 1}), 400, 'invalid',
-            'every wrong member', ['name', 'profile_id', 'issuer_id', 'owner', 'csr_pem', 'validity'])
+    refused(call(s, 'POST', path, {'name': '', 'issuer_id': 5, 'owner_id': '', 'validity': 1}), 400, 'invalid',
+            'every wrong member', ['name', 'profile_id', 'issuer_id', 'owner_id', 'csr_pem', 'validity'])
     refused(call(s, 'POST', path, order(s, web, 'web', profile_id='prof-none', issuer_id='iss-none', csr_pem='hello')),
             400, 'invalid', 'every wrong reference', ['profile_id', 'issuer_id', 'csr_pem'])
     answer = call(s, 'POST', path, order(s, s.holder('spy', 'ed25519'), 'spy'))
     ok(answer.status in (400, 403), 'a key that the profile does not take is refused', answer)
     is_(total(s, path), before, 'none of that issued anything')
 
-    made = call(s, 'POST', path, order(s, web, 'web', owner='web team'))
+    made = call(s, 'POST', path, order(s, web, 'web', owner_id='owner-web'))
     if not is_(made.status, 201, 'a certificate is issued for a request') and made.status != 201:
         return
     web.cert = s.file('web.pem')
@@ -316,13 +316,13 @@ def certificates(s):
     refused(call(s, 'POST', path, order(s, s.holder('web2'), 'web')), 409, 'conflict', 'another of that name: 409')
 
     one = call(s, 'GET', '%s/%s' % (path, mc)).json
-    is_((one['name'], one['source'], one['status'], one['owner'], one['serial']), ('web', 'API', 'Active', 'web team', serial),
+    is_((one['name'], one['source'], one['status'], one['owner_id'], one['serial']), ('web', 'API', 'Active', 'owner-web', serial),
         'the managed certificate')
     for written in (serial, serial.upper(), '00' + serial, ':'.join(re.findall('..', serial))):
         found = call(s, 'GET', '%s?serial=%s' % (path, written)).json
         is_([each['id'] for each in found['data']], [mc], 'found by serial %s' % written)
     is_(call(s, 'GET', path + '?serial=0badcafe').json, {'data': [], 'total': 0, 'next_cursor': None}, 'an unknown serial')
-    for query, count in (('name=web', 1), ('owner=web%20team', 1), ('source=API&name=web', 1), ('source=EST&name=web', 0),
+    for query, count in (('name=web', 1), ('owner_id=owner-web', 1), ('source=API&name=web', 1), ('source=EST&name=web', 0),
                          ('status=Revoked&name=web', 0), ('expires_before=2020-01-01T00:00:00Z', 0)):
         is_(total(s, '%s?%s' % (path, query)), count, 'filter ' + query)
     versions = call(s, 'GET', '%s/%s/versions' % (path, mc)).json

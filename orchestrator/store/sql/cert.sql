@@ -41,30 +41,30 @@ WITH input AS MATERIALIZED (
                   $9::text[], $10::text[], $11::text[], $12::bytea[], $13::text[], $14::timestamptz[], $15::bytea[],
                   $16::bytea[], $17::bytea[], $18::timestamptz[], $19::text[], $20::text[], $21::text[], $22::text[],
                   $23::text[], $24::bigint[], $25::text[], $26::text[], $27::bigint[], $28::text[], $29::bigint[],
-                  $30::bigint[])
-           AS i (txn_key, issuer_no, serial, id, name, source, profile_id, est_label_id, owner, common_name, subject,
+                  $30::bigint[], $31::text[])
+           AS i (txn_key, issuer_no, serial, id, name, source, profile_id, est_label_id, owner_id, common_name, subject,
                  subject_der, sans, not_after, der, spki_sha256, fingerprint, not_before, actor, actor_type, action,
                  resource_type, resource_id, status, request_id, peer, latency_us, details, generation,
-                 exempt)
+                 exempt, body_hash)
      WHERE EXISTS (SELECT FROM profile p WHERE p.id = i.profile_id)
 ), key AS (
     INSERT INTO issuance_key AS k (txn_key, issuer_no, serial)
     SELECT txn_key, issuer_no, serial FROM input WHERE txn_key IS NOT NULL ORDER BY txn_key
     ON CONFLICT (txn_key) DO UPDATE
        SET issuer_no = excluded.issuer_no, serial = excluded.serial, created_at = now()
-     WHERE k.created_at < now() - make_interval(secs => $31::bigint)
+     WHERE k.created_at < now() - make_interval(secs => $32::bigint)
     RETURNING txn_key
 ), won AS MATERIALIZED (
     SELECT * FROM input WHERE txn_key IS NULL OR txn_key IN (SELECT txn_key FROM key) ORDER BY id
 ), managed AS (
-    INSERT INTO managed_certificate AS m (id, name, source, profile_id, issuer_no, est_label_id, owner, common_name,
+    INSERT INTO managed_certificate AS m (id, name, source, profile_id, issuer_no, est_label_id, owner_id, common_name,
                                           subject, subject_der, sans, status, expires_at, last_serial)
-    SELECT id, name, source, profile_id, issuer_no, est_label_id, owner, common_name, subject, subject_der,
+    SELECT id, name, source, profile_id, issuer_no, est_label_id, owner_id, common_name, subject, subject_der,
            string_to_array(sans, E'\x1f'), 'Active', not_after, serial
       FROM won
     ON CONFLICT (id) DO UPDATE
-       SET profile_id = excluded.profile_id, issuer_no = excluded.issuer_no, owner = coalesce(excluded.owner, m.owner),
-           common_name = excluded.common_name, subject = excluded.subject, subject_der = excluded.subject_der,
+       SET profile_id = excluded.profile_id, issuer_no = excluded.issuer_no,
+           owner_id = coalesce(excluded.owner_id, m.owner_id), common_name = excluded.common_name, subject = excluded.subject, subject_der = excluded.subject_der,
            sans = excluded.sans, status = 'Active', expires_at = excluded.expires_at,
            last_serial = excluded.last_serial, revoked_at = NULL, revocation_reason = NULL, updated_at = now()
     RETURNING no, id
@@ -77,8 +77,9 @@ WITH input AS MATERIALIZED (
       JOIN managed m ON m.id = w.id
 ), audit AS (
     INSERT INTO audit_event (actor, actor_type, action, resource_type, resource_id, status, request_id, source,
-                             latency_us, details)
-    SELECT actor, actor_type, action, resource_type, resource_id, status, request_id, peer, latency_us, details::jsonb
+                             latency_us, body_hash, details)
+    SELECT actor, actor_type, action, resource_type, resource_id, status, request_id, peer, latency_us, body_hash,
+           details::jsonb
       FROM won
 ), change AS (
     INSERT INTO change_feed (kind, issuer_no, serial) SELECT 'status', issuer_no, serial FROM won WHERE exempt = 0
@@ -88,7 +89,7 @@ SELECT id FROM managed;
 -- name: cert_find
 -- By id.
 SELECT
-       m.no, m.id, m.name, m.source, m.profile_id, m.issuer_no, i.id AS issuer_id, m.est_label_id, m.owner,
+       m.no, m.id, m.name, m.source, m.profile_id, m.issuer_no, i.id AS issuer_id, m.est_label_id, m.owner_id,
        m.common_name, m.subject, m.subject_der, m.sans,
        CASE WHEN m.status = 'Active' AND m.expires_at <= now() THEN 'Expired' ELSE m.status END AS status,
        m.expires_at, m.last_serial, m.revoked_at, m.revocation_reason, m.created_at, m.updated_at

@@ -96,7 +96,7 @@ Test(list, runs_every_column_filter_and_order_of_every_resource)
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         const list_resource_t *r = all[i];
         const char            *parent = r->parent != NULL ? "x" : NULL;
-        const char            *json;
+        list_row_t             row;
 
         for (const list_sort_t *s = r->sorts; s->name != NULL; s++) {
             list_query_t q = { .sort = s->name, .parent = parent };
@@ -114,7 +114,7 @@ Test(list, runs_every_column_filter_and_order_of_every_resource)
 
             json_decref(page_json(r, &q));
         }
-        cr_expect_eq(list_one(db, arena, r, parent, "no-such", &json, &err), PKI_E_NOT_FOUND, "%s: %s",
+        cr_expect_eq(list_one(db, arena, r, parent, "no-such", NULL, &row, &err), PKI_E_NOT_FOUND, "%s: %s",
                      r->name, err.text);
     }
 }
@@ -199,7 +199,7 @@ static const filter_t filter_cases[] = {
     { "name", "", 0 },
     { "common_name", "host-04", 1 },
     { "id", "mc-host-01", 1 },
-    { "owner", "nobody", 0 },
+    { "owner_id", "owner-nobody", 0 },
     { "serial", "100000015a5a5a5a5a5a5a5a5a5a5a5a", 1 },
     { "serial", "100000FF5A5A5A5A5A5A5A5A5A5A5A5A", 0 },
     { "serial", "", -1 },
@@ -267,7 +267,7 @@ Test(list, refuses_bad_limits_orders_and_cursors)
     static const list_query_t bad[] = {
         {.limit = -1},
         {.limit = LIST_LIMIT_MAX + 1},
-        {.sort = "owner"},
+        {.sort = "owner_id"},
         {.sort = "-"},
         {.sort = "name; DROP TABLE issuer"},
         {.cursor = "!"},
@@ -287,21 +287,47 @@ Test(list, refuses_bad_limits_orders_and_cursors)
 
 Test(list, renders_a_row_as_its_columns_say)
 {
-    const char *json;
+    list_row_t  found;
     json_t     *row;
 
     store_issue(db, arena, "one", 1, DAY_S);
     cr_assert_eq(store_revoke(db, arena, "one", 0, 1, NULL), PKI_OK);
-    cr_assert_eq(list_one(db, arena, &list_certificates, NULL, "mc-one", &json, &err), PKI_OK, "%s",
+    cr_assert_eq(list_one(db, arena, &list_certificates, NULL, "mc-one", NULL, &found, &err), PKI_OK, "%s",
                  err.text);
-    cr_assert_eq(json_parse(bytes_str(json), &row, &err), PKI_OK, "%s", err.text);
+    cr_assert_eq(json_parse(bytes_str(found.json), &row, &err), PKI_OK, "%s", err.text);
     cr_expect_str_eq(json_string_value(json_object_get(row, "serial")), "100000015a5a5a5a5a5a5a5a5a5a5a5a");
     cr_expect_str_eq(json_string_value(json_object_get(row, "revocation_reason")), "keyCompromise");
     cr_expect_str_eq(json_string_value(json_object_get(row, "status")), "Revoked");
     cr_expect_str_eq(json_string_value(json_array_get(json_object_get(row, "sans"), 0)), "dns:a.example");
-    cr_expect(json_is_null(json_object_get(row, "owner")));
+    cr_expect(json_is_null(json_object_get(row, "owner_id")));
     cr_expect_eq(strlen(json_string_value(json_object_get(row, "created_at"))), RFC3339_LEN);
     json_decref(row);
+}
+
+Test(list, leaves_out_what_is_outside_of_a_scope)
+{
+    const char  *other[] = { "prof-other" }, *device[] = { "prof-device" };
+    scope_t      nothing = { 0 }, everything = { .all = true }, elsewhere = { 0 }, here = { 0 };
+    const struct {
+        const scope_t *scope;
+        size_t         rows;
+    } cases[] = { { NULL, 1 }, { &everything, 1 }, { &nothing, 0 }, { &elsewhere, 0 }, { &here, 1 } };
+
+    elsewhere.ids[SCOPE_PROFILE] = (str_list_t){ other, 1 };
+    here.ids[SCOPE_TEAM] = (str_list_t){ other, 1 };
+    here.ids[SCOPE_PROFILE] = (str_list_t){ device, 1 };
+    store_issue(db, arena, "one", 1, DAY_S);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        list_query_t q = { .scope = cases[i].scope };
+        json_t      *page = page_json(&list_certificates, &q);
+        list_row_t   row;
+
+        cr_expect_eq(json_array_size(json_object_get(page, "data")), cases[i].rows, "case %zu", i);
+        cr_expect_eq(json_integer_value(json_object_get(page, "total")), cases[i].rows, "case %zu", i);
+        cr_expect_eq(list_one(db, arena, &list_certificates, NULL, "mc-one", cases[i].scope, &row, &err),
+                     cases[i].rows == 1 ? PKI_OK : PKI_E_NOT_FOUND, "case %zu", i);
+        json_decref(page);
+    }
 }
 
 Test(list, gives_versions_of_one_certificate_with_pem)
@@ -373,12 +399,12 @@ Test(rows, of_profiles_can_be_changed_and_deleted_unless_used)
     q.dns_patterns = (str_list_t){ (const char *[]){ "*.example", "x,\"{y}\"" }, 2 };
     cr_assert_eq(profile_insert(db, &q, NULL, &err), PKI_OK, "%s", err.text);
     q.validity_s = 99;
-    cr_assert_eq(profile_update(db, &q, NULL, &err), PKI_OK);
+    cr_assert_eq(profile_update(db, &q, NULL, NULL, &err), PKI_OK);
     cr_assert_eq(profile_find(db, arena, "prof-other", &p, &err), PKI_OK);
     cr_expect_eq(p.validity_s, 99);
     cr_expect_str_eq(p.dns_patterns.v[1], "x,\"{y}\"");
     q.id = "prof-none";
-    cr_expect_eq(profile_update(db, &q, NULL, &err), PKI_E_NOT_FOUND);
+    cr_expect_eq(profile_update(db, &q, NULL, NULL, &err), PKI_E_NOT_FOUND);
     q.id = "NOT AN ID";
     cr_expect_eq(profile_insert(db, &q, NULL, &err), PKI_E_INVALID);
     cr_assert_eq(profile_delete(db, "prof-other", NULL, &err), PKI_OK, "%s", err.text);
@@ -406,7 +432,7 @@ Test(rows, of_labels_have_one_default)
     m.profile_id = "prof-device";
     cr_assert_eq(est_label_insert(db, &m, NULL, &err), PKI_OK, "%s", err.text);
     m.trust_pem = "PEM";
-    cr_assert_eq(est_label_update(db, &m, NULL, &err), PKI_OK, "%s", err.text);
+    cr_assert_eq(est_label_update(db, &m, NULL, NULL, &err), PKI_OK, "%s", err.text);
     cr_assert_eq(est_label_find(db, arena, "est-two", &l, &err), PKI_OK);
     cr_expect_str_eq(l.trust_pem, "PEM");
     cr_assert_eq(est_label_delete(db, "est-two", NULL, &err), PKI_OK);
