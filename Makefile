@@ -19,7 +19,7 @@ endif
 WARN        := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith -Werror
 CPPFLAGS_   := -D_GNU_SOURCE -I. -I$(BUILD)/gen -I$(shell pg_config --includedir 2>/dev/null || echo /usr/include/postgresql) \
                -I/usr/include/p11-kit-1 \
-               -DCHANCERY_VERSION='"$(VERSION)"' -DCHANCERY_SHARE_DIR='"$(SHARE_DIR)"'
+               -DCHANCERY_VERSION='"$(VERSION)"'
 CFLAGS_     := -std=c11 -O2 -g -fPIC -fstack-protector-strong -fno-omit-frame-pointer $(WARN)
 LDFLAGS_    := -pie -Wl,-z,relro,-z,now -Wl,--as-needed
 LIBS        := -lssl -lcrypto -ljansson -lyaml -lpq -lmicrohttpd -llmdb -lseccomp -lp11-kit -lz -lpthread
@@ -103,6 +103,13 @@ $(BUILD)/gen/sql.inc: $(SQL_SRC) tools/sql2c.awk $(BUILD)/gen/list.sql
 	@mkdir -p $(@D)
 	@echo "  SQL  $@"
 	@awk -f tools/sql2c.awk $(SQL_SRC) >$@
+
+# The one file that is told where the tree is: the others are the same in every checkout.
+$(BUILD)/gen/share: FORCE
+	@mkdir -p $(@D)
+	@echo '$(SHARE_DIR)' | cmp -s - $@ || echo '$(SHARE_DIR)' >$@
+$(BUILD)/obj/orchestrator/main.o: CPPFLAGS_ += -DCHANCERY_SHARE_DIR='"$(SHARE_DIR)"'
+$(BUILD)/obj/orchestrator/main.o: $(BUILD)/gen/share
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/gen/flags | $(GEN_SQL)
 	@mkdir -p $(@D)
