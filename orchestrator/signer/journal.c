@@ -319,7 +319,7 @@ entry_of(pki_arena_t *a, const journal_record_t *r, uint64_t position, uint64_t 
         .position = position,
         .next = next,
         .at = r->at,
-        .is_cert = r->is_cert,
+        .is_cert = r->kind == JOURNAL_CERT,
         .issuer_no = r->issuer_no,
     };
     PKI_TRY(pki_bytes_dup(a, r->name, &out->serial, err));
@@ -401,9 +401,10 @@ journal_read(journal_t *j, pki_arena_t *a, uint64_t from, size_t max, size_t max
 static void
 summary_count(journal_summary_t *out, const journal_record_t *r)
 {
-    out->certs += r->is_cert;
-    out->crls += !r->is_cert;
-    out->first_at = out->certs + out->crls == 1 ? r->at : out->first_at;
+    out->certs += r->kind == JOURNAL_CERT;
+    out->crls += r->kind == JOURNAL_CRL;
+    out->heads += r->kind == JOURNAL_HEAD;
+    out->first_at = out->certs + out->crls + out->heads == 1 ? r->at : out->first_at;
     out->last_at = r->at;
 }
 

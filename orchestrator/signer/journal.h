@@ -14,13 +14,15 @@ typedef struct journal journal_t;
 #define JOURNAL_HASH_LEN 32
 #define JOURNAL_ID_LEN   16
 
+typedef enum { JOURNAL_CERT = 1, JOURNAL_CRL, JOURNAL_HEAD } journal_kind_t; /* as the format numbers them */
+
 typedef struct {
-    bool     is_cert; /* otherwise a CRL */
+    journal_kind_t kind;
     int64_t  at;      /* seconds */
     uint32_t issuer_no;
     bytes_t  ref;     /* of the key */
-    bytes_t  name;    /* serial, or CRL number */
-    bytes_t  data;    /* the whole TBSCertificate, or the digest of the TBSCertList */
+    bytes_t  name;    /* serial, or CRL number; of a head nothing */
+    bytes_t  data;    /* the whole TBSCertificate, the digest of the TBSCertList, or the whole head */
 } journal_record_t;
 
 /*
@@ -56,7 +58,7 @@ pki_code_t journal_read(journal_t *j, pki_arena_t *a, uint64_t from, size_t max,
 /* Walk the whole chain of a folder without changing anything. */
 typedef struct {
     uint8_t  id[JOURNAL_ID_LEN], head[JOURNAL_HASH_LEN];
-    uint64_t end, certs, crls, segments, torn_files;
+    uint64_t end, certs, crls, heads, segments, torn_files;
     int64_t  first_at, last_at;
     uint64_t unfinished; /* octets after the last whole record: being written now, or left by a crash */
 } journal_summary_t;

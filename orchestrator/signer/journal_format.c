@@ -9,8 +9,6 @@
 
 static const uint8_t journal_magic[8] = { 'C', 'H', 'N', 'C', 'Y', 'J', 'N', '1' };
 
-enum { KIND_CERT = 1, KIND_CRL = 2 };
-
 void
 journal_chain_start(const uint8_t id[JOURNAL_ID_LEN], uint8_t chain[JOURNAL_HASH_LEN])
 {
@@ -73,7 +71,7 @@ journal_record_build(const journal_record_t *r, uint8_t chain[JOURNAL_HASH_LEN],
         return pki_fail(err, PKI_E_TOO_LARGE, NULL, "journal record of %zu octets", body);
     }
     pki_buf_put_be(out, body, 4);
-    pki_buf_put_u8(out, r->is_cert ? KIND_CERT : KIND_CRL);
+    pki_buf_put_u8(out, (uint8_t) r->kind);
     pki_buf_put_be(out, (uint64_t) r->at, 8);
     pki_buf_put_be(out, r->issuer_no, 4);
     pki_buf_put_be(out, r->ref.len, 2);
@@ -95,14 +93,14 @@ body_parse(uint64_t kind, bytes_t body, journal_record_t *out)
 {
     uint64_t at, issuer_no, ref, name;
 
-    if ((kind != KIND_CERT && kind != KIND_CRL) || !bytes_take_be(&body, 8, &at)
+    if (kind < JOURNAL_CERT || kind > JOURNAL_HEAD || !bytes_take_be(&body, 8, &at)
         || !bytes_take_be(&body, 4, &issuer_no) || !bytes_take_be(&body, 2, &ref)
         || !bytes_take(&body, ref, &out->ref) || !bytes_take_be(&body, 2, &name)
         || !bytes_take(&body, name, &out->name))
     {
         return false;
     }
-    out->is_cert = kind == KIND_CERT;
+    out->kind = (journal_kind_t) kind;
     out->at = (int64_t) at;
     out->issuer_no = (uint32_t) issuer_no;
     out->data = body;

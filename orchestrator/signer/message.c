@@ -6,6 +6,7 @@
  */
 #include "orchestrator/signer/message.h"
 
+#include "pkiproto/audit/head.h"
 #include "pkiproto/der/read.h"
 #include "pkiproto/x509/cert.h"
 
@@ -23,6 +24,7 @@ static const op_row_t op_rows[SIGNER_OP_COUNT_] = {
     [SIGNER_OP_KEY_PUBLIC]   = { 1, SIGNER_KEY_REF_MAX, 0, 0,               0, 0 },
     [SIGNER_OP_SIGN_CERT]    = { 1, SIGNER_KEY_REF_MAX, 1, CERT_SERIAL_MAX, 1, SIGNER_TBS_MAX },
     [SIGNER_OP_SIGN_CRL]     = { 1, SIGNER_KEY_REF_MAX, 1, CERT_SERIAL_MAX, 0, EVP_MAX_MD_SIZE },
+    [SIGNER_OP_SIGN_HEAD]    = { 1, SIGNER_KEY_REF_MAX, 0, 0,               AUDIT_HEAD_LEN, AUDIT_HEAD_LEN },
     [SIGNER_OP_JOURNAL_INFO] = { 0, 0,                  0, 0,               0, 0 },
     [SIGNER_OP_JOURNAL_READ] = { 0, 0,                  0, 0,               0, 0 },
     /* clang-format on */

@@ -21,6 +21,7 @@ typedef enum {
     SIGNER_OP_KEY_PUBLIC,   /* ref; answer: SPKI */
     SIGNER_OP_SIGN_CERT,    /* ref, issuer_no, name = serial, body = TBS; answer: signature */
     SIGNER_OP_SIGN_CRL,     /* ref, issuer_no, name = number, body = digest or a descriptor; answer: signature */
+    SIGNER_OP_SIGN_HEAD,    /* ref, body = a head of the audit's tree; answer: signature */
     SIGNER_OP_JOURNAL_INFO, /* answer: id, position = end */
     SIGNER_OP_JOURNAL_READ, /* position, max; answer: count entries */
     SIGNER_OP_COUNT_

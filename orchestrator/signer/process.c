@@ -28,6 +28,7 @@
 #include "orchestrator/signer/keys.h"
 #include "orchestrator/signer/message.h"
 #include "orchestrator/signer/sandbox.h"
+#include "pkiproto/audit/head.h"
 #include "pkiproto/base/text.h"
 
 #define BATCH_JOBS     256
@@ -230,10 +231,10 @@ batch_receive(process_t *p)
 }
 
 static pki_code_t
-job_record(process_t *p, const job_t *job, bool is_cert, bytes_t data, pki_err_t *err)
+job_record(process_t *p, const job_t *job, journal_kind_t kind, bytes_t data, pki_err_t *err)
 {
     journal_record_t record = {
-        .is_cert = is_cert,
+        .kind = kind,
         .at = clock_now(),
         .issuer_no = job->request.issuer_no,
         .ref = job->request.ref,
@@ -252,7 +253,7 @@ run_sign_cert(process_t *p, job_t *job, pki_err_t *err)
 
     PKI_TRY(keys_find(p->keys, r->ref, &key, err));
     PKI_TRY(signer_tbs_check(r->body, r->name, key_sigalg(key), err));
-    PKI_TRY(job_record(p, job, true, r->body, err));
+    PKI_TRY(job_record(p, job, JOURNAL_CERT, r->body, err));
     job->key = key;
     return PKI_OK;
 }
@@ -290,7 +291,7 @@ run_sign_crl(process_t *p, job_t *job, pki_err_t *err)
             return pki_fail(err, PKI_E_INVALID, NULL, "this key signs a digest of %zu octets",
                             key_sigalg(key)->digest_len);
         }
-        PKI_TRY(job_record(p, job, false, r->body, err));
+        PKI_TRY(job_record(p, job, JOURNAL_CRL, r->body, err));
         job->by_digest = true;
     } else {
         if (job->fd < 0 || r->body.len != 0) {
@@ -298,8 +299,26 @@ run_sign_crl(process_t *p, job_t *job, pki_err_t *err)
         }
         PKI_TRY(whole_read(job, err));
         SHA256(job->whole, job->whole_len, digest);
-        PKI_TRY(job_record(p, job, false, BYTES_ARR(digest), err));
+        PKI_TRY(job_record(p, job, JOURNAL_CRL, BYTES_ARR(digest), err));
     }
+    job->key = key;
+    return PKI_OK;
+}
+
+/* The signer knows what a head looks like, and whose it is: what else is asked for is not signed. */
+static pki_code_t
+run_sign_head(process_t *p, job_t *job, pki_err_t *err)
+{
+    const signer_request_t *r = &job->request;
+    audit_head_t            head;
+    signer_key_t           *key;
+
+    PKI_TRY(audit_head_parse(r->body, &head, err));
+    if (!bytes_eq(BYTES_ARR(head.log), journal_id(p->journal))) {
+        return pki_fail(err, PKI_E_INVALID, NULL, "the head names another signer's journal");
+    }
+    PKI_TRY(keys_find(p->keys, r->ref, &key, err));
+    PKI_TRY(job_record(p, job, JOURNAL_HEAD, r->body, err));
     job->key = key;
     return PKI_OK;
 }
@@ -372,15 +391,31 @@ static const run_pt runs[SIGNER_OP_COUNT_] = {
     [SIGNER_OP_KEY_PUBLIC] = run_key_public,
     [SIGNER_OP_SIGN_CERT] = run_sign_cert,
     [SIGNER_OP_SIGN_CRL] = run_sign_crl,
+    [SIGNER_OP_SIGN_HEAD] = run_sign_head,
     [SIGNER_OP_JOURNAL_INFO] = run_journal_info,
     [SIGNER_OP_JOURNAL_READ] = run_journal_read,
 };
+
+/* The audit's key signs heads, and nothing else does. */
+static pki_code_t
+key_is_for(const signer_request_t *r, pki_err_t *err)
+{
+    bool signs = r->op == SIGNER_OP_SIGN_CERT || r->op == SIGNER_OP_SIGN_CRL || r->op == SIGNER_OP_SIGN_HEAD;
+
+    if (signs && (r->op == SIGNER_OP_SIGN_HEAD) != bytes_eq(r->ref, bytes_str(SIGNER_AUDIT_REF))) {
+        return pki_fail(err, PKI_E_INVALID, NULL, "%s signs the heads of the audit and nothing else", SIGNER_AUDIT_REF);
+    }
+    return PKI_OK;
+}
 
 static void
 job_run(process_t *p, job_t *job)
 {
     const signer_request_t *r = &job->request;
 
+    if (job->answer.code == PKI_OK) {
+        job->answer.code = key_is_for(r, &job->err);
+    }
     if (job->answer.code == PKI_OK) {
         job->answer.code = runs[r->op](p, job, &job->err);
     }
@@ -551,8 +586,8 @@ signer_journal_verify(const conf_t *conf)
     hex_encode(BYTES_ARR(s.id), id);
     hex_encode(BYTES_ARR(s.head), head);
     printf("journal       %s\nid            %s\nsegments      %" PRIu64 "\ncertificates  %" PRIu64 "\nCRLs          %" PRIu64
-           "\nposition      %" PRIu64 "\nhead          %s\n",
-           dir, id, s.segments, s.certs, s.crls, s.end, head);
+           "\nheads         %" PRIu64 "\nposition      %" PRIu64 "\nhead          %s\n",
+           dir, id, s.segments, s.certs, s.crls, s.heads, s.end, head);
     if (s.torn_files > 0) {
         printf("torn          %" PRIu64 " files with what crashes left behind\n", s.torn_files);
     }
@@ -568,6 +603,7 @@ signer_journal_verify(const conf_t *conf)
 static void
 record_print(const journal_record_t *r, void *arg)
 {
+    static const char *const kinds[] = { [JOURNAL_CERT] = "certificate", [JOURNAL_CRL] = "crl", [JOURNAL_HEAD] = "head" };
     char    at[RFC3339_LEN + 1], name[2 * (UINT8_MAX + 1) + 1], digest[2 * SHA256_DIGEST_LENGTH + 1];
     uint8_t hash[SHA256_DIGEST_LENGTH];
 
@@ -575,7 +611,7 @@ record_print(const journal_record_t *r, void *arg)
     hex_encode(bytes_of(SHA256(r->data.p, r->data.len, hash), sizeof(hash)), digest);
     rfc3339_print(r->at, at);
     hex_encode(bytes_of(r->name.p, r->name.len <= UINT8_MAX ? r->name.len : UINT8_MAX), name);
-    printf("%s %s %" PRIu32 " %s %s %.*s\n", r->is_cert ? "certificate" : "crl", at, r->issuer_no, name, digest,
+    printf("%s %s %" PRIu32 " %s %s %.*s\n", kinds[r->kind], at, r->issuer_no, name, digest,
            (int) r->ref.len, (const char *) r->ref.p);
 }
 

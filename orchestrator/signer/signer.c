@@ -637,6 +637,16 @@ signer_sign_crl(signer_t *s, pki_arena_t *a, const char *ref, uint32_t issuer_no
 }
 
 pki_code_t
+signer_sign_head(signer_t *s, pki_arena_t *a, bytes_t head, bytes_t *signature, pki_err_t *err)
+{
+    signer_request_t r = { .op = SIGNER_OP_SIGN_HEAD, .ref = bytes_str(SIGNER_AUDIT_REF), .body = head };
+
+    PKI_TRY(signer_ask(s, a, &r, -1, signature, err));
+    atomic_fetch_add(&s->signatures, 1);
+    return PKI_OK;
+}
+
+pki_code_t
 signer_journal_info(signer_t *s, signer_journal_t *out, pki_err_t *err)
 {
     signer_request_t r = { .op = SIGNER_OP_JOURNAL_INFO };

@@ -56,6 +56,13 @@ void signer_sign_certs(signer_t *s, signer_order_t *const *orders, size_t count)
 pki_code_t signer_sign_crl(signer_t *s, pki_arena_t *a, const char *ref, uint32_t issuer_no, bytes_t number,
                            bytes_t digest, int message_fd, bytes_t *signature, pki_err_t *err);
 
+/*
+ * Sign a head of the audit's tree (pkiproto/audit/head.h).  One key is for that and for nothing else; the journal keeps
+ * the whole head.
+ */
+#define SIGNER_AUDIT_REF "file:audit"
+pki_code_t signer_sign_head(signer_t *s, pki_arena_t *a, bytes_t head, bytes_t *signature, pki_err_t *err);
+
 /* The journal: who it is, where it ends, and its certificate entries from a position on. */
 typedef struct {
     uint8_t  id[16];
@@ -65,7 +72,7 @@ typedef struct {
 typedef struct {
     uint64_t position, next; /* of this record and the one after */
     int64_t  at;             /* seconds */
-    bool     is_cert;        /* otherwise a CRL */
+    bool     is_cert;        /* otherwise a CRL, or a head of the audit's tree */
     uint32_t issuer_no;
     bytes_t  serial, tbs;    /* certificates */
 } signer_journal_entry_t;

@@ -51,7 +51,7 @@ add(uint32_t n, size_t data_len)
     static uint8_t   data[SIGNER_TBS_MAX];
     uint8_t          serial[2] = { (uint8_t) (n >> 8 | 1), (uint8_t) n };
     journal_record_t r = {
-        .is_cert = n % 2 == 0,
+        .kind = n % 2 == 0 ? JOURNAL_CERT : JOURNAL_CRL,
         .at = 1700000000 + n,
         .issuer_no = n,
         .ref = BYTES_LIT("file:ca"),
@@ -164,7 +164,7 @@ Test(journal, what_is_dropped_leaves_no_trace)
 
 Test(journal, a_batch_that_would_be_too_large_is_refused_and_the_rest_kept)
 {
-    journal_record_t big = { .is_cert = true, .ref = BYTES_LIT("file:ca"), .name = BYTES_LIT("\x01") };
+    journal_record_t big = { .kind = JOURNAL_CERT, .ref = BYTES_LIT("file:ca"), .name = BYTES_LIT("\x01") };
     uint8_t         *data = calloc(1, SIGNER_TBS_MAX);
     size_t           added = 0;
 

@@ -1,0 +1,169 @@
+/*
+ * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
+ *
+ * Signed heads and proofs: octets, JSON, and their checks.
+ */
+#include "pkiproto/audit/head.h"
+
+#include <openssl/sha.h>
+
+#include "pkiproto/base/text.h"
+
+static const char head_context[] = "chancery audit head 1";
+
+/* clang-format off */
+const field_t audit_signed_head_fields[] = {
+    FIELD_INT   (audit_signed_head_t, tree_size, F_REQUIRED, NULL, 1, INT64_MAX / 2, "events in the tree"),
+    FIELD_HEX   (audit_signed_head_t, root,      F_REQUIRED, "root of the tree"),
+    FIELD_TIME  (audit_signed_head_t, at,        F_REQUIRED, "when it was signed"),
+    FIELD_HEX   (audit_signed_head_t, log,       F_REQUIRED, "id of the journal of the signer that signed it"),
+    FIELD_STR   (audit_signed_head_t, key_id,    F_REQUIRED, NULL, "first 16 digits of the SHA-256 of the signing key"),
+    FIELD_BASE64(audit_signed_head_t, signature, F_REQUIRED, "over the head's octets"),
+    FIELD_END };
+const field_t audit_proof_fields[] = {
+    FIELD_INT   (audit_proof_t, event_id,   F_REQUIRED, NULL, INT64_MIN, INT64_MAX, "number of the event"),
+    FIELD_INT   (audit_proof_t, leaf_index, F_REQUIRED, NULL, 0, INT64_MAX / 2, "place of its leaf in the tree, from 0"),
+    FIELD_HEX   (audit_proof_t, leaf_hash,  F_REQUIRED, "its leaf"),
+    FIELD_STRS  (audit_proof_t, path,       0, NULL, "RFC 9162 inclusion path, from the leaf up, hexadecimal"),
+    FIELD_OBJECT(audit_proof_t, head,       F_REQUIRED, audit_signed_head_fields, "the tree that it is in"),
+    FIELD_END };
+const field_t audit_consistency_fields[] = {
+    FIELD_INT   (audit_consistency_t, first,  F_REQUIRED, NULL, 1, INT64_MAX / 2, "size of the older tree"),
+    FIELD_INT   (audit_consistency_t, second, F_REQUIRED, NULL, 1, INT64_MAX / 2, "size of the newer tree"),
+    FIELD_STRS  (audit_consistency_t, path,   0, NULL, "RFC 9162 consistency path, hexadecimal"),
+    FIELD_END };
+static const field_t batch_fields[] = {
+    FIELD_INT   (audit_batch_t, first,  F_REQUIRED, NULL, 0, INT64_MAX / 2, "place of its first leaf"),
+    { .name = "leaves", .type = FIELD_T_BASE64, .offset = offsetof(audit_batch_t, leaves), .flags = F_REQUIRED,
+      .max = AUDIT_BATCH_LINE_MAX, .help = "its leaves, 32 octets each" },
+    FIELD_OBJECT(audit_batch_t, head,   F_REQUIRED, audit_signed_head_fields, "the tree that ends in it"),
+    FIELD_END };
+/* clang-format on */
+
+void
+audit_head_build(const audit_head_t *h, uint8_t out[AUDIT_HEAD_LEN])
+{
+    pki_buf_t b;
+
+    pki_buf_fixed(&b, out, AUDIT_HEAD_LEN);
+    pki_buf_put(&b, BYTES_LIT(head_context));
+    pki_buf_put(&b, BYTES_ARR(h->log));
+    pki_buf_put_be(&b, h->size, 8);
+    pki_buf_put_be(&b, (uint64_t) h->at, 8);
+    pki_buf_put(&b, BYTES_ARR(h->root.h));
+}
+
+pki_code_t
+audit_head_parse(bytes_t in, audit_head_t *out, pki_err_t *err)
+{
+    bytes_t  context, log, root;
+    uint64_t at;
+
+    if (!bytes_take(&in, sizeof(head_context) - 1, &context) || !bytes_eq(context, BYTES_LIT(head_context))
+        || !bytes_take(&in, AUDIT_LOG_LEN, &log) || !bytes_take_be(&in, 8, &out->size) || !bytes_take_be(&in, 8, &at)
+        || !bytes_take(&in, MERKLE_HASH_LEN, &root) || in.len != 0)
+    {
+        return pki_fail(err, PKI_E_PARSE, NULL, "not a head of the audit's tree");
+    }
+    memcpy(out->log, log.p, log.len);
+    memcpy(out->root.h, root.p, root.len);
+    out->at = (int64_t) at;
+    return PKI_OK;
+}
+
+void
+audit_key_id(bytes_t spki, char out[AUDIT_KEY_ID_LEN + 1])
+{
+    uint8_t digest[SHA256_DIGEST_LENGTH];
+
+    hex_encode(bytes_of(SHA256(spki.p, spki.len, digest), AUDIT_KEY_ID_LEN / 2), out);
+}
+
+pki_code_t
+audit_signed_head_check(const audit_signed_head_t *h, bytes_t spki, pki_err_t *err)
+{
+    audit_head_t head = { .size = (uint64_t) h->tree_size, .at = h->at };
+    uint8_t      octets[AUDIT_HEAD_LEN];
+    pki_key_t    key;
+
+    if (h->root.len != MERKLE_HASH_LEN || h->log.len != AUDIT_LOG_LEN) {
+        return pki_fail(err, PKI_E_PARSE, NULL, "a head with a root of %zu and a log of %zu octets", h->root.len,
+                        h->log.len);
+    }
+    memcpy(head.root.h, h->root.p, h->root.len);
+    memcpy(head.log, h->log.p, h->log.len);
+    audit_head_build(&head, octets);
+    PKI_TRY(pki_key_parse(spki, &key, err));
+    return pki_signature_check(&key, pki_key_sigalg(key.kind)->identifier, BYTES_ARR(octets), h->signature, err);
+}
+
+pki_code_t
+audit_proof_check(const audit_proof_t *p, pki_err_t *err)
+{
+    merkle_hash_t path[MERKLE_PATH_MAX], leaf, root;
+
+    if (p->leaf_hash.len != MERKLE_HASH_LEN || p->head.root.len != MERKLE_HASH_LEN) {
+        return pki_fail(err, PKI_E_PARSE, NULL, "a leaf or a root has not %d octets", MERKLE_HASH_LEN);
+    }
+    PKI_TRY(audit_path_parse(&p->path, path, err));
+    memcpy(leaf.h, p->leaf_hash.p, sizeof(leaf.h));
+    memcpy(root.h, p->head.root.p, sizeof(root.h));
+    if (!merkle_path_check(&leaf, (uint64_t) p->leaf_index, (uint64_t) p->head.tree_size, path, p->path.count, &root)) {
+        return pki_fail(err, PKI_E_SIGNATURE, "RFC 9162 2.1.3.2", "the path does not lead to the head's root");
+    }
+    return PKI_OK;
+}
+
+pki_code_t
+audit_batch_parse(pki_arena_t *a, const json_t *in, audit_batch_t *out, pki_err_t *err)
+{
+    JSON_AUTO     rest = json_copy((json_t *) in);
+    const json_t *ids = json_object_get(in, "event_ids");
+    size_t        count = json_array_size(ids);
+
+    if (rest == NULL || json_object_del(rest, "event_ids") != 0) {
+        return pki_fail(err, PKI_E_PARSE, NULL, "a batch without event_ids");
+    }
+    PKI_TRY(fields_decode(a, batch_fields, rest, out, NULL, err));
+    if (count == 0 || out->leaves.len != count * MERKLE_HASH_LEN || out->head.tree_size - out->first != (int64_t) count) {
+        return pki_fail(err, PKI_E_PARSE, NULL, "a batch of %zu events with %zu octets of leaves, from %lld to %lld", count,
+                        out->leaves.len, (long long) out->first, (long long) out->head.tree_size);
+    }
+    PKI_TRY(PKI_NEW_N(a, count, &out->event_ids, err));
+    for (size_t i = 0; i < count; i++) {
+        out->event_ids[i] = json_integer_value(json_array_get(ids, i));
+    }
+    out->count = count;
+    return PKI_OK;
+}
+
+pki_code_t
+audit_path_print(pki_arena_t *a, const merkle_hash_t *path, size_t len, str_list_t *out, pki_err_t *err)
+{
+    PKI_TRY(PKI_NEW_N(a, len + 1, &out->v, err));
+    for (size_t i = 0; i < len; i++) {
+        out->v[i] = hex_print(a, BYTES_ARR(path[i].h));
+        if (out->v[i] == NULL) {
+            return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
+        }
+    }
+    out->count = len;
+    return PKI_OK;
+}
+
+pki_code_t
+audit_path_parse(const str_list_t *in, merkle_hash_t path[MERKLE_PATH_MAX], pki_err_t *err)
+{
+    size_t len;
+
+    if (in->count > MERKLE_PATH_MAX) {
+        return pki_fail(err, PKI_E_PARSE, NULL, "a path of %zu hashes", in->count);
+    }
+    for (size_t i = 0; i < in->count; i++) {
+        PKI_TRY(hex_decode(bytes_str(in->v[i]), path[i].h, MERKLE_HASH_LEN, &len, err));
+        if (len != MERKLE_HASH_LEN) {
+            return pki_fail(err, PKI_E_PARSE, NULL, "a hash of %zu octets", len);
+        }
+    }
+    return PKI_OK;
+}

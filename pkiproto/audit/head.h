@@ -1,0 +1,79 @@
+/*
+ * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
+ *
+ * The head of the audit's tree, as it is signed, and as it is told in JSON together with proofs.
+ *
+ *     head = "chancery audit head 1", log[16], size[8], time[8] (seconds since 1970), root[32]
+ *            log: id of the journal of the signer that signs it
+ *
+ * It begins with a letter, so that it is never taken for anything in DER.
+ */
+#ifndef PKI_AUDIT_HEAD_H
+#define PKI_AUDIT_HEAD_H
+
+#include "pkiproto/audit/merkle.h"
+#include "pkiproto/json/field.h"
+#include "pkiproto/x509/key.h"
+
+#define AUDIT_LOG_LEN    16
+#define AUDIT_HEAD_LEN   (21 + AUDIT_LOG_LEN + 8 + 8 + MERKLE_HASH_LEN)
+#define AUDIT_KEY_ID_LEN 16 /* hexadecimal digits: half of the SHA-256 of the SubjectPublicKeyInfo, cut */
+
+typedef struct {
+    uint8_t       log[AUDIT_LOG_LEN];
+    uint64_t      size;
+    int64_t       at;
+    merkle_hash_t root;
+} audit_head_t;
+
+void       audit_head_build(const audit_head_t *h, uint8_t out[AUDIT_HEAD_LEN]);
+pki_code_t audit_head_parse(bytes_t in, audit_head_t *out, pki_err_t *err);
+
+void audit_key_id(bytes_t spki, char out[AUDIT_KEY_ID_LEN + 1]);
+
+/* A signed head in JSON. */
+typedef struct {
+    int64_t     tree_size, at;
+    bytes_t     root, log, signature;
+    const char *key_id;
+} audit_signed_head_t;
+extern const field_t audit_signed_head_fields[];
+
+/* SIGNATURE when it is not that key's. */
+pki_code_t audit_signed_head_check(const audit_signed_head_t *h, bytes_t spki, pki_err_t *err);
+
+/* That an event is in the tree, in JSON. */
+typedef struct {
+    int64_t             event_id, leaf_index;
+    bytes_t             leaf_hash;
+    str_list_t          path; /* hexadecimal */
+    audit_signed_head_t head;
+} audit_proof_t;
+extern const field_t audit_proof_fields[];
+
+/* Without the head's signature. */
+pki_code_t audit_proof_check(const audit_proof_t *p, pki_err_t *err);
+
+/* That one tree continues another. */
+typedef struct {
+    int64_t    first, second;
+    str_list_t path;
+} audit_consistency_t;
+extern const field_t audit_consistency_fields[];
+
+/* A batch of leaves in the order of the tree, with the head that it ends in. */
+typedef struct {
+    int64_t             first;
+    int64_t            *event_ids; /* event_ids and leaves: head.tree_size - first */
+    size_t              count;
+    bytes_t             leaves;
+    audit_signed_head_t head;
+} audit_batch_t;
+#define AUDIT_BATCH_LINE_MAX (2u << 20)
+pki_code_t audit_batch_parse(pki_arena_t *a, const json_t *in, audit_batch_t *out, pki_err_t *err);
+
+/* Paths as lists of hexadecimal texts. */
+pki_code_t audit_path_print(pki_arena_t *a, const merkle_hash_t *path, size_t len, str_list_t *out, pki_err_t *err);
+pki_code_t audit_path_parse(const str_list_t *in, merkle_hash_t path[MERKLE_PATH_MAX], pki_err_t *err);
+
+#endif
