@@ -129,13 +129,13 @@ cert_prior(db_t *db, pki_arena_t *a, const cert_prior_ask_t *in, cert_prior_t *o
     return item_outcome(&item, err);
 }
 
-#define RECORD_WIDTH 31
+#define RECORD_WIDTH 36
 
 static const db_type_t record_types[RECORD_WIDTH] = {
     DB_BYTES, DB_INT, DB_BYTES, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT,
     DB_TEXT, DB_BYTES, DB_TEXT, DB_TIME, DB_BYTES, DB_BYTES, DB_BYTES, DB_TIME, DB_TEXT, DB_TEXT,
     DB_TEXT, DB_TEXT, DB_TEXT, DB_INT, DB_TEXT, DB_TEXT, DB_INT, DB_TEXT, DB_INT, DB_INT,
-    DB_TEXT,
+    DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT,
 };
 
 /* Names as one text: they hold no control characters. */
@@ -171,7 +171,8 @@ record_row(pki_arena_t *a, const cert_record_t *in, db_param_t *out, pki_err_t *
         DB_B(in->spki_sha256), DB_B(in->fingerprint), DB_TM(in->not_before), DB_T(e->actor),
         DB_T(e->actor_type), DB_T(e->action), DB_T(e->resource_type), DB_T(e->resource_id), DB_I(e->status),
         DB_T(e->request_id), DB_T(e->source), e->latency_us != 0 ? DB_I(e->latency_us) : DB_T(NULL),
-        DB_T(e->details), DB_I(in->generation), DB_I(in->exempt), DB_T(e->body_hash),
+        DB_T(e->details), DB_I(in->generation), DB_I(in->exempt), DB_T(e->body_hash), DB_T(m->team_id),
+        DB_T(m->environment), DB_T(m->renewal_policy_id), DB_T(m->tags), DB_T(in->violations),
     };
 
     memcpy(out, row, sizeof(row));
@@ -290,6 +291,10 @@ managed_read(const db_rows_t *r, size_t row, pki_arena_t *a, void *out, pki_err_
         .issuer_no = db_int(r, row, "issuer_no"),
         .est_label_id = db_text(r, row, "est_label_id"),
         .owner_id = db_text(r, row, "owner_id"),
+        .team_id = db_text(r, row, "team_id"),
+        .environment = db_text(r, row, "environment"),
+        .renewal_policy_id = db_text(r, row, "renewal_policy_id"),
+        .tags = db_text(r, row, "tags"),
         .common_name = db_text(r, row, "common_name"),
         .subject = db_text(r, row, "subject"),
         .subject_der = db_bytes(r, row, "subject_der"),
