@@ -302,6 +302,7 @@ def certificates(s):
     ok(answer.status in (400, 403), 'a key that the profile does not take is refused', answer)
     is_(total(s, path), before, 'none of that issued anything')
 
+    call(s, 'POST', V1 + '/owners', {'name': 'web'})
     made = call(s, 'POST', path, order(s, web, 'web', owner_id='owner-web'))
     if not is_(made.status, 201, 'a certificate is issued for a request') and made.status != 201:
         return
