@@ -117,12 +117,12 @@ pki_code_t
 certificate_replace(req_t *r, pki_err_t *err)
 {
     const certificate_change_t *in = r->in;
-    issue_review_t              review = { .managed_id = r->param[0], .actor = r->identity.actor,
-                                           .meta = { in->owner_id, in->team_id, in->environment, in->renewal_policy_id, NULL } };
-    managed_change_t            change = { r->param[0], in->name, in->owner_id, in->team_id, in->environment,
-                                           in->renewal_policy_id, NULL, NULL };
-    managed_row_t               there;
-    audit_t                     audit = audit_of(r, 200);
+    issue_review_t   review = { .managed_id = r->param[0], .actor = r->identity.actor,
+                                .meta = { in->owner_id, in->team_id, in->environment, in->renewal_policy_id, NULL } };
+    managed_change_t change = { r->param[0], in->name, in->owner_id, in->team_id, in->environment,
+                                in->renewal_policy_id, NULL, NULL };
+    managed_row_t    there;
+    audit_t          audit = audit_of(r, 200);
 
     PKI_TRY(cert_find(r->api->parts.db, r->a, r->param[0], &there, err));
     check_name(r, in->name);

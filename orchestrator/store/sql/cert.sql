@@ -33,8 +33,8 @@ SELECT i.place, k.issuer_no, k.serial, k.der, k.id AS repeated_id, m.name AS man
 
 -- name: cert_record
 -- A batch of certificates, all or nothing for each: without its transaction key, or for a profile, owner, team or renewal
--- policy that is not there any more, nothing of it is written.  Sorted, so that two batches never wait for each other.  Gives the managed ids
--- of those recorded.
+-- policy that is not there any more, nothing of it is written.  What operators say of one that is there stays.  Sorted, so
+-- that two batches never wait for each other.  Gives the managed ids of those recorded.
 WITH input AS MATERIALIZED (
     SELECT *
       FROM unnest($1::bytea[], $2::bigint[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
