@@ -41,11 +41,11 @@ WITH input AS MATERIALIZED (
                   $9::text[], $10::text[], $11::text[], $12::bytea[], $13::text[], $14::timestamptz[], $15::bytea[],
                   $16::bytea[], $17::bytea[], $18::timestamptz[], $19::text[], $20::text[], $21::text[], $22::text[],
                   $23::text[], $24::bigint[], $25::text[], $26::text[], $27::bigint[], $28::text[], $29::bigint[],
-                  $30::bigint[], $31::text[], $32::text[], $33::text[], $34::text[], $35::text[], $36::text[])
+                  $30::bigint[], $31::text[], $32::text[], $33::text[], $34::text[], $35::text[])
            AS i (txn_key, issuer_no, serial, id, name, source, profile_id, est_label_id, owner_id, common_name, subject,
                  subject_der, sans, not_after, der, spki_sha256, fingerprint, not_before, actor, actor_type, action,
                  resource_type, resource_id, status, request_id, peer, latency_us, details, generation,
-                 exempt, body_hash, team_id, environment, renewal_policy_id, tags, violations)
+                 exempt, body_hash, team_id, environment, renewal_policy_id, tags)
      WHERE EXISTS (SELECT FROM profile p WHERE p.id = i.profile_id)
        AND (i.owner_id IS NULL OR EXISTS (SELECT FROM owner o WHERE o.id = i.owner_id))
        AND (i.team_id IS NULL OR EXISTS (SELECT FROM team t WHERE t.id = i.team_id))
@@ -55,7 +55,7 @@ WITH input AS MATERIALIZED (
     SELECT txn_key, issuer_no, serial FROM input WHERE txn_key IS NOT NULL ORDER BY txn_key
     ON CONFLICT (txn_key) DO UPDATE
        SET issuer_no = excluded.issuer_no, serial = excluded.serial, created_at = now()
-     WHERE k.created_at < now() - make_interval(secs => $37::bigint)
+     WHERE k.created_at < now() - make_interval(secs => $36::bigint)
     RETURNING txn_key
 ), won AS MATERIALIZED (
     SELECT * FROM input WHERE txn_key IS NULL OR txn_key IN (SELECT txn_key FROM key) ORDER BY id
@@ -87,13 +87,6 @@ WITH input AS MATERIALIZED (
     SELECT actor, actor_type, action, resource_type, resource_id, status, request_id, peer, latency_us, body_hash,
            details::jsonb
       FROM won
-), violation AS (
-    INSERT INTO policy_violation (policy_id, certificate_id, message, severity, refused, actor)
-    SELECT p.id, w.id, v.message, p.severity, false, w.actor
-      FROM won w
-     CROSS JOIN LATERAL jsonb_to_recordset(w.violations::jsonb) AS v(policy_id text, message text)
-      JOIN policy p ON p.id = v.policy_id
-     WHERE w.violations IS NOT NULL
 ), change AS (
     INSERT INTO change_feed (kind, issuer_no, serial) SELECT 'status', issuer_no, serial FROM won WHERE exempt = 0
 )
