@@ -375,7 +375,7 @@ def revoke(s, path, mc, web, serial):
 def pages(s):
     path = V1 + '/profiles'
     for query, fields in (('limit=0', ['limit']), ('limit=1001', ['limit']), ('limit=x', ['limit']), ('sort=colour', ['sort']),
-                          ('limit=-1&sort=x&colour=red&page=1', ['limit', 'colour', 'page']), ('name=a&name=b', ['name']),
+                          ('limit=-1&sort=x&colour=red&page=1', ['limit', 'sort', 'colour', 'page']), ('name=a&name=b', ['name']),
                           ('%zz=1', [])):
         refused(call(s, 'GET', '%s?%s' % (path, query)), 400, 'invalid', 'a list with ?%s: 400' % query, fields)
     refused(call(s, 'GET', path + '?cursor=garbage'), 400, 'invalid', 'a cursor that is not ours: 400')

@@ -13,7 +13,7 @@ UPDATE managed_certificate
 -- name: managed_search
 -- The text that it is found by; what was never indexed will be, with its new name.
 UPDATE certificate_search s
-   SET text = lower(concat_ws(' ', m.name, m.common_name, array_to_string(m.sans, ' ')))
+   SET text = lower(concat(m.name, E'\n', m.common_name, E'\n', array_to_string(m.sans, E'\n'), E'\n'))
   FROM managed_certificate m
  WHERE m.id = $1 AND s.no = m.no;
 

@@ -90,6 +90,17 @@ Test(managed, a_later_version_keeps_what_an_operator_said)
     cr_expect_str_eq(row.status, "Active", "one that is enrolled again is not put away");
 }
 
+Test(managed, a_new_name_is_what_it_is_found_by)
+{
+    managed_change_t change = { .id = "mc-one", .name = "Uno" };
+
+    cr_assert(issue("one", 1, NULL, NULL));
+    PQclear(pg_sql(pg, "INSERT INTO certificate_search SELECT no, 'one' FROM managed_certificate"
+                       " ON CONFLICT (no) DO UPDATE SET text = excluded.text"));
+    cr_assert_eq(managed_update(db, &change, NULL, &audit, &err), PKI_OK, "%s", err.text);
+    cr_expect_eq(pg_number(pg, "SELECT count(*) FROM certificate_search WHERE text LIKE '%%uno%%dns:a.example%%'"), 1);
+}
+
 Test(managed, what_it_is_to_belong_to_has_to_be_there)
 {
     managed_change_t change = { .id = "mc-one", .name = "one", .owner_id = "owner-none" };
