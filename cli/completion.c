@@ -61,7 +61,11 @@ static const char zsh_foot[] =
     "        (( ${#found} )) && compadd -a found || _files\n"
     "    fi\n"
     "}\n"
-    "compdef _chancery chancery\n";
+    "if [[ ${funcstack[1]:-} == _chancery ]]; then\n" /* the file was loaded as the function itself */
+    "    _chancery \"$@\"\n"
+    "else\n"
+    "    compdef _chancery chancery\n"
+    "fi\n";
 
 typedef struct {
     const char *name, *head, *pair, *foot; /* pair: between a table's name, a key, the words and the end, by '|' */
