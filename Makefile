@@ -159,10 +159,15 @@ $(BUILD)/ngx_http_pki_module.so: $(MODULE_SRC) $(LIB_PROTO) $(wildcard tools/bui
 	@echo "  NGX  $@"
 	@env -u MAKEFLAGS -u MFLAGS BUILD='$(BUILD)' CC='$(CC)' SAN='$(SAN)' SAN_FLAGS='$(SAN_FLAGS)' tools/build-module
 
-$(BUILD)/unit/%: $(BUILD)/obj/t/unit/%.o $(call objs,$(UNIT_HELP)) $(ALL_LIBS) $(LIB_CLI)
+$(BUILD)/unit/cli/%: $(BUILD)/obj/t/unit/cli/%.o $(LIB_CLI) $(LIB_CORE) $(LIB_PROTO)
 	@mkdir -p $(@D)
 	@echo "  LINK $@"
-	@$(LINK) -o $@ $(filter %.o,$^) $(LIB_CLI) $(GROUP) -lcriterion $(LIBS)
+	@$(LINK) -o $@ $^ -lcriterion $(LIBS)
+
+$(BUILD)/unit/%: $(BUILD)/obj/t/unit/%.o $(call objs,$(UNIT_HELP)) $(ALL_LIBS)
+	@mkdir -p $(@D)
+	@echo "  LINK $@"
+	@$(LINK) -o $@ $(filter %.o,$^) $(GROUP) -lcriterion $(LIBS)
 
 $(BUILD)/t/%: $(BUILD)/obj/t/%.o $(ALL_LIBS)
 	@mkdir -p $(@D)

@@ -8,9 +8,9 @@
 #include <stdio.h>
 
 #include "cli/args.h"
+#include "cli/input.h"
 #include "cli/options.h"
 #include "cli/value.h"
-#include "core/file.h"
 
 static bool
 fits_all(const command_t *c)
@@ -151,7 +151,7 @@ body_read(parse_t *p, const char *path)
 
     json_decref(p->call->body);
     p->call->body = NULL;
-    if (file_read(p->app->a, strcmp(path, "-") == 0 ? "/dev/stdin" : path, VALUE_FILE_MAX, &data, &p->err) != PKI_OK
+    if (input_read(p->app->a, path, VALUE_FILE_MAX, &data, &p->err) != PKI_OK
         || json_parse(data, &p->call->body, &p->err) != PKI_OK) {
         problem(p, "--body: %s", p->err.text);
     } else if (!json_is_object(p->call->body)) {

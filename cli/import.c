@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "cli/call.h"
+#include "cli/input.h"
 #include "cli/own.h"
 #include "pkiproto/x509/cert.h"
 #include "pkiproto/x509/pem.h"
@@ -87,7 +88,7 @@ file_import(import_t *m, const char *path)
     bytes_t                  text, der;
     size_t                   before = m->certificates;
 
-    if (file_read(a, strcmp(path, "-") == 0 ? "/dev/stdin" : path, FILE_MAX, &text, &m->err) != PKI_OK) {
+    if (input_read(a, path, FILE_MAX, &text, &m->err) != PKI_OK) {
         return app_failed(&m->err);
     }
     for (;;) {

@@ -61,7 +61,7 @@ cell_text(pki_arena_t *a, const json_t *schema, const json_t *value)
 {
     char *text, *copy;
 
-    if (value == NULL || json_is_null(value)) {
+    if (value == NULL || json_is_null(value) || (json_is_array(value) && json_array_size(value) == 0)) {
         return "-";
     }
     if (json_is_boolean(value)) {

@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "cli/input.h"
 #include "cli/value.h"
 #include "core/clock.h"
-#include "core/file.h"
 #include "pkiproto/base/text.h"
 
 pki_code_t
@@ -26,7 +26,7 @@ value_text(pki_arena_t *a, const char *word, const char **out, pki_err_t *err)
         *out = word + 1;
         return PKI_OK;
     }
-    PKI_TRY(file_read(a, strcmp(word, "@-") == 0 ? "/dev/stdin" : word + 1, VALUE_FILE_MAX, &data, err));
+    PKI_TRY(input_read(a, word + 1, VALUE_FILE_MAX, &data, err));
     if (memchr(data.p, '\0', data.len) != NULL) {
         return pki_fail(err, PKI_E_INVALID, NULL, "%s is not text", word + 1);
     }

@@ -92,6 +92,9 @@ on_body(char *data, size_t size, size_t count, void *arg)
 
         return code == PKI_OK ? piece.len : exchange_end(x, code);
     }
+    if (piece.len > x->request->max - x->body.len) {
+        return exchange_end(x, pki_fail(x->err, PKI_E_TOO_LARGE, NULL, "the answer has more than %zu octets", x->request->max));
+    }
     pki_buf_put(&x->body, piece);
     if (x->body.failed) {
         return exchange_end(x, pki_buf_check(&x->body, "an HTTP answer", x->err));

@@ -226,7 +226,7 @@ certificate_check(selftest_t *t, const view_t *v)
 }
 
 void
-chain_check(selftest_t *t, const view_t *v)
+selftest_chain(selftest_t *t, const view_t *v)
 {
     certificate_check(t, v);
     ca_check(t, v);

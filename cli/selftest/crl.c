@@ -173,7 +173,7 @@ revoked_check(selftest_t *t, const view_t *v)
 }
 
 void
-crl_check(selftest_t *t, const view_t *v, bool revoked)
+selftest_crl(selftest_t *t, const view_t *v, bool revoked)
 {
     http_answer_t answer;
     crl_view_t    crl;

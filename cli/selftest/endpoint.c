@@ -136,7 +136,7 @@ ready_check(selftest_t *t)
 }
 
 void
-endpoint_check(selftest_t *t, http_answer_t *tls)
+selftest_endpoint(selftest_t *t, http_answer_t *tls)
 {
     pki_err_t err = { 0 };
 

@@ -34,7 +34,7 @@ certificates_of(selftest_t *t, const http_answer_t *answer, cert_list_t *out, pk
 }
 
 bool
-est_cacerts_check(selftest_t *t, cert_list_t *out)
+selftest_cacerts(selftest_t *t, cert_list_t *out)
 {
     http_request_t r = { .method = "GET", .url = est_url(t, "cacerts"), .max = EST_ANSWER_MAX, .timeout_ms = t->app->timeout_ms };
     http_answer_t  answer;
@@ -150,7 +150,7 @@ refusal_report(selftest_t *t, const char *subject, const http_answer_t *answer)
 }
 
 bool
-est_enrol_check(selftest_t *t, const cert_list_t *cacerts, view_t *out)
+selftest_enrol(selftest_t *t, const cert_list_t *cacerts, view_t *out)
 {
     static const http_header_t headers[] = { { "Content-Type", "application/pkcs10" }, { "Content-Transfer-Encoding", "base64" } };
     http_request_t             r = { .method = "POST", .url = est_url(t, "simpleenroll"), .headers = headers, .header_count = 2,

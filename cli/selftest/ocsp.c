@@ -317,7 +317,7 @@ unissued_check(selftest_t *t, const view_t *v)
 }
 
 void
-ocsp_check(selftest_t *t, const view_t *v, bool revoked)
+selftest_ocsp(selftest_t *t, const view_t *v, bool revoked)
 {
     bool good = true, first = !revoked;
 
@@ -335,7 +335,7 @@ ocsp_check(selftest_t *t, const view_t *v, bool revoked)
 }
 
 bool
-ocsp_says_revoked(selftest_t *t, const view_t *v)
+selftest_is_revoked(selftest_t *t, const view_t *v)
 {
     question_t q = { .t = t, .v = v, .way = &ways[1] };
     int        status = -1, reason;

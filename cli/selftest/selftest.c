@@ -82,9 +82,9 @@ example_get(selftest_t *t, const char *issuer, const char *status, view_t *out)
 static void
 view_check(selftest_t *t, const view_t *v)
 {
-    chain_check(t, v);
-    crl_check(t, v, false);
-    ocsp_check(t, v, false);
+    selftest_chain(t, v);
+    selftest_crl(t, v, false);
+    selftest_ocsp(t, v, false);
 }
 
 static void
@@ -98,15 +98,16 @@ issuer_check(selftest_t *t, const char *id)
     }
     if (example_get(t, id, "Revoked", &v)) {
         any = true;
-        crl_check(t, &v, true);
-        ocsp_check(t, &v, true);
+        selftest_crl(t, &v, true);
+        selftest_ocsp(t, &v, true);
     }
     if (!any) {
         check_report(t, id, "certificates", CHECK_WARN, "issue one, or let this enrol one (--est-user)", "it has issued nothing that could be looked at");
     }
 }
 
-static void
+/* false: the API could not be asked. */
+static bool
 issuers_check(selftest_t *t, const char *only, bool all)
 {
     JSON_AUTO     list = NULL;
@@ -116,7 +117,7 @@ issuers_check(selftest_t *t, const char *only, bool all)
 
     if (client_get(t->app, t->a, "/api/v1/issuers?limit=1000", &list, &err) != PKI_OK) {
         check_report(t, "server", "issuers", CHECK_WARN, "the key needs issuer.read and cert.read", "%s", err.text);
-        return;
+        return false;
     }
     json_array_foreach(json_object_get(list, "data"), i, each) {
         const char *id = json_text(each, "id");
@@ -129,11 +130,12 @@ issuers_check(selftest_t *t, const char *only, bool all)
     if (found == 0) {
         check_report(t, only != NULL ? only : "server", "issuers", CHECK_FAIL, "chancery issuers list", only != NULL ? "there is no such issuer" : "there are none");
     }
+    return true;
 }
 
-/* Without a key: the server's own certificate, when one of the CAs that EST names has issued it. */
+/* Without a key, or without an API: the server's own certificate, when one of the CAs that EST names has issued it. */
 static void
-server_view_check(selftest_t *t, const char *pem, const cert_list_t *cacerts)
+server_view_check(selftest_t *t, const char *pem, const cert_list_t *cacerts, bool enough)
 {
     cert_list_t shown, chain = { 0 };
     view_t      v;
@@ -157,7 +159,7 @@ server_view_check(selftest_t *t, const char *pem, const cert_list_t *cacerts)
     }
     if (chain.count > 0 && view_build(t, "server", chain, &v, NULL) == PKI_OK) {
         view_check(t, &v);
-    } else {
+    } else if (!enough) {
         check_report(t, "server", "issuers", CHECK_WARN, "give a key (CHANCERY_API_KEY), or let this enrol (--est-user)",
                      "nothing tells which certificates the issuers have issued");
     }
@@ -189,7 +191,7 @@ throwaway_revoke(selftest_t *t, const view_t *v)
                      "the certificate that was enrolled stays valid: %s", err.text);
         return;
     }
-    while (!ocsp_says_revoked(t, v)) {
+    while (!selftest_is_revoked(t, v)) {
         if (clock_mono_us() - began > SELFTEST_FOLLOW_US) {
             check_report(t, v->subject, "revocation", CHECK_FAIL, "the edge does not follow: see /ready and chanceryd's log",
                          "OCSP does not say \"revoked\" %d s after it was", SELFTEST_FOLLOW_US / 1000000);
@@ -249,7 +251,7 @@ settings(selftest_t *t, const own_t *own, const own_args_t *args)
     if (password != NULL && value_text(t->a, password, &t->est_password, &err) != PKI_OK) {
         return app_fail(APP_USAGE, "--est-password: %s", err.text);
     }
-    if (own_value(own, args, "no-enrol") != NULL || t->est_password == NULL) {
+    if (own_value(own, args, "no-enrol") != NULL || t->est_password == NULL || (t->est_user != NULL && t->est_user[0] == '\0')) {
         t->est_user = NULL;
     }
     return status;
@@ -274,21 +276,19 @@ walk(selftest_t *t, const own_t *own, const own_args_t *args)
     view_t        enrolled;
     bool          has_enrolled = false;
 
-    endpoint_check(t, &tls);
+    selftest_endpoint(t, &tls);
     if (tls.status == 0) {
         return;
     }
-    if (est_cacerts_check(t, &cacerts) && t->est_user != NULL && own_value(own, args, "at") == NULL) {
-        has_enrolled = est_enrol_check(t, &cacerts, &enrolled);
+    if (selftest_cacerts(t, &cacerts) && t->est_user != NULL && own_value(own, args, "at") == NULL) {
+        has_enrolled = selftest_enrol(t, &cacerts, &enrolled);
     }
     if (has_enrolled) {
         view_check(t, &enrolled);
         throwaway_revoke(t, &enrolled);
     }
-    if (t->app->options.api_key != NULL) {
-        issuers_check(t, only, own_value(own, args, "all") != NULL);
-    } else if (!has_enrolled) {
-        server_view_check(t, tls.chain, &cacerts);
+    if (t->app->options.api_key == NULL || !issuers_check(t, only, own_value(own, args, "all") != NULL)) {
+        server_view_check(t, tls.chain, &cacerts, has_enrolled);
     }
 }
 

@@ -53,13 +53,13 @@ void web_cache_check(selftest_t *t, const char *subject, const char *check, cons
 /* The leaf and its CA out of a list, leaf first. */
 pki_code_t view_build(selftest_t *t, const char *subject, cert_list_t chain, view_t *out, pki_err_t *err);
 
-void endpoint_check(selftest_t *t, http_answer_t *tls);         /* TLS, /ready, clocks */
-void chain_check(selftest_t *t, const view_t *v);               /* CA certificate, chain, what the certificate looks like */
-void crl_check(selftest_t *t, const view_t *v, bool revoked);   /* the list that the certificate names */
-void ocsp_check(selftest_t *t, const view_t *v, bool revoked);  /* every way to ask */
-bool ocsp_says_revoked(selftest_t *t, const view_t *v);         /* once, silently */
+void selftest_endpoint(selftest_t *t, http_answer_t *tls);         /* TLS, /ready, clocks */
+void selftest_chain(selftest_t *t, const view_t *v);               /* CA certificate, chain, what the certificate looks like */
+void selftest_crl(selftest_t *t, const view_t *v, bool revoked);   /* the list that the certificate names */
+void selftest_ocsp(selftest_t *t, const view_t *v, bool revoked);  /* every way to ask */
+bool selftest_is_revoked(selftest_t *t, const view_t *v);         /* once, silently */
 
-bool est_cacerts_check(selftest_t *t, cert_list_t *out);
-bool est_enrol_check(selftest_t *t, const cert_list_t *cacerts, view_t *out);
+bool selftest_cacerts(selftest_t *t, cert_list_t *out);
+bool selftest_enrol(selftest_t *t, const cert_list_t *cacerts, view_t *out);
 
 #endif
