@@ -74,7 +74,8 @@ one_run(app_t *app, call_t *call, out_t *out)
     }
     if (answer.status < 200 || answer.status > 299) {
         /* "not ready" is an answer of its own: it is not the form of refusals. */
-        if (answer.status == 503 && call->command->row != NULL && memmem(answer.body.p, answer.body.len, "\"checks\"", 8) != NULL) {
+        if (answer.status == 503 && call->command->row != NULL
+            && memmem(answer.body.p, answer.body.len, "\"checks\"", 8) != NULL) {
             return answer_show(app, call->command->row, answer.body, out, &err) == PKI_OK ? APP_SERVER : app_failed(&err);
         }
         return client_refused(app, call->command, &answer);

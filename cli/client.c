@@ -82,7 +82,8 @@ app_exit_t
 client_open(app_t *app)
 {
     const options_t   *o = &app->options;
-    http_client_conf_t conf = { .agent = "chancery/" CHANCERY_VERSION, .ca_bundle = o->ca_bundle, .cert = o->cert, .key = o->key,
+    http_client_conf_t conf = { .agent = "chancery/" CHANCERY_VERSION, .ca_bundle = o->ca_bundle, .cert = o->cert,
+                               .key = o->key,
                                 .connect_ms = CONNECT_MS };
     pki_err_t          err = { 0 };
     app_exit_t         status;
@@ -120,7 +121,8 @@ url_of(app_t *app, pki_arena_t *a, const call_t *call)
     pki_buf_init(&out, a, 1 << 20);
     pki_buf_printf(&out, "%s%s", app->base, call->path);
     json_object_foreach(call->query, name, value) {
-        pki_buf_printf(&out, "%c%s=%s", mark, http_escape(a, bytes_str(name)), http_escape(a, bytes_str(json_string_value(value))));
+        pki_buf_printf(&out, "%c%s=%s", mark, http_escape(a, bytes_str(name)),
+                       http_escape(a, bytes_str(json_string_value(value))));
         mark = '&';
     }
     pki_buf_put_u8(&out, '\0');
@@ -214,7 +216,8 @@ field_print(const command_t *c, const json_t *item)
 
     for (size_t i = 0; c != NULL && i < c->param_count; i++) {
         if (c->params[i].in != IN_PATH && strlen(c->params[i].name) == len && memcmp(c->params[i].name, field, len) == 0) {
-            fprintf(stderr, "    --%s%s%s: %s\n", c->params[i].flag, field[len] != '\0' ? " " : "", field + len + (field[len] != '\0'),
+            fprintf(stderr, "    --%s%s%s: %s\n", c->params[i].flag, field[len] != '\0' ? " " : "",
+                    field + len + (field[len] != '\0'),
                     json_text(item, "text"));
             return;
         }

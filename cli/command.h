@@ -11,7 +11,16 @@
 
 typedef enum { IN_PATH, IN_QUERY, IN_HEADER, IN_BODY } param_in_t;
 
-typedef enum { VALUE_TEXT, VALUE_INT, VALUE_NUMBER, VALUE_BOOL, VALUE_TIME, VALUE_LIST, VALUE_OBJECT, VALUE_OBJECTS } value_kind_t;
+typedef enum {
+    VALUE_TEXT,
+    VALUE_INT,
+    VALUE_NUMBER,
+    VALUE_BOOL,
+    VALUE_TIME,
+    VALUE_LIST,
+    VALUE_OBJECT,
+    VALUE_OBJECTS,
+} value_kind_t;
 
 typedef struct {
     const char   *name;  /* on the wire: "issuer_id" */

@@ -64,11 +64,13 @@ help_options(void)
         char text[256];
 
         snprintf(name, sizeof(name), "--%s%s%s", o->flag, o->value != NULL ? " " : "", o->value != NULL ? o->value : "");
-        snprintf(text, sizeof(text), "%s%s%s", o->help, o->variable != NULL ? "; " : "", o->variable != NULL ? o->variable : "");
+        snprintf(text, sizeof(text), "%s%s%s", o->help, o->variable != NULL ? "; " : "",
+                 o->variable != NULL ? o->variable : "");
         help_row(2, NAMES, name, text);
     }
-    puts("\nValues: @FILE is the file's contents (@- standard input), @@x is @x.  Lists are given by repeating the flag, or as a\n"
-         "JSON array; objects as NAME=VALUE, repeated, or as JSON; times as 2027-01-31, RFC 3339, now, +30d, -12h.");
+    puts("\nValues: @FILE is the file's contents (@- standard input), @@x is @x.  Lists are given by repeating the\n"
+         "flag, or as a JSON array; objects as NAME=VALUE, repeated, or as JSON; times as 2027-01-31, RFC 3339, now,\n"
+         "+30d, -12h.");
     puts("\nExit status:");
     for (size_t i = 0; i < sizeof(exits) / sizeof(exits[0]); i++) {
         snprintf(name, sizeof(name), "%d", exits[i].status);

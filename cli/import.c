@@ -152,7 +152,7 @@ import_run(app_t *app, const own_t *own, const own_args_t *args)
 
         json_object_del(call.body, "");
         status = json_array_size(files) > 0 ? files_import(&m, files)
-                                            : app_fail(APP_USAGE, "import needs the names of PEM files, or - for standard input");
+                                            : app_fail(APP_USAGE, "import needs the names of PEM files, or -");
     }
     call_free(&call);
     return status;

@@ -74,7 +74,8 @@ no_command(app_t *app, size_t count, char **words)
         return APP_OK;
     }
     if (group > 0 && group == count) {
-        app_fail(APP_USAGE, "what about %s?  chancery %s%s--help lists its verbs", words[0], words[0], count > 1 ? " ... " : " ");
+        app_fail(APP_USAGE, "what about %s?  chancery %s%s--help lists its verbs", words[0], words[0],
+                 count > 1 ? " ... " : " ");
         return APP_USAGE;
     }
     return app_fail(APP_USAGE, "\"%.60s\" is no command here; --help lists them", words[group < count ? group : 0]);

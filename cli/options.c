@@ -76,7 +76,8 @@ options_take(options_t *o, size_t count, char **words)
         return 1;
     }
     for (const option_t *each = option_table; each->flag != NULL; each++) {
-        if (strncmp(words[0], "--", 2) != 0 || strlen(each->flag) != len - 2 || memcmp(each->flag, words[0] + 2, len - 2) != 0) {
+        if (strncmp(words[0], "--", 2) != 0 || strlen(each->flag) != len - 2
+            || memcmp(each->flag, words[0] + 2, len - 2) != 0) {
             continue;
         }
         if (each->value == NULL) {

@@ -60,7 +60,8 @@ cdp_url(selftest_t *t, X509 *x)
     for (int i = 0; i < sk_DIST_POINT_num(points); i++) {
         const DIST_POINT *p = sk_DIST_POINT_value(points, i);
 
-        for (int k = 0; p->distpoint != NULL && p->distpoint->type == 0 && k < sk_GENERAL_NAME_num(p->distpoint->name.fullname); k++) {
+        for (int k = 0; p->distpoint != NULL && p->distpoint->type == 0
+             && k < sk_GENERAL_NAME_num(p->distpoint->name.fullname); k++) {
             const GENERAL_NAME *name = sk_GENERAL_NAME_value(p->distpoint->name.fullname, k);
 
             if (url == NULL && name->type == GEN_URI) {
@@ -103,14 +104,16 @@ ca_check(selftest_t *t, const view_t *v)
     cert_t        ca;
 
     if (v->ca_url == NULL) {
-        check_report(t, v->subject, "CA certificate", CHECK_WARN, "clients that miss it cannot fetch it", "the certificate names no URL");
+        check_report(t, v->subject, "CA certificate", CHECK_WARN, "clients that miss it cannot fetch it",
+                     "the certificate names no URL");
         return;
     }
     if (!web_get(t, v->subject, "CA certificate", v->ca_url, "application/pkix-cert", &answer)) {
         return;
     }
     if (cert_parse(t->a, answer.body, &ca, &err) != PKI_OK || cert_check_ca(&ca, &err) != PKI_OK) {
-        check_report(t, v->subject, "CA certificate", CHECK_FAIL, "another service answers there, or a proxy changes answers", "%s: %s",
+        check_report(t, v->subject, "CA certificate", CHECK_FAIL,
+                     "another service answers there, or a proxy changes answers", "%s: %s",
                      v->ca_url, err.text);
     } else if (!bytes_eq(ca.der, v->issuer.der)) {
         check_report(t, v->subject, "CA certificate", CHECK_FAIL, "edge.public_url must lead to the service that issued",
@@ -129,7 +132,8 @@ path_check(selftest_t *t, const view_t *v)
     int             good = 0;
 
     if (t->trust == NULL) {
-        check_report(t, v->subject, "chain", CHECK_WARN, "give the trusted certificates with --ca-bundle", "there is nothing to build it to");
+        check_report(t, v->subject, "chain", CHECK_WARN, "give the trusted certificates with --ca-bundle",
+                     "there is nothing to build it to");
         sk_X509_free(others);
         return;
     }
@@ -146,7 +150,8 @@ path_check(selftest_t *t, const view_t *v)
         check_report(t, v->subject, "chain", CHECK_OK, NULL, "%d certificates up to what is trusted",
                      sk_X509_num(X509_STORE_CTX_get0_chain(ctx)));
     } else {
-        check_report(t, v->subject, "chain", CHECK_FAIL, "devices need this CA's root; is --ca-bundle the one that they have?", "%s",
+        check_report(t, v->subject, "chain", CHECK_FAIL,
+                     "devices need this CA's root; is --ca-bundle the one that they have?", "%s",
                      ctx != NULL ? X509_verify_cert_error_string(X509_STORE_CTX_get_error(ctx)) : "out of memory");
     }
     sk_X509_free(others);
@@ -211,16 +216,19 @@ certificate_check(selftest_t *t, const view_t *v)
     bool        good = cert_check_issued_by(&v->cert, &v->issuer, &err) == PKI_OK;
 
     if (!good) {
-        check_report(t, v->subject, "certificate", CHECK_FAIL, "its chain is of another generation, or was mixed up", "%s", err.text);
+        check_report(t, v->subject, "certificate", CHECK_FAIL, "its chain is of another generation, or was mixed up",
+                     "%s", err.text);
     }
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         if (wrong[i] != NULL) {
-            check_report(t, v->subject, "certificate", CHECK_FAIL, "look at the profile that it was issued with", "%s", wrong[i]);
+            check_report(t, v->subject, "certificate", CHECK_FAIL, "look at the profile that it was issued with", "%s",
+                         wrong[i]);
             good = false;
         }
     }
     if (good) {
-        check_report(t, v->subject, "certificate", CHECK_OK, NULL, "serial of %zu octets, key usage, identifiers, times and URLs are right",
+        check_report(t, v->subject, "certificate", CHECK_OK, NULL,
+                     "serial of %zu octets, key usage, identifiers, times and URLs are right",
                      v->cert.serial.len);
     }
 }

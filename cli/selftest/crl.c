@@ -20,7 +20,8 @@ list_good(selftest_t *t, const view_t *v, const char *check, const crl_view_t *c
     char      at[RFC3339_LEN + 1];
 
     if (!bytes_eq(crl->issuer, v->issuer.subject)) {
-        check_report(t, v->subject, check, CHECK_FAIL, "edge.public_url must lead to the service that issued", "it is another CA's list");
+        check_report(t, v->subject, check, CHECK_FAIL, "edge.public_url must lead to the service that issued",
+                     "it is another CA's list");
         return false;
     }
     if (pki_signature_check(&v->issuer.key, crl->algorithm, crl->tbs, crl->signature, &err) != PKI_OK) {
@@ -41,7 +42,8 @@ list_good(selftest_t *t, const view_t *v, const char *check, const crl_view_t *c
     if (crl->next_update < now) {
         rfc3339_print(crl->next_update, at);
         check_report(t, v->subject, check, CHECK_FAIL,
-                     "it is stale: is chanceryd running, and what does `chancery admin crl cache` say?", "nextUpdate was at %s", at);
+                     "it is stale: is chanceryd running, and what does `chancery admin crl cache` say?",
+                     "nextUpdate was at %s", at);
         return false;
     }
     return true;
@@ -73,7 +75,8 @@ scope_check(selftest_t *t, const view_t *v, const crl_view_t *crl)
     pki_buf_init(&idp, t->a, 4096);
     crl_idp_put(&idp, v->crl_url);
     if (!bytes_eq(pki_buf_bytes(&idp), crl->idp)) {
-        check_report(t, v->subject, "CRL scope", CHECK_FAIL, "clients take it for a list of other certificates (RFC 5280 6.3.3)",
+        check_report(t, v->subject, "CRL scope", CHECK_FAIL,
+                     "clients take it for a list of other certificates (RFC 5280 6.3.3)",
                      "issuingDistributionPoint is not what the certificate names");
     } else {
         check_report(t, v->subject, "CRL scope", CHECK_OK, NULL, "issuingDistributionPoint is what the certificate names");
@@ -191,10 +194,12 @@ selftest_crl(selftest_t *t, const view_t *v, bool revoked)
     }
     rfc3339_print(crl.next_update, until);
     if (is_listed(&crl, v->cert.serial)) {
-        check_report(t, v->subject, "CRL", CHECK_FAIL, "is the list made anew?  `chancery admin crl cache` says when, and why not",
+        check_report(t, v->subject, "CRL", CHECK_FAIL,
+                     "is the list made anew?  `chancery admin crl cache` says when, and why not",
                      "a certificate that is not revoked is in it");
     } else {
-        check_report(t, v->subject, "CRL", CHECK_OK, NULL, "%s, %zu octets, number %s, good until %s", v->crl_url, answer.body.len,
+        check_report(t, v->subject, "CRL", CHECK_OK, NULL, "%s, %zu octets, number %s, good until %s", v->crl_url,
+                     answer.body.len,
                      hex_print(t->a, crl.number), until);
     }
     web_cache_check(t, v->subject, "CRL", &answer, crl.next_update);

@@ -65,9 +65,11 @@ versions_check(selftest_t *t)
         bool          spoken = endpoint_get(t, "/health", versions[i].tls, &answer, NULL) == PKI_OK;
 
         if (spoken && !versions[i].wanted) {
-            check_report(t, "server", versions[i].name, CHECK_WARN, "switch it off: ssl_protocols in nginx' configuration", "is spoken");
+            check_report(t, "server", versions[i].name, CHECK_WARN,
+                         "switch it off: ssl_protocols in nginx' configuration", "is spoken");
         } else if (!spoken && versions[i].wanted) {
-            check_report(t, "server", versions[i].name, CHECK_WARN, "clients may need it: ssl_protocols in nginx' configuration",
+            check_report(t, "server", versions[i].name, CHECK_WARN,
+                         "clients may need it: ssl_protocols in nginx' configuration",
                          "is not spoken");
         } else {
             check_report(t, "server", versions[i].name, CHECK_OK, NULL, spoken ? "is spoken" : "is not spoken");
@@ -101,7 +103,8 @@ clock_check(selftest_t *t, const http_answer_t *answer)
         check_report(t, "server", "clock", CHECK_FAIL, "synchronise the clocks: answers would be too old or not valid yet",
                      "the server's clock and this one differ by %lld s", (long long) off);
     } else {
-        check_report(t, "server", "clock", off > 5 || off < -5 ? CHECK_WARN : CHECK_OK, off > 5 || off < -5 ? "synchronise the clocks" : NULL,
+        check_report(t, "server", "clock", off > 5 || off < -5 ? CHECK_WARN : CHECK_OK,
+                     off > 5 || off < -5 ? "synchronise the clocks" : NULL,
                      "the server's clock and this one differ by %lld s", (long long) off);
     }
 }
@@ -124,7 +127,8 @@ ready_check(selftest_t *t)
     json_array_foreach(json_object_get(ready, "checks"), i, each) {
         len = strlen(missing);
         if (!json_is_true(json_object_get(each, "ok"))) {
-            snprintf(missing + len, sizeof(missing) - len, "%s%s: %s", len > 0 ? "; " : "", json_text(each, "name"), json_text(each, "text"));
+            snprintf(missing + len, sizeof(missing) - len, "%s%s: %s", len > 0 ? "; " : "", json_text(each, "name"),
+                     json_text(each, "text"));
         }
     }
     if (answer.status == 200) {
@@ -143,7 +147,7 @@ selftest_endpoint(selftest_t *t, http_answer_t *tls)
     memset(tls, 0, sizeof(*tls));
     if (endpoint_get(t, "/health", HTTP_TLS_ANY, tls, &err) != PKI_OK) {
         check_report(t, "server", "connection", CHECK_FAIL,
-                     err.code == PKI_E_SIGNATURE ? "give the CA with --ca-bundle, or renew nginx' certificate with the right name"
+                     err.code == PKI_E_SIGNATURE ? "give the CA with --ca-bundle, or renew nginx' certificate"
                                                  : "is nginx running, and is --server right?",
                      "%s", err.text);
         return;

@@ -36,7 +36,8 @@ certificates_of(selftest_t *t, const http_answer_t *answer, cert_list_t *out, pk
 bool
 selftest_cacerts(selftest_t *t, cert_list_t *out)
 {
-    http_request_t r = { .method = "GET", .url = est_url(t, "cacerts"), .max = EST_ANSWER_MAX, .timeout_ms = t->app->timeout_ms };
+    http_request_t r = { .method = "GET", .url = est_url(t, "cacerts"), .max = EST_ANSWER_MAX,
+                        .timeout_ms = t->app->timeout_ms };
     http_answer_t  answer;
     pki_err_t      err = { 0 };
     const char    *subject = t->est_label != NULL ? t->est_label : "est";
@@ -46,7 +47,8 @@ selftest_cacerts(selftest_t *t, cert_list_t *out)
         return false;
     }
     if (answer.status == 404) {
-        check_report(t, subject, "EST cacerts", CHECK_WARN, "make a label, or say which with --est-label", "there is no such label");
+        check_report(t, subject, "EST cacerts", CHECK_WARN, "make a label, or say which with --est-label",
+                     "there is no such label");
         return false;
     }
     if (answer.status != 200 || certificates_of(t, &answer, out, &err) != PKI_OK || out->count == 0) {
@@ -126,7 +128,8 @@ chain_put(selftest_t *t, bytes_t leaf, const cert_list_t *cacerts, cert_list_t *
     out->v[0] = leaf;
     for (int signers = 1; signers >= 0; signers--) {
         for (size_t i = 0; i < cacerts->count; i++) {
-            bool signer = cert_parse(t->a, cacerts->v[i], &ca, NULL) == PKI_OK && cert_check_issued_by(&cert, &ca, NULL) == PKI_OK;
+            bool signer = cert_parse(t->a, cacerts->v[i], &ca, NULL) == PKI_OK
+                          && cert_check_issued_by(&cert, &ca, NULL) == PKI_OK;
 
             if (signer == (signers == 1)) {
                 out->v[n++] = cacerts->v[i];
@@ -145,14 +148,16 @@ refusal_report(selftest_t *t, const char *subject, const http_answer_t *answer)
                          : answer->status == 202 ? "it waits for somebody's approval: not finished here"
                                                  : "see nginx' and chanceryd's logs";
 
-    check_report(t, subject, "EST simpleenroll", answer->status == 202 ? CHECK_WARN : CHECK_FAIL, advice, "status %d: %.*s", answer->status,
+    check_report(t, subject, "EST simpleenroll", answer->status == 202 ? CHECK_WARN : CHECK_FAIL, advice,
+                 "status %d: %.*s", answer->status,
                  (int) (answer->body.len < 160 ? answer->body.len : 160), (const char *) answer->body.p);
 }
 
 bool
 selftest_enrol(selftest_t *t, const cert_list_t *cacerts, view_t *out)
 {
-    static const http_header_t headers[] = { { "Content-Type", "application/pkcs10" }, { "Content-Transfer-Encoding", "base64" } };
+    static const http_header_t headers[] = { { "Content-Type", "application/pkcs10" },
+                                             { "Content-Transfer-Encoding", "base64" } };
     http_request_t             r = { .method = "POST", .url = est_url(t, "simpleenroll"), .headers = headers, .header_count = 2,
                                      .user = t->est_user, .password = t->est_password, .max = EST_ANSWER_MAX,
                                      .timeout_ms = t->app->timeout_ms };

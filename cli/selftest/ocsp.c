@@ -64,7 +64,8 @@ question_make(question_t *q, const ASN1_INTEGER *serial)
 {
     const EVP_MD *md = EVP_get_digestbyname(q->way->digest);
 
-    snprintf(q->name, sizeof(q->name), "OCSP %s %s%s", q->way->post ? "POST" : "GET", q->way->digest, q->way->nonce ? " nonce" : "");
+    snprintf(q->name, sizeof(q->name), "OCSP %s %s%s", q->way->post ? "POST" : "GET", q->way->digest,
+             q->way->nonce ? " nonce" : "");
     q->request = OCSP_REQUEST_new();
     q->id = OCSP_cert_id_new(md, X509_get_subject_name(q->v->ca), X509_get0_pubkey_bitstr(q->v->ca),
                              serial != NULL ? serial : X509_get0_serialNumber(q->v->leaf));
@@ -124,12 +125,13 @@ delegate_good(question_t *q, X509 *signer)
              "the responder's certificate is not signed by the CA");
         return false;
     }
-    if ((X509_get_extension_flags(signer) & EXFLAG_XKUSAGE) == 0 || (X509_get_extended_key_usage(signer) & XKU_OCSP_SIGN) == 0) {
+    if ((X509_get_extension_flags(signer) & EXFLAG_XKUSAGE) == 0
+        || (X509_get_extended_key_usage(signer) & XKU_OCSP_SIGN) == 0) {
         fail(q, "the responder's certificate must be for OCSPSigning", "who signed may not sign OCSP answers");
         return false;
     }
     if (X509_cmp_time(X509_get0_notAfter(signer), &now) < 0) {
-        fail(q, "the responder's certificate must be renewed: is chanceryd running, can it reach its signer and the edge folder?",
+        fail(q, "it must be renewed: is chanceryd running, and can it reach its signer and the edge folder?",
              "the responder's certificate has expired");
         return false;
     }
@@ -147,13 +149,16 @@ delegate_watch(question_t *q, X509 *signer)
     time_t soon = (time_t) clock_now() + RESPONDER_WARN_S;
 
     if (X509_get_ext_by_NID(signer, NID_id_pkix_OCSP_noCheck, -1) < 0) {
-        check_report(q->t, q->v->subject, "OCSP responder", CHECK_WARN, "clients may ask for its status, in a circle (RFC 6960 4.2.2.2.1)",
+        check_report(q->t, q->v->subject, "OCSP responder", CHECK_WARN,
+                     "clients may ask for its status, in a circle (RFC 6960 4.2.2.2.1)",
                      "its certificate has no ocsp-nocheck");
     } else if (X509_cmp_time(X509_get0_notAfter(signer), &soon) < 0) {
-        check_report(q->t, q->v->subject, "OCSP responder", CHECK_WARN, "it should have been renewed by now: see chanceryd's log",
+        check_report(q->t, q->v->subject, "OCSP responder", CHECK_WARN,
+                     "it should have been renewed by now: see chanceryd's log",
                      "its certificate ends within a day");
     } else {
-        check_report(q->t, q->v->subject, "OCSP responder", CHECK_OK, NULL, "issued by the CA, for OCSPSigning, ocsp-nocheck, in time");
+        check_report(q->t, q->v->subject, "OCSP responder", CHECK_OK, NULL,
+                     "issued by the CA, for OCSPSigning, ocsp-nocheck, in time");
     }
 }
 
@@ -169,7 +174,7 @@ signer_good(question_t *q, X509 **signer)
     if (!good) {
         fail(q, "the answer has to bring the responder's certificate (RFC 6960 4.2.2.3)", "it is not said who signed");
     } else if (OCSP_basic_verify(q->basic, others, NULL, OCSP_NOVERIFY) <= 0) {
-        fail(q, "the responder has another key than its certificate: restart chanceryd to make both anew, and look for who changed the edge folder",
+        fail(q, "the key is not the certificate's: restart chanceryd, which makes both anew; who changed the edge folder?",
              "the signature is wrong");
         good = false;
     } else if (X509_cmp(*signer, q->v->ca) != 0) {
@@ -196,11 +201,13 @@ status_good(question_t *q, int wanted)
     }
     if (status != wanted) {
         check_report(q->t, q->v->subject, q->name, CHECK_FAIL, "has the edge fallen behind?  /ready and chanceryd's log say so",
-                     "the answer is \"%s\" for a certificate that is %s", OCSP_cert_status_str(status), OCSP_cert_status_str(wanted));
+                     "the answer is \"%s\" for a certificate that is %s", OCSP_cert_status_str(status),
+                     OCSP_cert_status_str(wanted));
         return false;
     }
     if (X509_cmp_time(this_update, &early) > 0 || (next_update != NULL && X509_cmp_time(next_update, &now) < 0)) {
-        fail(q, "is nginx running with a store that is fed, and are the clocks right?", "the answer is stale, or not valid yet");
+        fail(q, "is nginx running with a store that is fed, and are the clocks right?",
+             "the answer is stale, or not valid yet");
         return false;
     }
     if (next_update != NULL && ASN1_TIME_to_tm(next_update, &tm) == 1) {
@@ -215,7 +222,10 @@ nonce_wrong(const question_t *q)
 {
     int said = OCSP_check_nonce(q->request, q->basic);
 
-    return said == 0 ? "another nonce came back" : said == -1 ? "the nonce did not come back" : said == 3 ? "a nonce came that was not asked for" : NULL;
+    return said == 0    ? "another nonce came back"
+           : said == -1 ? "the nonce did not come back"
+           : said == 3  ? "a nonce came that was not asked for"
+                        : NULL;
 }
 
 static bool
@@ -227,7 +237,8 @@ answer_check(question_t *q, int wanted)
 
     if (status != OCSP_RESPONSE_STATUS_SUCCESSFUL) {
         check_report(q->t, q->v->subject, q->name, CHECK_FAIL,
-                     "the service has no responder for this CA, or does not know it: see nginx' log and `chancery ready`", "the answer is %s",
+                     "the service has no responder for this CA, or does not know it: see nginx' log and `chancery ready`",
+                     "the answer is %s",
                      OCSP_response_status_str(status));
         return false;
     }
@@ -245,7 +256,8 @@ answer_check(question_t *q, int wanted)
         return false;
     }
     check_report(q->t, q->v->subject, q->name, nonce != NULL ? CHECK_WARN : CHECK_OK,
-                 nonce != NULL ? "clients that insist on nonces refuse it: pki_ocsp_nonce" : NULL, "%s%s%s", OCSP_cert_status_str(wanted),
+                 nonce != NULL ? "clients that insist on nonces refuse it: pki_ocsp_nonce" : NULL, "%s%s%s",
+                 OCSP_cert_status_str(wanted),
                  nonce != NULL ? "; " : "", nonce != NULL ? nonce : q->way->nonce ? ", with the nonce" : "");
     return true;
 }
@@ -340,7 +352,8 @@ selftest_is_revoked(selftest_t *t, const view_t *v)
     question_t q = { .t = t, .v = v, .way = &ways[1] };
     int        status = -1, reason;
 
-    if (question_make(&q, NULL) && question_ask(&q, true) && OCSP_response_status(q.response) == OCSP_RESPONSE_STATUS_SUCCESSFUL) {
+    if (question_make(&q, NULL) && question_ask(&q, true)
+        && OCSP_response_status(q.response) == OCSP_RESPONSE_STATUS_SUCCESSFUL) {
         q.basic = OCSP_response_get1_basic(q.response);
         if (q.basic != NULL) {
             OCSP_resp_find_status(q.basic, q.id, &status, &reason, NULL, NULL, NULL);

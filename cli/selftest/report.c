@@ -14,7 +14,8 @@
 static const char *const result_names[] = { [CHECK_OK] = "ok", [CHECK_WARN] = "warn", [CHECK_FAIL] = "FAIL" };
 
 void
-check_report(selftest_t *t, const char *subject, const char *check, check_result_t result, const char *advice, const char *fmt, ...)
+check_report(selftest_t *t, const char *subject, const char *check, check_result_t result, const char *advice,
+             const char *fmt, ...)
 {
     char    text[512];
     va_list args;
@@ -83,10 +84,12 @@ web_cache_check(selftest_t *t, const char *subject, const char *check, const htt
     long long   seconds = age != NULL ? strtoll(age + 8, NULL, 10) : -1;
 
     if (seconds < 0) {
-        check_report(t, subject, check, CHECK_WARN, "caches will guess, or not keep it: look for a proxy that takes headers away",
+        check_report(t, subject, check, CHECK_WARN,
+                     "caches will guess, or not keep it: look for a proxy that takes headers away",
                      "no max-age in Cache-Control");
     } else if (clock_now() + seconds > until + SELFTEST_SKEW_S) {
-        check_report(t, subject, check, CHECK_FAIL, "set pki_ocsp_max_age or pki_crl_max_age lower, or look for a proxy that changes it",
+        check_report(t, subject, check, CHECK_FAIL,
+                     "set pki_ocsp_max_age or pki_crl_max_age lower, or look for a proxy that changes it",
                      "caches may keep it for %lld s, which is beyond nextUpdate", seconds);
     }
 }

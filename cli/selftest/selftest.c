@@ -36,8 +36,8 @@ static bool
 chain_get(selftest_t *t, const char *certificate_id, cert_list_t *out, pki_err_t *err)
 {
     command_t     command = { .method = "GET", .accept = "application/x-pem-file" };
-    call_t        call = { .command = &command,
-                           .path = pki_printf(t->a, "/api/v1/certificates/%s/download", http_escape(t->a, bytes_str(certificate_id))) };
+    const char   *id = http_escape(t->a, bytes_str(certificate_id));
+    call_t        call = { .command = &command, .path = pki_printf(t->a, "/api/v1/certificates/%s/download", id) };
     http_answer_t answer;
 
     if (client_send(t->app, t->a, &call, NULL, NULL, &answer, err) != PKI_OK) {
@@ -62,8 +62,8 @@ example_get(selftest_t *t, const char *issuer, const char *status, view_t *out)
     const char  *id;
 
     rfc3339_print(clock_now(), now);
-    path = pki_printf(t->a, "/api/v1/certificates?limit=1&issuer_id=%s&status=%s&expires_after=%s", http_escape(t->a, bytes_str(issuer)), status,
-                      http_escape(t->a, bytes_str(now)));
+    path = pki_printf(t->a, "/api/v1/certificates?limit=1&issuer_id=%s&status=%s&expires_after=%s",
+                      http_escape(t->a, bytes_str(issuer)), status, http_escape(t->a, bytes_str(now)));
     if (path == NULL || client_get(t->app, t->a, path, &list, &err) != PKI_OK) {
         check_report(t, issuer, "certificates", CHECK_WARN, "the key needs cert.read", "%s", err.text);
         return false;
@@ -102,7 +102,8 @@ issuer_check(selftest_t *t, const char *id)
         selftest_ocsp(t, &v, true);
     }
     if (!any) {
-        check_report(t, id, "certificates", CHECK_WARN, "issue one, or let this enrol one (--est-user)", "it has issued nothing that could be looked at");
+        check_report(t, id, "certificates", CHECK_WARN, "issue one, or let this enrol one (--est-user)",
+                     "it has issued nothing that could be looked at");
     }
 }
 
@@ -128,7 +129,8 @@ issuers_check(selftest_t *t, const char *only, bool all)
         }
     }
     if (found == 0) {
-        check_report(t, only != NULL ? only : "server", "issuers", CHECK_FAIL, "chancery issuers list", only != NULL ? "there is no such issuer" : "there are none");
+        check_report(t, only != NULL ? only : "server", "issuers", CHECK_FAIL, "chancery issuers list",
+                     only != NULL ? "there is no such issuer" : "there are none");
     }
     return true;
 }
@@ -181,13 +183,15 @@ throwaway_revoke(selftest_t *t, const view_t *v)
     hex_encode(v->cert.serial.p[0] == 0 ? bytes_of(v->cert.serial.p + 1, v->cert.serial.len - 1) : v->cert.serial, serial);
     path = pki_printf(t->a, "/api/v1/certificates?serial=%s", serial);
     if (t->app->options.api_key == NULL || client_get(t->app, t->a, path, &list, &err) != PKI_OK) {
-        check_report(t, v->subject, "revocation", CHECK_WARN, "with an API key it would be revoked", "the certificate that was enrolled stays valid %s", err.text);
+        check_report(t, v->subject, "revocation", CHECK_WARN, "with an API key it would be revoked",
+                     "the certificate that was enrolled stays valid %s", err.text);
         return;
     }
     id = json_text(json_array_get(json_object_get(list, "data"), 0), "id");
     path = pki_printf(t->a, "/api/v1/certificates/%s/revoke", http_escape(t->a, bytes_str(id)));
     if (client_call(t->app, t->a, "POST", path, body, &done, &err) != PKI_OK) {
-        check_report(t, v->subject, "revocation", err.code == PKI_E_FORBIDDEN ? CHECK_WARN : CHECK_FAIL, "the key needs cert.revoke",
+        check_report(t, v->subject, "revocation", err.code == PKI_E_FORBIDDEN ? CHECK_WARN : CHECK_FAIL,
+                     "the key needs cert.revoke",
                      "the certificate that was enrolled stays valid: %s", err.text);
         return;
     }
@@ -228,7 +232,8 @@ time_set(const char *text)
     pki_err_t err = { 0 };
     int64_t   at;
 
-    if (value_put(NULL, NULL, &p, text, &value, &err) != PKI_OK || rfc3339_parse(json_string_value(value), &at, &err) != PKI_OK) {
+    if (value_put(NULL, NULL, &p, text, &value, &err) != PKI_OK
+        || rfc3339_parse(json_string_value(value), &at, &err) != PKI_OK) {
         json_decref(value);
         return app_fail(APP_USAGE, "--at: %s", err.text);
     }
@@ -240,7 +245,8 @@ time_set(const char *text)
 static app_exit_t
 settings(selftest_t *t, const own_t *own, const own_args_t *args)
 {
-    const char *user = own_value(own, args, "est-user"), *password = own_value(own, args, "est-password"), *at = own_value(own, args, "at");
+    const char *user = own_value(own, args, "est-user"), *password = own_value(own, args, "est-password");
+    const char *at = own_value(own, args, "at");
     app_exit_t  status = at != NULL ? time_set(at) : APP_OK;
     pki_err_t   err = { 0 };
 
@@ -251,7 +257,8 @@ settings(selftest_t *t, const own_t *own, const own_args_t *args)
     if (password != NULL && value_text(t->a, password, &t->est_password, &err) != PKI_OK) {
         return app_fail(APP_USAGE, "--est-password: %s", err.text);
     }
-    if (own_value(own, args, "no-enrol") != NULL || t->est_password == NULL || (t->est_user != NULL && t->est_user[0] == '\0')) {
+    if (own_value(own, args, "no-enrol") != NULL || t->est_password == NULL
+        || (t->est_user != NULL && t->est_user[0] == '\0')) {
         t->est_user = NULL;
     }
     return status;
@@ -261,7 +268,8 @@ settings(selftest_t *t, const own_t *own, const own_args_t *args)
 static app_exit_t
 web_open(selftest_t *t)
 {
-    http_client_conf_t conf = { .agent = "chancery/" CHANCERY_VERSION " selftest", .ca_bundle = t->app->options.ca_bundle, .connect_ms = 5000 };
+    http_client_conf_t conf = { .agent = "chancery/" CHANCERY_VERSION " selftest", .ca_bundle = t->app->options.ca_bundle,
+                               .connect_ms = 5000 };
     pki_err_t          err = { 0 };
 
     return http_client_new(&conf, &t->web, &err) == PKI_OK ? APP_OK : app_failed(&err);
@@ -296,7 +304,8 @@ static app_exit_t
 verdict(const selftest_t *t)
 {
     if (t->app->json) {
-        json_t *all = json_pack("{sOsisisi}", "checks", t->checks, "ok", (int) t->counts[CHECK_OK], "warn", (int) t->counts[CHECK_WARN],
+        json_t *all = json_pack("{sOsisisi}", "checks", t->checks, "ok", (int) t->counts[CHECK_OK], "warn",
+                                (int) t->counts[CHECK_WARN],
                                 "fail", (int) t->counts[CHECK_FAIL]);
         char   *text = all != NULL ? json_dumps(all, JSON_COMPACT) : NULL;
 
