@@ -4,6 +4,7 @@
  * JSON is shown as it came or as text; everything else goes through as it comes: downloads, exports, events.
  */
 #include <stdio.h>
+#include <unistd.h>
 
 #include "cli/call.h"
 #include "cli/table.h"
@@ -61,6 +62,23 @@ job_of(pki_arena_t *a, bytes_t body)
     return id[0] != '\0' ? pki_strdup(a, id) : NULL;
 }
 
+/* Octets that are no text would upset a terminal. */
+static bool
+upsets_terminal(const call_t *call)
+{
+    static const char *const texts[] = { "text/", "json", "pem" };
+
+    if (call->command->row != NULL || call->command->accept[0] == '\0' || call->output != NULL || !isatty(STDOUT_FILENO)) {
+        return false;
+    }
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        if (strstr(call->command->accept, texts[i]) != NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static app_exit_t
 one_run(app_t *app, call_t *call, out_t *out)
 {
@@ -96,6 +114,9 @@ call_run(app_t *app, call_t *call)
 
     if (status != APP_OK) {
         return status;
+    }
+    if (upsets_terminal(call)) {
+        return app_fail(APP_USAGE, "the answer is no text: write it to a file with --output FILE");
     }
     if (!is_asked(app, call)) {
         return app_fail(APP_REFUSED, "nothing was done");

@@ -158,6 +158,7 @@ client_send(app_t *app, pki_arena_t *a, const call_t *call, http_sink_pt sink, v
     http_header_t  headers[16];
     http_request_t r = { .method = call->command != NULL ? call->command->method : "GET", .url = url_of(app, a, call),
                          .headers = headers, .max = ANSWER_MAX, .timeout_ms = app->timeout_ms, .sink = sink, .arg = arg };
+    bool           events = call->command != NULL && strstr(call->command->accept, "text/event-stream") != NULL;
     char          *body = call->body != NULL ? json_dumps(call->body, JSON_COMPACT) : NULL;
     pki_code_t     code;
 
@@ -167,6 +168,7 @@ client_send(app_t *app, pki_arena_t *a, const call_t *call, http_sink_pt sink, v
     }
     r.header_count = headers_of(app, a, call, headers, sizeof(headers) / sizeof(headers[0]));
     r.body = body != NULL ? bytes_str(body) : BYTES_NONE;
+    r.timeout_ms = events ? 0 : r.timeout_ms; /* silence is what there is when nothing happens */
     code = http_client_do(app->http, a, &r, out, err);
     free(body);
     return code;

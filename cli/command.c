@@ -2,9 +2,10 @@
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
  * The rule of names.  An operation has a tag, "est_label", and an id, "est_label_list".  What follows the tag is the
- * verb.  The resource is what all paths of the tag have in common at least: the literal segments of the shortest one,
- * "est labels", where a last segment that is the verb itself does not count ("stats summary").  An operation that is
- * the only one of its tag and only reads needs no verb.  Exceptions are in names.inc.
+ * verb, but a last segment "bulk-..." of the path is one itself.  The resource is the path of the tag's list, without
+ * its parameters: "est labels"; where there is no list the shortest path, and there a last segment that is the verb
+ * itself does not count ("stats summary").  An operation that is the only one of its tag and only reads needs no verb.
+ * Exceptions are in names.inc.
  */
 #include <ctype.h>
 #include <stdio.h>
@@ -61,6 +62,7 @@ typedef struct {
     const char *name;
     char        words[WORDS_MAX];
     size_t      operations;
+    bool        listed; /* the words are of its list */
 } tag_t;
 
 typedef struct {
@@ -103,11 +105,16 @@ operation_tag(const json_t *operation)
 
 /* "est_label_list" of the tag "est_label" is "list"; with hyphens. */
 static char *
-operation_verb(pki_arena_t *a, const json_t *operation)
+operation_verb(pki_arena_t *a, const char *path, const json_t *operation)
 {
-    const char *id = json_text(operation, "operationId"), *tag = operation_tag(operation);
+    const char *id = json_text(operation, "operationId"), *tag = operation_tag(operation), *last = strrchr(path, '/');
     size_t      len = strlen(tag);
-    char       *verb = pki_strdup(a, strncmp(id, tag, len) == 0 && id[len] == '_' ? id + len + 1 : id);
+    char       *verb;
+
+    if (last != NULL && strncmp(last, "/bulk-", 6) == 0) {
+        return pki_strdup(a, last + 1);
+    }
+    verb = pki_strdup(a, strncmp(id, tag, len) == 0 && id[len] == '_' ? id + len + 1 : id);
 
     for (char *p = verb; p != NULL && *p != '\0'; p++) {
         *p = *p == '_' ? '-' : *p;
@@ -168,7 +175,7 @@ tag_get(build_t *b, const char *name)
 static pki_code_t
 command_name(const source_t *s, const tag_t *tag, command_t *c, pki_err_t *err)
 {
-    const char *verb = operation_verb(s->a, s->operation), *short_name = name_of(resource_names, tag->words);
+    const char *verb = operation_verb(s->a, s->path, s->operation), *short_name = name_of(resource_names, tag->words);
     bool        bare = tag->operations == 1 && verb != NULL && strcmp(verb, "read") == 0 && strchr(s->path, '{') == NULL;
 
     c->verb = verb != NULL ? name_of(verb_names, verb) : NULL;
@@ -385,15 +392,18 @@ static pki_code_t
 visit_learn(void *arg, const source_t *s, pki_err_t *err)
 {
     tag_t      *tag = tag_get(arg, operation_tag(s->operation));
-    const char *verb = operation_verb(s->a, s->operation);
+    const char *verb = operation_verb(s->a, s->path, s->operation);
     char        words[WORDS_MAX];
+    bool        lists = verb != NULL && strcmp(verb, "list") == 0;
 
     if (verb == NULL) {
         return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
     }
     path_words(s->path, verb, words);
-    if (tag->operations++ == 0 || word_count(words) < word_count(tag->words)) {
+    if (tag->operations++ == 0 || lists > tag->listed
+        || (lists == tag->listed && word_count(words) < word_count(tag->words))) {
         memcpy(tag->words, words, sizeof(words));
+        tag->listed = lists;
     }
     return PKI_OK;
 }

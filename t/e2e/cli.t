@@ -203,11 +203,11 @@ with Stack() as s:
         if needed:
             continue
         words = [value] if '{' in path else []
+        wanted = s.api('GET', re.sub(r'\{\w+\}', value or '', path))
         shown = cli(*name.split(), *words)
-        is_(shown.status, 0, name) or diag(shown)
-        if 'application/json' in content and '{' not in path:
-            got, wanted = cli(*name.split(), '--format', 'json').out, s.api('GET', path).body.decode()
-            is_(type(json.loads(got)), type(json.loads(wanted)), name + ' as JSON')
+        is_(shown.status, 0 if wanted.status < 400 else 1 if wanted.status < 500 else 4, name) or diag(shown)
+        if 'application/json' in content and wanted.status == 200 and '{' not in path:
+            is_(json.loads(cli(*name.split(), '--format', 'json').out).keys(), wanted.json.keys(), name + ' as JSON')
 
     # ---- changes: bodies from flags, from a file, over each other; refusals name the flags
 

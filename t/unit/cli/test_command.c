@@ -25,9 +25,11 @@ static const char small[] =
     "  \"delete\": {\"operationId\": \"thing_delete\", \"tags\": [\"thing\"], \"responses\": {\"204\": {}}}},"
     "\"/api/v1/things/{id}/parts/{part_id}\": {\"get\": {\"operationId\": \"thing_part\", \"tags\": [\"thing\"],"
     "  \"parameters\": [{\"name\": \"id\", \"in\": \"path\", \"required\": true}, {\"name\": \"part_id\", \"in\": \"path\", \"required\": true}]}},"
-    "\"/api/v1/things/bulk-break\": {\"post\": {\"operationId\": \"thing_bulk_break\", \"tags\": [\"thing\"],"
+    "\"/api/v1/things/bulk-break\": {\"post\": {\"operationId\": \"thing_break_many\", \"tags\": [\"thing\"],"
     "  \"requestBody\": {\"content\": {\"application/json\": {\"schema\": {\"$ref\": \"#/components/schemas/Break\"}}}},"
     "  \"responses\": {\"202\": {\"content\": {\"application/json\": {\"schema\": {\"type\": \"object\", \"properties\": {\"id\": {}}}}}}}}},"
+    "\"/api/v1/auth/login\": {\"post\": {\"operationId\": \"session_create\", \"tags\": [\"session\"]}},"
+    "\"/api/v1/auth/sessions\": {\"get\": {\"operationId\": \"session_list\", \"tags\": [\"session\"]}},"
     "\"/api/v1/stats/summary\": {\"get\": {\"operationId\": \"stats_summary\", \"tags\": [\"stats\"]}},"
     "\"/api/v1/stats/trend\": {\"get\": {\"operationId\": \"stats_trend\", \"tags\": [\"stats\"]}},"
     "\"/pulse\": {\"get\": {\"operationId\": \"pulse_read\", \"tags\": [\"pulse\"]}}},"
@@ -84,6 +86,8 @@ ParameterizedTestParameters(command, has_the_name_that_the_rule_gives)
         { "things delete", "DELETE", "/api/v1/things/{id}" },
         { "things part", "GET", "/api/v1/things/{id}/parts/{part_id}" },
         { "things bulk-break", "POST", "/api/v1/things/bulk-break" },
+        { "auth sessions list", "GET", "/api/v1/auth/sessions" },
+        { "auth sessions create", "POST", "/api/v1/auth/login" },
         { "stats summary", "GET", "/api/v1/stats/summary" },
         { "stats trend", "GET", "/api/v1/stats/trend" },
         { "pulse", "GET", "/pulse" },
