@@ -12,7 +12,7 @@ extern const uint8_t _binary_openapi_json_start[], _binary_openapi_json_end[];
 bytes_t
 document_text(void)
 {
-    return bytes_of(_binary_openapi_json_start, (size_t) (_binary_openapi_json_end - _binary_openapi_json_start));
+    return bytes_of(_binary_openapi_json_start, (uintptr_t) _binary_openapi_json_end - (uintptr_t) _binary_openapi_json_start);
 }
 
 const char *
