@@ -48,6 +48,7 @@ typedef struct {
 #define F_NULLABLE  0x10u /* an absent value is encoded as null; otherwise it is left out */
 #define F_RESTART   0x20u /* configuration: a reload does not change it */
 #define F_CARRIED   0x40u /* with F_SECRET: a message between our own processes, encoded in clear */
+#define F_FIXED     0x80u /* of a thing's configuration: what it was made with, and not to be changed */
 
 /* A max of 0: strings have at most FIELD_STR_MAX characters, numbers (with min 0) and octets no bound. */
 #define FIELD_STR_MAX  4096
@@ -111,6 +112,10 @@ pki_code_t fields_merge(pki_arena_t *a, const field_t *table, const json_t *in, 
 
 /* A new object, or NULL when out of memory. */
 json_t *fields_encode(const field_t *table, const void *in);
+
+/* Whether a table has F_SECRET members, also in objects inside; whether an object has one of them that is not null. */
+bool fields_secret(const field_t *table);
+bool fields_secret_given(const field_t *table, const json_t *in);
 
 /*
  * One member from text (environment variables, database columns in text form), out being the whole
