@@ -45,6 +45,7 @@ void issue_enrol(issue_t *i, issue_enrol_t *calls, size_t count, const issue_nex
 typedef struct {
     const char *name, *profile_id, *issuer_id, *owner_id; /* name: unique; owner may be NULL */
     const char *csr;                                      /* PEM */
+    bytes_t     transaction_key;                          /* the same again gives the same certificate; absent: none */
     audit_t     audit; /* of the call: who, from where, the request; what was done is filled in */
 } issue_order_t;
 typedef struct {
