@@ -91,7 +91,8 @@ rotation_audit(const reseal_t *s, pki_err_t *err)
 {
     char    id[2 * SEAL_ID_LEN + 1], details[96];
     audit_t audit = { .actor = "chanceryd", .actor_type = "system", .action = "master_key.rotate",
-                      .resource_type = "master_key", .resource_id = id, .status = s->all_failed == 0 ? 200 : 500, .details = details };
+                      .resource_type = "master_key", .resource_id = id, .status = s->all_failed == 0 ? 200 : 500,
+                      .details = details };
 
     hex_encode(BYTES_ARR(s->id), id);
     snprintf(details, sizeof(details), "{\"sealed\": %zu, \"failed\": %zu}", s->all_done, s->all_failed);
