@@ -28,6 +28,7 @@
 #define SAMPLES     64
 #define ID_SLACK    2000         /* a number is taken a moment before its transaction's is */
 #define RETRY_S     10
+#define RESUME_MAX  100000       /* events back; whoever was away for longer reads the audit */
 
 struct listener {
     listener_t      *next;
@@ -242,6 +243,10 @@ position_find(req_t *r, listener_t *l, pki_err_t *err)
     event_head_t head;
 
     PKI_TRY(event_head(db, &head, err));
+    if (l->at.xid != 0 && head.last_id - l->at.id > RESUME_MAX) {
+        check_problem(r, "Last-Event-ID", "is more than %d events back: read the audit", RESUME_MAX);
+        return check_done(r, err);
+    }
     PKI_TRY(event_floor(db, l->at.id, &l->floor, err));
     /* An id that is ahead of the database is of another one: from now on. */
     if (l->at.xid == 0 || l->at.xid >= head.xmax) {

@@ -368,7 +368,7 @@ body_hash(req_t *r)
 {
     uint8_t digest[SHA256_DIGEST_LENGTH];
 
-    if (r->body_len > 0 && r->body_len == r->body_seen && !r->body_secret) {
+    if (r->body_hash[0] == '\0' && r->body_len > 0 && r->body_len == r->body_seen && !r->body_secret) {
         hex_encode(bytes_of(SHA256(r->body, r->body_len, digest), 8), r->body_hash);
     }
 }

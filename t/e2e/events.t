@@ -165,6 +165,10 @@ def events(s):
     ok(wait_for('a heartbeat', lambda: quiet.comments > 1, 20), 'a comment comes every 15 seconds')
     ok(wait_for('places', lambda: '\nchancery_event_listeners 4\n' in call(s, 'GET', V1 + '/metrics/prometheus').text, 20),
        'those who left made place')
+    s.psql("SELECT setval('audit_event_no', last_value + 200000) FROM audit_event_no")
+    answer = call(s, 'GET', V1 + '/events', headers={'Last-Event-ID': last})
+    is_(code(answer), (400, 'invalid'), 'who was away for too long')
+    like(answer.text, 'read the audit', 'is told where to look')
     return one
 
 
