@@ -9,7 +9,7 @@
 #ifndef ORCHESTRATOR_API_API_H
 #define ORCHESTRATOR_API_API_H
 
-#include "orchestrator/issue/issue.h"
+#include "orchestrator/job/job.h"
 
 typedef struct {
     const conf_t *conf;
@@ -17,6 +17,7 @@ typedef struct {
     signer_t     *signer;
     edge_t       *edge;
     issue_t      *issue;
+    jobs_t       *jobs;
 } api_parts_t;
 
 typedef struct api api_t;

@@ -66,7 +66,8 @@ WITH input AS MATERIALIZED (
        SET profile_id = excluded.profile_id, issuer_no = excluded.issuer_no,
            owner_id = coalesce(excluded.owner_id, m.owner_id), common_name = excluded.common_name, subject = excluded.subject, subject_der = excluded.subject_der,
            sans = excluded.sans, status = 'Active', expires_at = excluded.expires_at,
-           last_serial = excluded.last_serial, revoked_at = NULL, revocation_reason = NULL, updated_at = now()
+           last_serial = excluded.last_serial, revoked_at = NULL, revocation_reason = NULL, updated_at = now(),
+           last_renewal_at = now()
     RETURNING no, id
 ), version AS (
     INSERT INTO certificate_version (issuer_no, generation, serial, managed_no, orphan, der, spki_sha256, fingerprint,
