@@ -5,7 +5,7 @@ BEGIN
     END IF;
 END
 $$;
-DROP INDEX certificate_version_issued, issuer_external;
+DROP INDEX certificate_version_issued, managed_certificate_archived;
 ALTER TABLE managed_certificate ALTER profile_id SET NOT NULL;
 DROP VIEW certificate_renewal;
 DROP TABLE job_item, job;

@@ -211,17 +211,21 @@ serial_parse(pki_arena_t *a, const char *text, bytes_t *out)
     return len + 1 - from <= CERT_SERIAL_MAX && pki_bytes_dup(a, bytes_of(octets + from, len + 1 - from), out, NULL) == PKI_OK;
 }
 
-/* The certificate and what is above it, of the generation that signed it, without the root. */
+/* The certificate and what is above it, of the generation that signed it, without the root; of an imported one nothing is. */
 static pki_code_t
 version_answer(req_t *r, const version_row_t *version, pki_err_t *err)
 {
     const format_query_t *query = r->query;
-    issuer_chain_t        issuer;
+    issuer_chain_t        issuer = { 0 };
     bytes_t              *der;
     size_t                count = 1;
+    pki_code_t            code;
 
-    PKI_TRY(issuer_row_find_generation(r->api->parts.db, r->a, (uint32_t) version->issuer_no,
-                                       (uint32_t) version->generation, &issuer, err));
+    code = issuer_row_find_generation(r->api->parts.db, r->a, (uint32_t) version->issuer_no,
+                                      (uint32_t) version->generation, &issuer, err);
+    if (code != PKI_OK && code != PKI_E_NOT_FOUND) {
+        return code;
+    }
     PKI_TRY(PKI_NEW_N(r->a, issuer.chain_len + 1, &der, err));
     der[0] = version->der;
     for (size_t i = 0; i + 1 < issuer.chain_len || (i == 0 && issuer.chain_len == 1); i++) {

@@ -30,6 +30,7 @@ struct api {
     key_cache_t *keys;
     face_t       face;
     hop_t       *hop;
+    int64_t      opened_us; /* monotonic */
     atomic_int   active; /* requests that have begun and are not yet answered */
     atomic_bool  draining;
 };

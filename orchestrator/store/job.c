@@ -351,9 +351,11 @@ count_read(const db_rows_t *r, size_t row, pki_arena_t *a, void *out, pki_err_t 
 }
 
 pki_code_t
-job_counts(db_t *db, pki_arena_t *a, job_count_t **out, size_t *count, pki_err_t *err)
+job_counts(db_t *db, pki_arena_t *a, const scope_t *s, job_count_t **out, size_t *count, pki_err_t *err)
 {
-    return verb_list(db, a, Q_job_counts, NULL, 0, count_read, sizeof(**out), (void **) out, count, err);
+    return verb_list(db, a, Q_job_counts,
+                     DB_PARAMS(DB_F(s->all), DB_TS(&s->ids[SCOPE_ISSUER]), DB_TS(&s->ids[SCOPE_PROFILE]),
+                               DB_TS(&s->ids[SCOPE_TEAM]), DB_TS(&s->ids[SCOPE_OWNER])), count_read, sizeof(**out), (void **) out, count, err);
 }
 
 static pki_code_t

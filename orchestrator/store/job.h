@@ -82,12 +82,12 @@ pki_code_t job_renewal_insert(db_t *db, pki_arena_t *a, const job_order_t *in, c
  */
 pki_code_t job_renewals_due(db_t *db, int64_t max, int64_t *count, pki_err_t *err);
 
-/* For metrics: jobs by type and status, rows of {type, status, count}. */
+/* Jobs by type and status; with a scope, those about one certificate in it. */
 typedef struct {
     const char *type, *status;
     int64_t     count;
 } job_count_t;
-pki_code_t job_counts(db_t *db, pki_arena_t *a, job_count_t **out, size_t *count, pki_err_t *err);
+pki_code_t job_counts(db_t *db, pki_arena_t *a, const scope_t *scope, job_count_t **out, size_t *count, pki_err_t *err);
 
 /* What a renewal has to know of its certificate. */
 typedef struct {

@@ -8,7 +8,7 @@
 #define END { .name = NULL }
 
 static const char *const statuses[] = { "Active", "Expired", "Revoked", NULL };
-static const char *const sources[] = { "API", "EST", NULL };
+static const char *const sources[] = { "API", "EST", "Import", NULL };
 
 #define MANAGED_STATUS                                                                                       \
     "CASE WHEN m.status = 'Active' AND m.expires_at <= now() THEN 'Expired' ELSE m.status END"
@@ -57,7 +57,7 @@ static const list_sort_t issuer_sorts[] = {
 };
 const list_resource_t list_issuers = {
     .name = "issuers",
-    .from = "issuer i JOIN ca_certificate c ON c.issuer_no = i.no AND c.active AND c.position = 0",
+    .from = "issuer i LEFT JOIN ca_certificate c ON c.issuer_no = i.no AND c.active AND c.position = 0",
     .id = "i.id", .key = "i.no", .key_cast = "integer", .version = "i.xmin",
     .scopes = { [SCOPE_ISSUER] = "i.id" },
     .columns = issuer_columns, .filters = issuer_filters, .sorts = issuer_sorts,
@@ -126,7 +126,7 @@ static const list_filter_t certificate_filters[] = {
                         " AND v.serial = decode(%s, 'hex'))", LIST_HEX, NULL, "serial number of any version, hexadecimal" },
     { "id",             "m.id = %s",                  LIST_TEXT, NULL,     "exact identifier" },
     { "status",         MANAGED_STATUS " = %s",       LIST_TEXT, statuses, "Active, Expired or Revoked" },
-    { "source",         "m.source = %s",              LIST_TEXT, sources,  "API or EST" },
+    { "source",         "m.source = %s",              LIST_TEXT, sources,  "API, EST or Import" },
     { "issuer_id",      "i.id = %s",                  LIST_TEXT, NULL,     "issuer" },
     { "profile_id",     "m.profile_id = %s",          LIST_TEXT, NULL,     "profile" },
     { "est_label_id",   "m.est_label_id = %s",        LIST_TEXT, NULL,     "EST label" },

@@ -124,10 +124,3 @@ SELECT
  WHERE m.id = $1
  ORDER BY v.issued_at DESC
  LIMIT $2;
-
--- name: cert_counts
-SELECT count(*) FILTER (WHERE status = 'Active' AND expires_at > now()) AS active,
-       count(*) FILTER (WHERE status = 'Active' AND expires_at <= now()) AS expired,
-       count(*) FILTER (WHERE status = 'Revoked') AS revoked,
-       (SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'certificate_version'::regclass) AS versions
-  FROM managed_certificate;

@@ -119,7 +119,17 @@ SELECT 'job-' || left(replace(gen_random_uuid()::text, '-', ''), 20), 'Renewal',
 ON CONFLICT DO NOTHING;
 
 -- name: job_counts
-SELECT type, status, count(*) AS count FROM job GROUP BY type, status ORDER BY type, status;
+-- $1 to $5: as in stats.sql.
+SELECT j.type, j.status, count(*) AS count
+  FROM job j
+ WHERE $1::boolean
+    OR j.certificate_id IN (SELECT m.id
+                              FROM managed_certificate m
+                             WHERE m.issuer_no IN (SELECT x.no FROM issuer x WHERE x.id = ANY ($2::text[]))
+                                OR m.profile_id = ANY ($3::text[]) OR m.team_id = ANY ($4::text[])
+                                OR m.owner_id = ANY ($5::text[]))
+ GROUP BY j.type, j.status
+ ORDER BY j.type, j.status;
 
 -- name: renewal_find
 SELECT m.no, m.id, m.name, m.source, m.profile_id, i.id AS issuer_id, i.type AS issuer_type, m.est_label_id, m.owner_id,
