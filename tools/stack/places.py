@@ -14,7 +14,7 @@ from .say import Failure, line
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 SUN_PATH_MAX = 107
-PASSED_ON = re.compile(r'^(CHANCERY_(DATABASE|LISTEN|SIGNER|EDGE|OCSP|CRL|LOG|DRAIN|RETRY)_.*|(A|UB|L)SAN_OPTIONS|TZ|'
+PASSED_ON = re.compile(r'^(CHANCERY_(DATABASE|LISTEN|SIGNER|EDGE|OCSP|CRL|JOBS|LOG|DRAIN|RETRY)_.*|(A|UB|L)SAN_OPTIONS|TZ|'
                        r'SOFTHSM2_CONF|PATH)$')
 
 
