@@ -24,6 +24,7 @@ job_bulk_revoke(job_run_t *run, pki_err_t *err)
 {
     issue_t        *issue = run->jobs->parts.issue;
     bulk_criteria_t in;
+    const char     *after = "";
     int64_t         taken;
     int             reason;
 
@@ -34,7 +35,7 @@ job_bulk_revoke(job_run_t *run, pki_err_t *err)
             run->again = true;
             return PKI_OK;
         }
-        PKI_TRY(issue_revoke_bulk(issue, &run->claim, reason, in.invalidity_date, &taken, err));
+        PKI_TRY(issue_revoke_bulk(issue, run->a, &run->claim, reason, in.invalidity_date, &after, &taken, err));
     } while (taken > 0);
     return PKI_OK;
 }

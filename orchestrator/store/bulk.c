@@ -26,7 +26,6 @@ typedef struct {
     bulk_step_t       *out;
     str_list_t         ids;
     item_t            *items;
-    const char        *last;
 
     /* Versions that change, in columns for unnest(). */
     db_param_t *issuer_no, *serial, *state, *not_after, *generation;
@@ -35,14 +34,25 @@ typedef struct {
 
 #define COLUMN(v, n, t) ((db_param_t){ .type = DB_ARRAY, .items = (v), .stride = 1, .elem = (t), .num = (int64_t) (n) })
 
+/*
+ * A plan that was kept from the first steps would be one for small tables, and the tables grow by what the steps write:
+ * each is planned anew.
+ */
+static pki_code_t
+step_begin(db_conn_t *c, const job_claim_t *job, pki_err_t *err)
+{
+    conn_patience(c, STEP_WAIT_MS);
+    PKI_TRY(conn_exec(c, "SET LOCAL plan_cache_mode = force_custom_plan", err));
+    return job_hold(c, job, err);
+}
+
 static pki_code_t
 items_take(db_conn_t *c, step_t *x, const char *status, pki_err_t *err)
 {
     db_rows_t *rows;
     size_t     count;
 
-    conn_patience(c, STEP_WAIT_MS);
-    PKI_TRY(job_hold(c, x->job, err));
+    PKI_TRY(step_begin(c, x->job, err));
     PKI_TRY(db_query(c, x->a, Q_bulk_items, DB_PARAMS(DB_I(x->job->no), DB_T(status), DB_T(x->after), DB_I(x->max)), &rows,
                      err));
     count = db_row_count(rows);
@@ -54,7 +64,7 @@ items_take(db_conn_t *c, step_t *x, const char *status, pki_err_t *err)
         x->ids.v[x->ids.count++] = db_text(rows, i, "certificate_id");
         x->items[i].id = x->ids.v[i];
     }
-    x->last = count > 0 ? x->ids.v[count - 1] : x->after;
+    x->out->last = count > 0 ? x->ids.v[count - 1] : x->after;
     return PKI_OK;
 }
 
@@ -184,7 +194,7 @@ items_note(db_conn_t *c, step_t *x, pki_err_t *err)
     }
     return db_query(c, NULL, Q_bulk_note,
                     DB_PARAMS(DB_I(x->job->no), DB_TS(&x->ids), COLUMN(status, x->ids.count, DB_TEXT),
-                              COLUMN(error, x->ids.count, DB_TEXT)),
+                              COLUMN(error, x->ids.count, DB_TEXT), DB_T(x->ids.v[0]), DB_T(x->out->last)),
                     NULL, err);
 }
 
@@ -205,10 +215,11 @@ revoke_run(db_conn_t *c, void *arg, pki_err_t *err)
 }
 
 pki_code_t
-bulk_revoke(db_t *db, pki_arena_t *a, const job_claim_t *job, int reason, int64_t invalidity_at, int64_t max,
-            bulk_step_t *out, pki_err_t *err)
+bulk_revoke(db_t *db, pki_arena_t *a, const job_claim_t *job, int reason, int64_t invalidity_at, const char *after,
+            int64_t max, bulk_step_t *out, pki_err_t *err)
 {
-    step_t x = { .a = a, .job = job, .reason = reason, .invalidity_at = invalidity_at, .max = max, .after = "", .out = out };
+    step_t x = { .a = a, .job = job, .reason = reason, .invalidity_at = invalidity_at, .max = max, .after = after,
+                 .out = out };
 
     return db_tx(db, revoke_run, &x, err);
 }
@@ -232,29 +243,33 @@ applied_run(db_conn_t *c, void *arg, pki_err_t *err)
 
 pki_code_t
 bulk_applied(db_t *db, pki_arena_t *a, const job_claim_t *job, const char *after, int64_t max, bulk_step_t *out,
-             const char **last, pki_err_t *err)
+             pki_err_t *err)
 {
     step_t x = { .a = a, .job = job, .max = max, .after = after, .out = out };
 
-    PKI_TRY(db_tx(db, applied_run, &x, err));
-    *last = x.last;
-    return PKI_OK;
+    return db_tx(db, applied_run, &x, err);
 }
+
+typedef struct {
+    const job_claim_t *job;
+    const char        *after;
+} told_t;
 
 static pki_code_t
 told_run(db_conn_t *c, void *arg, pki_err_t *err)
 {
-    const job_claim_t *job = arg;
+    const told_t *t = arg;
 
-    conn_patience(c, STEP_WAIT_MS);
-    PKI_TRY(job_hold(c, job, err));
-    return db_query(c, NULL, Q_bulk_told, DB_PARAMS(DB_I(job->no)), NULL, err);
+    PKI_TRY(step_begin(c, t->job, err));
+    return db_query(c, NULL, Q_bulk_told, DB_PARAMS(DB_I(t->job->no), DB_T(t->after)), NULL, err);
 }
 
 pki_code_t
-bulk_told(db_t *db, const job_claim_t *job, pki_err_t *err)
+bulk_told(db_t *db, const job_claim_t *job, const char *after, pki_err_t *err)
 {
-    return db_tx(db, told_run, (void *) job, err);
+    told_t t = { job, after };
+
+    return db_tx(db, told_run, &t, err);
 }
 
 /* ---- renewals ---- */
@@ -271,8 +286,7 @@ renew_run(db_conn_t *c, void *arg, pki_err_t *err)
     renew_t   *x = arg;
     db_rows_t *rows;
 
-    conn_patience(c, STEP_WAIT_MS);
-    PKI_TRY(job_hold(c, x->job, err));
+    PKI_TRY(step_begin(c, x->job, err));
     PKI_TRY(db_query(c, x->a, Q_bulk_renew,
                      DB_PARAMS(DB_I(x->job->no), DB_I(x->max), DB_I(x->job->max_attempts), DB_I(x->job->retry_s)), &rows,
                      err));
@@ -286,8 +300,7 @@ follow_run(db_conn_t *c, void *arg, pki_err_t *err)
     renew_t   *x = arg;
     db_rows_t *rows;
 
-    conn_patience(c, STEP_WAIT_MS);
-    PKI_TRY(job_hold(c, x->job, err));
+    PKI_TRY(step_begin(c, x->job, err));
     PKI_TRY(db_query(c, x->a, Q_bulk_renewals_follow, DB_PARAMS(DB_I(x->job->no)), &rows, err));
     x->number = db_int(rows, 0, "open");
     return PKI_OK;

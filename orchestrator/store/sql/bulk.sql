@@ -1,6 +1,7 @@
 -- The steps of bulk jobs.
 
 -- name: bulk_items
+-- From where the step before ended: what it has taken is dead in the index, and would be read over each time.
 SELECT certificate_id
   FROM job_item
  WHERE job_no = $1 AND status = $2 AND certificate_id > $3
@@ -12,13 +13,22 @@ SELECT certificate_id
 SELECT id, no FROM managed_certificate WHERE id = ANY ($1::text[]) ORDER BY id FOR NO KEY UPDATE;
 
 -- name: bulk_versions
--- As revocation_versions, for many; in the order of the locked ones.
-SELECT x.place, v.issuer_no, v.generation, v.serial, v.not_after, v.exempt, NULL::bytea AS fingerprint, r.state, r.reason,
+-- As revocation_versions, for many; in the order of the locked ones.  LATERAL with OFFSET keeps the look-ups index scans
+-- whatever the planner expects.
+SELECT x.place, v.issuer_no, v.generation, v.serial, v.not_after, NULL::bytea AS fingerprint, r.state, r.reason,
        r.revoked_at, r.invalidity_at, r.revision, coalesce((i.settings->>'webpki')::boolean, false) AS webpki,
        i.type = 'external' AS external
   FROM unnest($1::bigint[]) WITH ORDINALITY AS x (no, place)
-  JOIN certificate_version v ON v.managed_no = x.no AND v.not_after > now()
-  LEFT JOIN revocation r ON r.issuer_no = v.issuer_no AND r.serial = v.serial
+ CROSS JOIN LATERAL (
+       SELECT v.issuer_no, v.generation, v.serial, v.not_after
+         FROM certificate_version v
+        WHERE v.managed_no = x.no AND v.not_after > now()
+       OFFSET 0) AS v
+  LEFT JOIN LATERAL (
+       SELECT r.state, r.reason, r.revoked_at, r.invalidity_at, r.revision
+         FROM revocation r
+        WHERE r.issuer_no = v.issuer_no AND r.serial = v.serial
+       OFFSET 0) AS r ON true
   LEFT JOIN issuer i ON i.no = v.issuer_no
  ORDER BY x.place, v.issuer_no, v.serial;
 
@@ -48,25 +58,31 @@ INSERT INTO change_feed (kind, issuer_no, serial) SELECT 'status', x.no::integer
 -- name: bulk_follow
 -- As revocation_follow, for many.
 UPDATE managed_certificate m
-   SET status = s.status, updated_at = now(),
-       revoked_at = CASE s.status WHEN 'Revoked' THEN coalesce(m.revoked_at, now()) END,
-       revocation_reason = CASE s.status WHEN 'Revoked' THEN $2::smallint END
-  FROM (SELECT x.no,
-               CASE WHEN EXISTS (
-                   SELECT FROM certificate_version v
-                     LEFT JOIN revocation r ON r.issuer_no = v.issuer_no AND r.serial = v.serial
-                    WHERE v.managed_no = x.no AND v.not_after > now() AND (r.state IS NULL OR r.state = 'released'))
-               THEN 'Active' ELSE 'Revoked' END AS status
-          FROM unnest($1::bigint[]) AS x (no)) AS s
+   SET status = CASE WHEN s.good THEN 'Active' ELSE 'Revoked' END, updated_at = now(),
+       revoked_at = CASE WHEN s.good IS NULL THEN coalesce(m.revoked_at, now()) END,
+       revocation_reason = CASE WHEN s.good IS NULL THEN $2::smallint END
+  FROM (SELECT x.no, g.good
+          FROM unnest($1::bigint[]) AS x (no)
+          LEFT JOIN LATERAL (
+               SELECT true AS good
+                 FROM certificate_version v
+                 LEFT JOIN LATERAL (
+                      SELECT r.state
+                        FROM revocation r
+                       WHERE r.issuer_no = v.issuer_no AND r.serial = v.serial
+                      OFFSET 0) AS r ON true
+                WHERE v.managed_no = x.no AND v.not_after > now() AND (r.state IS NULL OR r.state = 'released')
+                LIMIT 1) AS g ON true
+        OFFSET 0) AS s
  WHERE m.no = s.no;
 
 -- name: bulk_note
--- The outcome of each item, and the figures of the job.
+-- The outcome of each item, and the figures of the job.  $5 and $6: the first and the last of them.
 WITH noted AS (
     UPDATE job_item i
        SET status = x.status, error = x.error
       FROM unnest($2::text[], $3::text[], $4::text[]) AS x (id, status, error)
-     WHERE i.job_no = $1 AND i.certificate_id = x.id
+     WHERE i.job_no = $1 AND i.certificate_id = x.id AND i.certificate_id BETWEEN $5 AND $6
     RETURNING i.status
 )
 UPDATE job
@@ -76,7 +92,7 @@ UPDATE job
 
 -- name: bulk_applied
 -- The versions of some items, as they are now.
-SELECT v.issuer_no, v.generation, v.serial, v.not_after, v.exempt,
+SELECT v.issuer_no, v.generation, v.serial, v.not_after,
        CASE WHEN (i.settings->>'ocsp_cert_hash')::boolean THEN v.fingerprint END AS fingerprint, r.state, r.reason,
        r.revoked_at, r.invalidity_at, r.revision
   FROM managed_certificate m
@@ -87,7 +103,7 @@ SELECT v.issuer_no, v.generation, v.serial, v.not_after, v.exempt,
 
 -- name: bulk_told
 WITH told AS (
-    UPDATE job_item SET status = 'Done' WHERE job_no = $1 AND status = 'Applied' RETURNING 1
+    UPDATE job_item SET status = 'Done' WHERE job_no = $1 AND status = 'Applied' AND certificate_id > $2 RETURNING 1
 )
 UPDATE job SET done = done + (SELECT count(*) FROM told), losses = 0 WHERE no = $1;
 

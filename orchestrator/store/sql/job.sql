@@ -44,12 +44,17 @@ UPDATE job
  WHERE status = 'Running' AND run_at <= now() AND losses >= $1;
 
 -- name: job_prune
-DELETE FROM job
- WHERE no IN (SELECT no
-                FROM job
-               WHERE completed_at < now() - make_interval(days => $1::integer)
-               ORDER BY completed_at
-               LIMIT 100);
+-- A few at a time, with their items.
+WITH old AS MATERIALIZED (
+    SELECT no
+      FROM job
+     WHERE completed_at < now() - make_interval(days => $1::integer)
+     ORDER BY completed_at
+     LIMIT 100
+), items AS (
+    DELETE FROM job_item WHERE job_no IN (SELECT no FROM old)
+)
+DELETE FROM job WHERE no IN (SELECT no FROM old);
 
 -- name: job_insert
 INSERT INTO job (id, type, status, certificate_id, params, requested_by, requester_type, request_id, max_attempts, retry_s,
