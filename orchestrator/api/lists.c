@@ -114,8 +114,8 @@ list_serve(req_t *r, pki_err_t *err)
 {
     const list_resource_t *resource = r->route->resource;
     const list_input_t    *in = r->query;
-    list_query_t           query = { .limit = in->limit, .cursor = in->cursor, .sort = in->sort, .scope = &r->scope, .args = r->args,
-                                     .arg_count = r->arg_count };
+    list_query_t           query = { .limit = in->limit, .cursor = in->cursor, .sort = in->sort, .scope = &r->scope,
+                                     .args = r->args, .arg_count = r->arg_count };
     list_page_t            page;
     pki_buf_t              out;
 

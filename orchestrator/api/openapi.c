@@ -28,6 +28,9 @@ column_schema(const list_column_t *c)
 
     /* A column may be NULL in the database: then the member is null. */
     json_object_set_new(out, "type", json_pack("[ss]", types[c->type][0], "null"));
+    if (c->type == LIST_JSON) {
+        json_array_append_new(json_object_get(out, "type"), json_string("array"));
+    }
     if (types[c->type][1] != NULL) {
         json_object_set_new(out, "format", json_string(types[c->type][1]));
     }

@@ -222,7 +222,7 @@ query_decode(req_t *r, pki_err_t *err)
         }
     }
     r->arg_count = kept;
-    return check_done(r, err);
+    return list ? PKI_OK : check_done(r, err); /* lists.c has more to say */
 }
 
 /* ---- body ---- */

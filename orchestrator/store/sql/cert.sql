@@ -64,7 +64,8 @@ WITH input AS MATERIALIZED (
       FROM won
     ON CONFLICT (id) DO UPDATE
        SET profile_id = excluded.profile_id, issuer_no = excluded.issuer_no,
-           owner_id = coalesce(excluded.owner_id, m.owner_id), common_name = excluded.common_name, subject = excluded.subject, subject_der = excluded.subject_der,
+           owner_id = coalesce(excluded.owner_id, m.owner_id), common_name = excluded.common_name,
+           subject = excluded.subject, subject_der = excluded.subject_der,
            sans = excluded.sans, status = 'Active', expires_at = excluded.expires_at,
            last_serial = excluded.last_serial, revoked_at = NULL, revocation_reason = NULL, updated_at = now(),
            last_renewal_at = now()
