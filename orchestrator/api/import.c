@@ -239,6 +239,21 @@ import_answer(req_t *r, const bundle_t *all, size_t count, const import_t *recor
     return answer_struct(r, &out, err);
 }
 
+static pki_code_t
+care_check(req_t *r, const import_care_t *care, pki_err_t *err)
+{
+    bool owner, team;
+
+    PKI_TRY(import_care_check(r->api->parts.db, care, &owner, &team, err));
+    if (!owner) {
+        check_problem(r, "owner_id", "does not exist");
+    }
+    if (!team) {
+        check_problem(r, "team_id", "does not exist");
+    }
+    return check_done(r, err);
+}
+
 pki_code_t
 certificates_import(req_t *r, pki_err_t *err)
 {
@@ -249,6 +264,7 @@ certificates_import(req_t *r, pki_err_t *err)
     import_t           *records;
     size_t              count, leaves = 0;
 
+    PKI_TRY(care_check(r, &care, err));
     PKI_TRY(reach_check(r, &(scope_of_t){ { [SCOPE_TEAM] = in->team_id, [SCOPE_OWNER] = in->owner_id } }, err));
     PKI_TRY(bundle_parse(r, in, &all, &count, err));
     PKI_TRY(PKI_NEW_N(r->a, count + 1, &records, err));

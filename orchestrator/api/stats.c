@@ -412,6 +412,8 @@ job_metrics_print(req_t *r, pki_buf_t *out)
     for (size_t i = 0; (type = job_type_at(i)) != NULL; i++) {
         ends_print(r, type, out);
     }
+    metric_print(out, "chancery_jobs_due", "gauge", "Jobs that are due and that no worker has yet.",
+                 (double) jobs_backlog(r->api->parts.jobs));
     if (job_counts(r->api->parts.db, r->a, &all, &jobs, &count, NULL) != PKI_OK) {
         return;
     }

@@ -74,6 +74,19 @@ renewals_look(jobs_t *j)
     } while (count == CLOCK_DUE_MAX);
 }
 
+static void
+table_look(jobs_t *j)
+{
+    int64_t   backlog;
+    pki_err_t err = { 0 };
+
+    if (job_backlog(j->parts.db, &backlog, &err) != PKI_OK) {
+        return; /* workers say what is wrong */
+    }
+    atomic_store(&j->backlog, backlog);
+    atomic_store(&j->looked_us, clock_mono_us());
+}
+
 /* What nobody waits for: done when its time has come, and not when all is ending. */
 static void
 chores_do(jobs_t *j, int64_t *look_us, int64_t *reap_us)
@@ -123,6 +136,7 @@ clock_thread(void *arg)
         for (size_t i = 0; i < j->worker_count; i++) {
             worker_keep(j, &j->workers[i]);
         }
+        table_look(j);
         if (!draining) {
             chores_do(j, &look_us, &reap_us);
         }

@@ -63,7 +63,8 @@ typedef struct {
 } job_figures_t;
 void jobs_figures(jobs_t *j, const job_type_t *type, job_figures_t *out);
 
-/* Whether somebody has looked for work lately, and could. */
-bool jobs_alive(jobs_t *j);
+/* Whether the clock has looked at the table lately, and could; how many jobs were due then and had nobody. */
+bool    jobs_alive(jobs_t *j);
+int64_t jobs_backlog(jobs_t *j);
 
 #endif

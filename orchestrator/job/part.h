@@ -59,7 +59,7 @@ struct jobs {
     size_t          running[JOB_TYPES_MAX];
     bool            draining, closing;
     type_figures_t  figures[JOB_TYPES_MAX];
-    _Atomic int64_t looked_us;
+    _Atomic int64_t looked_us, backlog; /* of the clock; monotonic, 0: never */
 };
 
 void *clock_thread(void *jobs);

@@ -15,7 +15,7 @@
 #include "orchestrator/job/part.h"
 
 #define RUNNER_FINISH_TRIES 5
-#define RUNNER_ALIVE_US     30000000 /* longer without a look at the table, and something is wrong */
+#define RUNNER_ALIVE_US     10000000 /* longer without a look of the clock at the table, and something is wrong */
 
 const int64_t job_buckets_ms[JOB_BUCKETS] = { 10, 50, 250, 1000, 5000, 30000, 120000, 600000 };
 
@@ -116,7 +116,6 @@ claim_any(worker_t *w, job_run_t *run, size_t *at)
             log_failure(LOG_WARN, "job.not_claimed", &err);
             return false;
         }
-        atomic_store(&j->looked_us, clock_mono_us());
     }
     return false;
 }
@@ -408,6 +407,12 @@ jobs_figures(jobs_t *j, const job_type_t *type, job_figures_t *out)
     pthread_mutex_lock(&j->lock);
     out->running = j->running[at];
     pthread_mutex_unlock(&j->lock);
+}
+
+int64_t
+jobs_backlog(jobs_t *j)
+{
+    return atomic_load(&j->backlog);
 }
 
 bool

@@ -17,6 +17,25 @@ typedef struct {
     const audit_t       *call;
 } run_t;
 
+pki_code_t
+import_care_check(db_t *db, const import_care_t *care, bool *owner, bool *team, pki_err_t *err)
+{
+    pki_arena_t *a = pki_arena_new(0);
+    db_rows_t   *rows;
+    pki_code_t   rc;
+
+    if (a == NULL) {
+        return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
+    }
+    rc = verb_read(db, a, Q_import_care, DB_PARAMS(DB_T(care->owner_id), DB_T(care->team_id)), &rows, err);
+    if (rc == PKI_OK) {
+        *owner = db_bool(rows, 0, "owner");
+        *team = db_bool(rows, 0, "team");
+    }
+    pki_arena_free(a);
+    return rc;
+}
+
 /* 0: none. */
 static pki_code_t
 number_find(db_conn_t *c, run_t *r, db_query_t q, const db_param_t *params, size_t count, const char *column, int64_t *out,

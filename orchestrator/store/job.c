@@ -185,6 +185,22 @@ job_cancel(db_t *db, const char *id, const char *version, const audit_t *audit, 
     return rc;
 }
 
+pki_code_t
+job_backlog(db_t *db, int64_t *count, pki_err_t *err)
+{
+    pki_arena_t *a = pki_arena_new(0);
+    db_rows_t   *rows;
+    pki_code_t   rc;
+
+    if (a == NULL) {
+        return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
+    }
+    rc = verb_read(db, a, Q_job_backlog, NULL, 0, &rows, err);
+    *count = rc == PKI_OK ? db_int(rows, 0, "count") : 0;
+    pki_arena_free(a);
+    return rc;
+}
+
 typedef struct {
     int64_t max_losses, keep_days;
 } reap_t;

@@ -49,6 +49,9 @@ pki_code_t job_finish(db_t *db, const job_claim_t *job, const job_end_t *end, pk
 /* CONFLICT when it is over already, NOT_FOUND, PRECONDITION when a version is given that is not its. */
 pki_code_t job_cancel(db_t *db, const char *id, const char *version, const audit_t *audit, pki_err_t *err);
 
+/* Jobs that are due and that nobody has. */
+pki_code_t job_backlog(db_t *db, int64_t *count, pki_err_t *err);
+
 /* Jobs that took too many workers with them have failed; old ones are forgotten (a batch at a time). */
 pki_code_t job_reap(db_t *db, int64_t max_losses, int64_t keep_days, pki_err_t *err);
 

@@ -1,5 +1,9 @@
 -- Certificates that others issued.
 
+-- name: import_care
+SELECT $1::text IS NULL OR EXISTS (SELECT FROM owner WHERE id = $1) AS owner,
+       $2::text IS NULL OR EXISTS (SELECT FROM team WHERE id = $2) AS team;
+
 -- name: import_local_ca
 -- A CA of ours that a certificate says it is from.
 SELECT c.issuer_no

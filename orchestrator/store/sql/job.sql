@@ -38,6 +38,9 @@ SELECT xmin::text AS version, status FROM job WHERE id = $1 FOR NO KEY UPDATE;
 -- name: job_cancel
 UPDATE job SET status = 'Cancelled', fence = fence + 1, completed_at = now() WHERE id = $1;
 
+-- name: job_backlog
+SELECT count(*) AS count FROM job WHERE status IN ('Pending', 'Running', 'RetryWait') AND run_at <= now();
+
 -- name: job_reap
 UPDATE job
    SET status = 'Failed', completed_at = now(), last_error = 'the workers that had it died, one after the other'
