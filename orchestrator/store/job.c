@@ -8,6 +8,7 @@
 #include "orchestrator/store/verb.h"
 
 #define BULK_WAIT_MS 60000 /* for writing down what a bulk job is about */
+#define DUE_WAIT_MS  10000 /* of the clock, which has leases to renew */
 
 const char *const job_state_names[JOB_STATES + 1] = { "Pending",   "Running", "RetryWait", "Completed",
                                                       "Failed",    "Cancelled", NULL };
@@ -210,7 +211,7 @@ reap_run(db_conn_t *c, void *arg, pki_err_t *err)
 {
     const reap_t *r = arg;
 
-    conn_patience(c, BULK_WAIT_MS);
+    conn_patience(c, DUE_WAIT_MS);
     PKI_TRY(db_query(c, NULL, Q_job_reap, DB_PARAMS(DB_I(r->max_losses)), NULL, err));
     return db_query(c, NULL, Q_job_prune, DB_PARAMS(DB_I(r->keep_days)), NULL, err);
 }
@@ -330,7 +331,7 @@ due_run(db_conn_t *c, void *arg, pki_err_t *err)
     due_t     *d = arg;
     db_rows_t *rows;
 
-    conn_patience(c, BULK_WAIT_MS);
+    conn_patience(c, DUE_WAIT_MS);
     PKI_TRY(db_query(c, d->a, Q_job_renewals_lock, NULL, 0, &rows, err));
     if (!db_bool(rows, 0, "ours")) {
         return PKI_OK;
