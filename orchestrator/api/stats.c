@@ -365,7 +365,7 @@ durations_print(req_t *r, const job_type_t *type, pki_buf_t *out)
     for (size_t i = 0; i <= JOB_BUCKETS; i++) {
         total += f.bucket[i];
         if (i < JOB_BUCKETS) {
-            pki_buf_printf(out, "chancery_job_duration_seconds_bucket{type=\"%s\",le=\"%.17g\"} %llu\n", type->name,
+            pki_buf_printf(out, "chancery_job_duration_seconds_bucket{type=\"%s\",le=\"%g\"} %llu\n", type->name,
                            (double) job_buckets_ms[i] / 1000, (unsigned long long) total);
         }
     }

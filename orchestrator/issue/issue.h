@@ -84,8 +84,8 @@ pki_code_t issue_revoke(issue_t *i, const revoke_order_t *in, size_t *changed, p
 
 /*
  * The next certificates of a bulk revocation, many in one transaction; on return every local worker knows, and they are
- * Done.  *taken: how many items; 0: none is left.  *after: where the one before ended, at first "".  issue_revoke_resume() comes first: it tells the edge what an earlier
- * worker of the job could not.  A CRL is asked for at the end of each.
+ * Done.  *taken: how many items; 0: none is left.  *after: where the one before ended, at first "".  A CRL is asked for at
+ * the end of each.  issue_revoke_resume() comes first: it tells the edge what an earlier worker of the job could not.
  */
 pki_code_t issue_revoke_resume(issue_t *i, const job_claim_t *job, pki_err_t *err);
 pki_code_t issue_revoke_bulk(issue_t *i, pki_arena_t *a, const job_claim_t *job, int reason, int64_t invalidity_at,

@@ -18,14 +18,14 @@ typedef struct {
 } bulk_step_t;
 
 /*
- * Revoke the unexpired versions of at most max certificates after the id `after`.  Items of which something changed are Applied until
- * bulk_told() says that the edge knows; others are Skipped, or Failed when the certificate is not ours or the issuer's
- * rules are against it.
+ * Revoke the unexpired versions of at most max certificates after the id `after`.  Items of which something changed are
+ * Applied until bulk_told() says that the edge knows; others are Skipped, or Failed when the certificate is not ours or
+ * the issuer's rules are against it.
  */
 pki_code_t bulk_revoke(db_t *db, pki_arena_t *a, const job_claim_t *job, int reason, int64_t invalidity_at,
                        const char *after, int64_t max, bulk_step_t *out, pki_err_t *err);
 
-/* What an earlier worker applied, and died before it could tell: at most max items after the certificate id `after`. */
+/* What an earlier worker applied, and died before it could tell: at most max items after the id `after`. */
 pki_code_t bulk_applied(db_t *db, pki_arena_t *a, const job_claim_t *job, const char *after, int64_t max,
                         bulk_step_t *out, pki_err_t *err);
 pki_code_t bulk_told(db_t *db, const job_claim_t *job, const char *after, pki_err_t *err);

@@ -372,7 +372,8 @@ job_counts(db_t *db, pki_arena_t *a, const scope_t *s, job_count_t **out, size_t
 {
     return verb_list(db, a, Q_job_counts,
                      DB_PARAMS(DB_F(s->all), DB_TS(&s->ids[SCOPE_ISSUER]), DB_TS(&s->ids[SCOPE_PROFILE]),
-                               DB_TS(&s->ids[SCOPE_TEAM]), DB_TS(&s->ids[SCOPE_OWNER])), count_read, sizeof(**out), (void **) out, count, err);
+                               DB_TS(&s->ids[SCOPE_TEAM]), DB_TS(&s->ids[SCOPE_OWNER])),
+                     count_read, sizeof(**out), (void **) out, count, err);
 }
 
 static pki_code_t

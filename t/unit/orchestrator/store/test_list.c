@@ -323,7 +323,7 @@ Test(list, leaves_out_what_is_outside_of_a_scope)
         list_row_t   row;
 
         cr_expect_eq(json_array_size(json_object_get(page, "data")), cases[i].rows, "case %zu", i);
-        cr_expect_eq(json_integer_value(json_object_get(page, "total")), cases[i].rows, "case %zu", i);
+        cr_expect_eq(json_integer_value(json_object_get(page, "total")), (json_int_t) cases[i].rows, "case %zu", i);
         cr_expect_eq(list_one(db, arena, &list_certificates, NULL, "mc-one", cases[i].scope, &row, &err),
                      cases[i].rows == 1 ? PKI_OK : PKI_E_NOT_FOUND, "case %zu", i);
         json_decref(page);
