@@ -168,7 +168,7 @@ end_of(const job_run_t *run, pki_code_t code, const pki_err_t *err)
                         .wait_ms = job_backoff_ms(claim->retry_s, claim->attempts + 1, chance) };
 }
 
-/* Bulk jobs end with an event of their own; what happened to a certificate has been told with it. */
+/* Bulk jobs end with an event of their own; a renewal that went well has been told with its certificate. */
 static bool
 audit_wanted(const job_run_t *run, const job_end_t *end)
 {
@@ -182,8 +182,8 @@ end_write(job_run_t *run, const job_type_t *type, job_end_t *end, pki_err_t *err
     audit_t            audit = { .actor = claim->requested_by,
                                  .actor_type = claim->requester_type,
                                  .action = end->state == JOB_FAILED ? "job.failed" : "job.completed",
-                                 .resource_type = "job",
-                                 .resource_id = claim->id,
+                                 .resource_type = claim->certificate_id != NULL ? "certificate" : "job",
+                                 .resource_id = claim->certificate_id != NULL ? claim->certificate_id : claim->id,
                                  .status = end->state == JOB_FAILED ? 500 : 200,
                                  .request_id = claim->request_id };
     pki_code_t         code = PKI_E_UNAVAILABLE;

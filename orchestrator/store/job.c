@@ -169,6 +169,7 @@ cancel_run(db_conn_t *c, void *arg, pki_err_t *err)
         return pki_fail(err, PKI_E_CONFLICT, NULL, "job %s is %s already", x->id, status);
     }
     PKI_TRY(db_query(c, NULL, Q_job_cancel, DB_PARAMS(DB_T(x->id)), NULL, err));
+    PKI_TRY(db_query(c, NULL, Q_job_cancel_renewals, DB_PARAMS(DB_T(x->id)), NULL, err));
     return audit_write(c, x->audit, err);
 }
 

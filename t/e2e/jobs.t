@@ -199,6 +199,7 @@ def failing(s):
     s.psql("UPDATE job SET run_at = now(), attempts = max_attempts - 1 WHERE id = '%s'" % row['id'])
     is_(over(s, row['id'])['status'], 'Failed', 'the last attempt is the last')
     is_(s.psql("SELECT status FROM certificate_renewal WHERE certificate_id = '%s'" % id), 'Failed', 'the certificate says so')
+    ok('job.failed' in events(s, id), 'and the audit')
     answer = renew(s, id)
     wait_for('a failed attempt', lambda: job(s, answer.json['id'])['status'] == 'RetryWait')
     reader = s.api('POST', V1 + '/auth/keys', {'name': 'job reader', 'permissions': ['job.read']}).json['key']

@@ -29,8 +29,8 @@ UPDATE job
        run_at = now() + make_interval(secs => $6::bigint / 1000.0),
        completed_at = CASE WHEN $3 IN ('Completed', 'Failed') THEN now() END
  WHERE no = $1 AND fence = $2 AND status = 'Running'
-RETURNING jsonb_build_object('status', status, 'total', total, 'done', done, 'skipped', skipped, 'failed', failed)::text
-          AS figures;
+RETURNING jsonb_strip_nulls(jsonb_build_object('job', id, 'status', status, 'error', last_error, 'total', total,
+                                               'done', done, 'skipped', skipped, 'failed', failed))::text AS figures;
 
 -- name: job_lock
 SELECT xmin::text AS version, status FROM job WHERE id = $1 FOR NO KEY UPDATE;
@@ -40,6 +40,12 @@ UPDATE job SET status = 'Cancelled', fence = fence + 1, completed_at = now() WHE
 
 -- name: job_backlog
 SELECT count(*) AS count FROM job WHERE status IN ('Pending', 'Running', 'RetryWait') AND run_at <= now();
+
+-- name: job_cancel_renewals
+-- Of a bulk job: those that nobody has begun.
+UPDATE job
+   SET status = 'Cancelled', fence = fence + 1, completed_at = now()
+ WHERE parent_no = (SELECT no FROM job WHERE id = $1) AND status IN ('Pending', 'RetryWait');
 
 -- name: job_reap
 UPDATE job

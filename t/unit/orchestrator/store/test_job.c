@@ -245,6 +245,23 @@ Test(job, asks_for_renewals_and_follows_them)
     cr_expect_eq(pg_number(pg, "SELECT count(*) FROM certificate_renewal WHERE status = 'Failed'"), 1);
 }
 
+Test(job, cancelled_takes_along_the_renewals_that_have_not_begun)
+{
+    const char  *id;
+    job_filter_t filter = { .profile_id = "prof-device", .scope = &everything };
+    job_claim_t  job, child;
+    int64_t      taken;
+
+    issue_some(3);
+    bulk("BulkRenew", &filter, &id);
+    job = claim("BulkRenew");
+    cr_assert_eq(bulk_renew(db, &job, 10, &taken, &err), PKI_OK, "%s", err.text);
+    child = claim("Renewal");
+    cr_assert_eq(job_cancel(db, id, NULL, &call, &err), PKI_OK, "%s", err.text);
+    cr_expect_eq(pg_number(pg, "SELECT count(*) FROM job WHERE type = 'Renewal' AND status = 'Cancelled'"), 2);
+    cr_expect_eq(finish(&child, JOB_COMPLETED), PKI_OK, "what runs goes on");
+}
+
 Test(job, a_certificate_has_one_open_renewal)
 {
     const job_order_t order = { .type = "Renewal", .params = "{}", .max_attempts = 3, .retry_s = 1, .audit = &call };
