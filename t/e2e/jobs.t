@@ -105,15 +105,15 @@ def est_only(s):
 
 
 def killed_while_revoking(s):
-    owned(s, 'owner-killed', 10000, 12000)
+    owned(s, 'owner-killed', 10000, 6000)
     id = s.api('POST', V1 + '/certificates/bulk-revoke', {'owner_id': 'owner-killed'}).json['job_id']
-    part = wait_for('some of it', lambda: 0 < number(s, "SELECT done FROM job WHERE id = '%s'" % id) < 12000)
+    part = wait_for('some of it', lambda: 0 < number(s, "SELECT done FROM job WHERE id = '%s'" % id) < 6000)
     killed = s.kill('orchestrator')
-    ok(part and number(s, "SELECT done FROM job WHERE id = '%s'" % id) < 12000, 'kill -9 in the middle of a bulk revocation')
+    ok(part and number(s, "SELECT done FROM job WHERE id = '%s'" % id) < 6000, 'kill -9 in the middle of a bulk revocation')
     s.wait_again('orchestrator', killed)
     s.wait_ready()
-    is_(figures(over(s, id)), ('Completed', 12000, 12000, 0, 0), 'it goes on where it was')
-    once(s, 'owner-killed', 12000, 'and nothing is done twice')
+    is_(figures(over(s, id)), ('Completed', 6000, 6000, 0, 0), 'it goes on where it was')
+    once(s, 'owner-killed', 6000, 'and nothing is done twice')
     is_(events(s, id).count('job.completed'), 1, 'its end is told once')
 
 
@@ -217,7 +217,7 @@ def failing(s):
     is_(s.api('GET', V1 + '/jobs?status=Sleeping').status, 400, 'a status that is none: 400')
 
 
-LIFE_S = 15
+LIFE_S = 18
 
 
 def policy_begin(s):
@@ -252,7 +252,7 @@ def policy_end(s, id, began):
 
 def two(s):
     holder = s.holder('pair')
-    owned(s, 'owner-frozen', 30000, 12000)
+    owned(s, 'owner-frozen', 30000, 6000)
     with Second(s) as other:
         ids = [issued(s, 'pair-%d' % n, holder) for n in range(60)]
         id = s.api('POST', V1 + '/certificates/bulk-renew', {'certificate_ids': ids}).json['job_id']
@@ -270,11 +270,11 @@ def two(s):
         status = "SELECT status FROM job WHERE id = '%s'" % id
         wait_for('the other one', lambda: s.psql(status) == 'Completed', 30)
         s.thaw(frozen)
-        ok(0 < part < 12000 and s.psql(status) == 'Completed', 'one is frozen at work: the other one takes over', part)
+        ok(0 < part < 6000 and s.psql(status) == 'Completed', 'one is frozen at work: the other one takes over', part)
         s.wait_ready()
         ok(wait_for('the first to notice', lambda: 'job.lost' in s.log()), 'the first notices that the job is not its own any more')
-        is_(figures(job(s, id)), ('Completed', 12000, 12000, 0, 0), 'and changes nothing')
-        once(s, 'owner-frozen', 12000, 'nothing was done twice')
+        is_(figures(job(s, id)), ('Completed', 6000, 6000, 0, 0), 'and changes nothing')
+        once(s, 'owner-frozen', 6000, 'nothing was done twice')
 
 
 def main():
@@ -285,8 +285,8 @@ def main():
         est_only(s)
         by_hand(s)
         failing(s)
-        policy_end(s, id, began)
         killed_while_revoking(s)
+        policy_end(s, id, began)
         killed_while_renewing(s)
         two(s)
     done()
