@@ -3,15 +3,28 @@
 -- few: they are counted by themselves and taken off.
 
 -- name: stats_certificates
+-- The large rest is counted without looking at it: what is neither revoked nor ends soon or has ended is active.
 WITH plain AS (
-    SELECT count(*) FILTER (WHERE m.status = 'Active' AND m.expires_at > now() + make_interval(days => $6::integer)) AS active,
-           count(*) FILTER (WHERE m.status = 'Active' AND m.expires_at > now()
-                              AND m.expires_at <= now() + make_interval(days => $6::integer)) AS expiring,
-           count(*) FILTER (WHERE m.status = 'Active' AND m.expires_at <= now()) AS expired,
-           count(*) FILTER (WHERE m.status <> 'Active') AS revoked
-      FROM managed_certificate m
-     WHERE ($1::boolean OR m.issuer_no IN (SELECT x.no FROM issuer x WHERE x.id = ANY ($2::text[]))
-            OR m.profile_id = ANY ($3::text[]) OR m.team_id = ANY ($4::text[]) OR m.owner_id = ANY ($5::text[]))
+    SELECT (SELECT count(*)
+              FROM managed_certificate m
+             WHERE ($1::boolean OR m.issuer_no IN (SELECT x.no FROM issuer x WHERE x.id = ANY ($2::text[]))
+               OR m.profile_id = ANY ($3::text[]) OR m.team_id = ANY ($4::text[]) OR m.owner_id = ANY ($5::text[]))) AS total,
+           (SELECT count(*)
+              FROM managed_certificate m
+             WHERE m.status = 'Active' AND m.expires_at > now()
+               AND m.expires_at <= now() + make_interval(days => $6::integer)
+               AND ($1::boolean OR m.issuer_no IN (SELECT x.no FROM issuer x WHERE x.id = ANY ($2::text[]))
+               OR m.profile_id = ANY ($3::text[]) OR m.team_id = ANY ($4::text[]) OR m.owner_id = ANY ($5::text[]))) AS expiring,
+           (SELECT count(*)
+              FROM managed_certificate m
+             WHERE m.status = 'Active' AND m.expires_at <= now()
+               AND ($1::boolean OR m.issuer_no IN (SELECT x.no FROM issuer x WHERE x.id = ANY ($2::text[]))
+               OR m.profile_id = ANY ($3::text[]) OR m.team_id = ANY ($4::text[]) OR m.owner_id = ANY ($5::text[]))) AS expired,
+           (SELECT count(*)
+              FROM managed_certificate m
+             WHERE m.status = 'Revoked'
+               AND ($1::boolean OR m.issuer_no IN (SELECT x.no FROM issuer x WHERE x.id = ANY ($2::text[]))
+               OR m.profile_id = ANY ($3::text[]) OR m.team_id = ANY ($4::text[]) OR m.owner_id = ANY ($5::text[]))) AS revoked
 ), archived AS (
     SELECT count(*) FILTER (WHERE m.status = 'Active' AND m.expires_at > now() + make_interval(days => $6::integer)) AS active,
            count(*) FILTER (WHERE m.status = 'Active' AND m.expires_at > now()
@@ -34,9 +47,9 @@ WITH plain AS (
        AND ($1::boolean OR m.issuer_no IN (SELECT x.no FROM issuer x WHERE x.id = ANY ($2::text[]))
             OR m.profile_id = ANY ($3::text[]) OR m.team_id = ANY ($4::text[]) OR m.owner_id = ANY ($5::text[]))
 )
-SELECT p.active - a.active - r.active AS active, p.expiring - a.expiring - r.expiring AS expiring,
-       p.expired - a.expired AS expired, r.open AS renewal_in_progress, r.failed, p.revoked - a.revoked AS revoked,
-       a.total AS archived, p.active + p.expiring + p.expired + p.revoked AS total,
+SELECT p.total - p.expiring - p.expired - p.revoked - a.active - r.active AS active,
+       p.expiring - a.expiring - r.expiring AS expiring, p.expired - a.expired AS expired, r.open AS renewal_in_progress, r.failed, p.revoked - a.revoked AS revoked,
+       a.total AS archived, p.total,
        (SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'certificate_version'::regclass) AS versions,
        now() AS as_of
   FROM plain p, archived a, renewal r;
@@ -47,7 +60,7 @@ SELECT to_char(d.day, 'YYYY-MM-DD') AS date, coalesce(sum(n.count), 0)::bigint A
   FROM generate_series(date_trunc('day', now() AT TIME ZONE 'UTC'),
                        date_trunc('day', now() AT TIME ZONE 'UTC') + make_interval(days => $6::integer - 1),
                        interval '1 day') AS d (day)
-  LEFT JOIN (SELECT date_trunc('day', m.expires_at AT TIME ZONE 'UTC') AS day, count(*)
+  LEFT JOIN (SELECT (m.expires_at AT TIME ZONE 'UTC')::date AS day, count(*)
                FROM managed_certificate m
               WHERE m.status = 'Active' AND m.expires_at > now()
                 AND m.expires_at < (date_trunc('day', now() AT TIME ZONE 'UTC') + make_interval(days => $6::integer))
@@ -56,12 +69,12 @@ SELECT to_char(d.day, 'YYYY-MM-DD') AS date, coalesce(sum(n.count), 0)::bigint A
                      OR m.profile_id = ANY ($3::text[]) OR m.team_id = ANY ($4::text[]) OR m.owner_id = ANY ($5::text[]))
               GROUP BY 1
              UNION ALL
-             SELECT date_trunc('day', m.expires_at AT TIME ZONE 'UTC') AS day, -count(*)
+             SELECT (m.expires_at AT TIME ZONE 'UTC')::date AS day, -count(*)
                FROM managed_certificate m
               WHERE m.status = 'Active' AND m.expires_at > now() AND m.archived_at IS NOT NULL
                 AND ($1::boolean OR m.issuer_no IN (SELECT x.no FROM issuer x WHERE x.id = ANY ($2::text[]))
                      OR m.profile_id = ANY ($3::text[]) OR m.team_id = ANY ($4::text[]) OR m.owner_id = ANY ($5::text[]))
-              GROUP BY 1) AS n ON n.day = d.day
+              GROUP BY 1) AS n ON n.day = d.day::date
  GROUP BY d.day
  ORDER BY d.day;
 
@@ -72,7 +85,7 @@ SELECT to_char(d.day, 'YYYY-MM-DD') AS date, coalesce(sum(n.created), 0)::bigint
        coalesce(sum(n.cancelled), 0)::bigint AS cancelled
   FROM generate_series(date_trunc('day', now() AT TIME ZONE 'UTC') - make_interval(days => $6::integer - 1),
                        date_trunc('day', now() AT TIME ZONE 'UTC'), interval '1 day') AS d (day)
-  LEFT JOIN (SELECT date_trunc('day', j.created_at AT TIME ZONE 'UTC') AS day, count(*) AS created, 0 AS completed,
+  LEFT JOIN (SELECT (j.created_at AT TIME ZONE 'UTC')::date AS day, count(*) AS created, 0 AS completed,
                     0 AS failed, 0 AS cancelled
                FROM job j
                LEFT JOIN managed_certificate m ON m.id = j.certificate_id
@@ -81,7 +94,7 @@ SELECT to_char(d.day, 'YYYY-MM-DD') AS date, coalesce(sum(n.created), 0)::bigint
                      OR m.profile_id = ANY ($3::text[]) OR m.team_id = ANY ($4::text[]) OR m.owner_id = ANY ($5::text[]))
               GROUP BY 1
              UNION ALL
-             SELECT date_trunc('day', j.completed_at AT TIME ZONE 'UTC'), 0,
+             SELECT (j.completed_at AT TIME ZONE 'UTC')::date, 0,
                     count(*) FILTER (WHERE j.status = 'Completed'), count(*) FILTER (WHERE j.status = 'Failed'),
                     count(*) FILTER (WHERE j.status = 'Cancelled')
                FROM job j
@@ -89,7 +102,7 @@ SELECT to_char(d.day, 'YYYY-MM-DD') AS date, coalesce(sum(n.created), 0)::bigint
               WHERE j.completed_at >= now() - make_interval(days => $6::integer)
                 AND ($1::boolean OR m.issuer_no IN (SELECT x.no FROM issuer x WHERE x.id = ANY ($2::text[]))
                      OR m.profile_id = ANY ($3::text[]) OR m.team_id = ANY ($4::text[]) OR m.owner_id = ANY ($5::text[]))
-              GROUP BY 1) AS n ON n.day = d.day
+              GROUP BY 1) AS n ON n.day = d.day::date
  GROUP BY d.day
  ORDER BY d.day;
 
@@ -100,7 +113,7 @@ SELECT to_char(d.day, 'YYYY-MM-DD') AS date, coalesce(sum(n.issued), 0)::bigint 
        (coalesce(sum(n.issued), 0) - coalesce(sum(n.first), 0))::bigint AS renewed
   FROM generate_series(date_trunc('day', now() AT TIME ZONE 'UTC') - make_interval(days => $6::integer - 1),
                        date_trunc('day', now() AT TIME ZONE 'UTC'), interval '1 day') AS d (day)
-  LEFT JOIN (SELECT date_trunc('day', v.issued_at AT TIME ZONE 'UTC') AS day, count(*) AS issued, 0 AS first
+  LEFT JOIN (SELECT (v.issued_at AT TIME ZONE 'UTC')::date AS day, count(*) AS issued, 0 AS first
                FROM certificate_version v
               WHERE v.managed_no IS NOT NULL AND v.issued_at >= now() - make_interval(days => $6::integer)
                 AND ($1::boolean
@@ -111,13 +124,13 @@ SELECT to_char(d.day, 'YYYY-MM-DD') AS date, coalesce(sum(n.issued), 0)::bigint 
                                              OR m.owner_id = ANY ($5::text[])))
               GROUP BY 1
              UNION ALL
-             SELECT date_trunc('day', m.created_at AT TIME ZONE 'UTC'), -count(*) FILTER (WHERE m.source = 'Import'),
+             SELECT (m.created_at AT TIME ZONE 'UTC')::date, -count(*) FILTER (WHERE m.source = 'Import'),
                     count(*) FILTER (WHERE m.source <> 'Import')
                FROM managed_certificate m
               WHERE m.created_at >= now() - make_interval(days => $6::integer)
                 AND ($1::boolean OR m.issuer_no IN (SELECT x.no FROM issuer x WHERE x.id = ANY ($2::text[]))
                      OR m.profile_id = ANY ($3::text[]) OR m.team_id = ANY ($4::text[]) OR m.owner_id = ANY ($5::text[]))
-              GROUP BY 1) AS n ON n.day = d.day
+              GROUP BY 1) AS n ON n.day = d.day::date
  GROUP BY d.day
  ORDER BY d.day;
 
