@@ -46,7 +46,10 @@ typedef struct {
 } job_end_t;
 pki_code_t job_finish(db_t *db, const job_claim_t *job, const job_end_t *end, pki_err_t *err);
 
-/* With the renewals that it asked for and that have not begun.  CONFLICT when it is over already, NOT_FOUND, PRECONDITION when a version is given that is not its. */
+/*
+ * With the renewals that it asked for and that have not begun.  CONFLICT when it is over already, NOT_FOUND,
+ * PRECONDITION when a version is given that is not its.
+ */
 pki_code_t job_cancel(db_t *db, const char *id, const char *version, const audit_t *audit, pki_err_t *err);
 
 /* Jobs that are due and that nobody has. */

@@ -8,23 +8,27 @@ WITH plain AS (
     SELECT (SELECT count(*)
               FROM managed_certificate m
              WHERE ($1::boolean OR m.issuer_no IN (SELECT x.no FROM issuer x WHERE x.id = ANY ($2::text[]))
-               OR m.profile_id = ANY ($3::text[]) OR m.team_id = ANY ($4::text[]) OR m.owner_id = ANY ($5::text[]))) AS total,
+                    OR m.profile_id = ANY ($3::text[]) OR m.team_id = ANY ($4::text[])
+                    OR m.owner_id = ANY ($5::text[]))) AS total,
            (SELECT count(*)
               FROM managed_certificate m
              WHERE m.status = 'Active' AND m.expires_at > now()
                AND m.expires_at <= now() + make_interval(days => $6::integer)
                AND ($1::boolean OR m.issuer_no IN (SELECT x.no FROM issuer x WHERE x.id = ANY ($2::text[]))
-               OR m.profile_id = ANY ($3::text[]) OR m.team_id = ANY ($4::text[]) OR m.owner_id = ANY ($5::text[]))) AS expiring,
+                    OR m.profile_id = ANY ($3::text[]) OR m.team_id = ANY ($4::text[])
+                    OR m.owner_id = ANY ($5::text[]))) AS expiring,
            (SELECT count(*)
               FROM managed_certificate m
              WHERE m.status = 'Active' AND m.expires_at <= now()
                AND ($1::boolean OR m.issuer_no IN (SELECT x.no FROM issuer x WHERE x.id = ANY ($2::text[]))
-               OR m.profile_id = ANY ($3::text[]) OR m.team_id = ANY ($4::text[]) OR m.owner_id = ANY ($5::text[]))) AS expired,
+                    OR m.profile_id = ANY ($3::text[]) OR m.team_id = ANY ($4::text[])
+                    OR m.owner_id = ANY ($5::text[]))) AS expired,
            (SELECT count(*)
               FROM managed_certificate m
              WHERE m.status = 'Revoked'
                AND ($1::boolean OR m.issuer_no IN (SELECT x.no FROM issuer x WHERE x.id = ANY ($2::text[]))
-               OR m.profile_id = ANY ($3::text[]) OR m.team_id = ANY ($4::text[]) OR m.owner_id = ANY ($5::text[]))) AS revoked
+                    OR m.profile_id = ANY ($3::text[]) OR m.team_id = ANY ($4::text[])
+                    OR m.owner_id = ANY ($5::text[]))) AS revoked
 ), archived AS (
     SELECT count(*) FILTER (WHERE m.status = 'Active' AND m.expires_at > now() + make_interval(days => $6::integer)) AS active,
            count(*) FILTER (WHERE m.status = 'Active' AND m.expires_at > now()
@@ -48,7 +52,8 @@ WITH plain AS (
             OR m.profile_id = ANY ($3::text[]) OR m.team_id = ANY ($4::text[]) OR m.owner_id = ANY ($5::text[]))
 )
 SELECT p.total - p.expiring - p.expired - p.revoked - a.active - r.active AS active,
-       p.expiring - a.expiring - r.expiring AS expiring, p.expired - a.expired AS expired, r.open AS renewal_in_progress, r.failed, p.revoked - a.revoked AS revoked,
+       p.expiring - a.expiring - r.expiring AS expiring, p.expired - a.expired AS expired,
+       r.open AS renewal_in_progress, r.failed, p.revoked - a.revoked AS revoked,
        a.total AS archived, p.total,
        (SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'certificate_version'::regclass) AS versions,
        now() AS as_of
