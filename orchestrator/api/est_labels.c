@@ -115,6 +115,8 @@ label_check(req_t *r, const est_label_row_t *row, pki_err_t *err)
         check_problem(r, "auth_basic", "one of auth_basic and auth_certificate must be true");
     }
     trust_check(r, row->trust_pem);
+    PKI_TRY(check_meta(r, &(issue_meta_t){ row->owner_id, row->team_id, row->environment, row->renewal_policy_id, NULL },
+                       err));
     PKI_TRY(check_done(r, err));
     return reach_check(r, &(scope_of_t){ { [SCOPE_ISSUER] = row->issuer_id, [SCOPE_PROFILE] = row->profile_id } }, err);
 }

@@ -24,6 +24,17 @@ static const field_t issuer_new_fields[] = {
 /* clang-format on */
 
 static bool
+issuer_config_at(size_t i, shape_t *out)
+{
+    const issuer_ops_t *ops = issuer_at(i);
+
+    if (ops != NULL) {
+        *out = (shape_t){ .name = ops->title, .fields = ops->conf_fields, .size = ops->conf_size };
+    }
+    return ops != NULL;
+}
+
+static bool
 issuer_new_open(const void *in, shape_t *out)
 {
     const issuer_ops_t *ops = issuer_find(((const issuer_new_t *) in)->type);
@@ -36,7 +47,8 @@ issuer_new_open(const void *in, shape_t *out)
 }
 
 const shape_t shape_issuer_new = { .name = "IssuerNew", .fields = issuer_new_fields, .size = sizeof(issuer_new_t),
-                                   .open = "config", .open_shape = issuer_new_open };
+                                   .open = "config", .open_shape = issuer_new_open,
+                                   .open_at = issuer_config_at };
 
 typedef struct {
     const char *format;

@@ -30,6 +30,8 @@ const limits_row_t limits_rows[LIMITS_COUNT] = {
 #define LIST(rows)      .kind = ANSWER_LIST, .resource = &(rows)
 #define PEM             .kind = ANSWER_PEM
 #define TEXT            .kind = ANSWER_TEXT
+#define FILE_OF(...)    .kind = ANSWER_FILE, .media = { __VA_ARGS__ }
+#define OR_FILE_OF(...) , .media = { __VA_ARGS__ }
 #define EMPTY           .kind = ANSWER_NONE
 static const route_t routes[] = {
 #define ROUTE(m, p, perm, far, lim, aud, act, in, out, st, fl, fn, sum) \

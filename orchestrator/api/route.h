@@ -19,6 +19,7 @@ typedef struct shape {
     size_t         size;
     const char    *open; /* a member whose own shape depends on the others (an issuer's config), or NULL */
     bool (*open_shape)(const void *in, struct shape *out); /* its shape by the struct decoded so far; false: none */
+    bool (*open_at)(size_t i, struct shape *out);          /* walks its shapes, for OpenAPI; false at the end */
 } shape_t;
 #define SHAPE(text, type, table) { .name = (text), .fields = (table), .size = sizeof(type) }
 
@@ -30,6 +31,7 @@ typedef enum {
     ANSWER_LIST,   /* {"data": [rows of .resource], "total": n, "next_cursor": ...}; its query, too */
     ANSWER_PEM,    /* certificates: PEM, or the first as DER */
     ANSWER_TEXT,   /* text/plain of Prometheus */
+    ANSWER_FILE,   /* octets of one of .media */
 } answer_kind_t;
 
 /* Limits classes: the largest body, the label of the latency histogram. */
@@ -84,6 +86,7 @@ typedef struct {
     const shape_t *query, *body, *answer;
     const list_resource_t *resource;
     answer_kind_t  kind;
+    const char    *media[3];      /* of a file, or what an object can be had as, too; NULL at its end */
     int            status;        /* of success */
     route_pt       handler;       /* NULL: of the edge socket */
     const char    *summary;

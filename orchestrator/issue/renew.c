@@ -122,7 +122,8 @@ renewal_prepare(issue_t *i, pki_arena_t *a, const snapshot_t *snapshot, const re
     }
     s->source = c->source;
     s->label_id = c->est_label_id;
-    s->owner_id = c->owner_id;
+    s->meta = (issue_meta_t){ .owner_id = c->owner_id, .team_id = c->team_id, .environment = c->environment,
+                              .renewal_policy_id = c->renewal_policy_id, .tags = c->tags };
     s->managed_id = c->id;
     s->name = c->name;
     s->audit = in->audit;
@@ -132,7 +133,8 @@ renewal_prepare(issue_t *i, pki_arena_t *a, const snapshot_t *snapshot, const re
     s->audit.status = 200;
     s->audit.details = pki_printf(a, "{\"job\": \"%s\", \"key\": \"%s\"}", in->job_id != NULL ? in->job_id : "",
                                   in->csr != NULL ? "new" : "same");
-    return sign_prepare(i, a, s, err);
+    PKI_TRY(sign_prepare(i, a, s, err));
+    return sign_enforce(i, a, snapshot, s, err);
 }
 
 static bool

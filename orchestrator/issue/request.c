@@ -47,14 +47,15 @@ request_prepare(issue_t *i, pki_arena_t *a, const snapshot_t *snapshot, const is
     PKI_TRY(csr_check(&s->csr, err));
     s->source = "API";
     s->name = in->name;
-    s->owner_id = in->owner_id;
+    s->meta = in->meta;
     PKI_TRY(request_id(a, in->name, &s->managed_id, err));
     s->audit = in->audit;
     s->audit.action = "certificate.issue";
     s->audit.resource_type = "certificate";
     s->audit.resource_id = s->managed_id;
     s->audit.status = 201;
-    return sign_prepare(i, a, s, err);
+    PKI_TRY(sign_prepare(i, a, s, err));
+    return sign_enforce(i, a, snapshot, s, err);
 }
 
 static bool
@@ -103,7 +104,8 @@ request_run(issue_t *i, pki_arena_t *a, signing_t *s, issue_result_t *out, pki_e
         return job.code;
     }
     if (!job.won) {
-        return pki_fail(err, PKI_E_CONFLICT, NULL, "the profile %s was deleted meanwhile", s->policy->row->id);
+        return pki_fail(err, PKI_E_CONFLICT, NULL, "the profile %s, or what the certificate belongs to, was deleted meanwhile",
+                        s->policy->row->id);
     }
     return request_result(a, s, &job.cert, out, err);
 }

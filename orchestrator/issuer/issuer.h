@@ -33,6 +33,7 @@ typedef struct {
     unsigned eku;
     bool     ocsp_nocheck;
     bool     no_rev_avail; /* RFC 9608: then none of the first two below */
+    bool     must_staple;  /* RFC 7633 */
     const char *crl_base;  /* base URL of the CRL, whose name can depend on the serial; NULL: none */
     const char *ocsp_url, *ca_issuers_url; /* NULL: none */
 } issuer_order_t;

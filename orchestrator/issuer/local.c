@@ -124,6 +124,7 @@ job_prepare(issuer_job_t *job, signer_order_t *out, pki_err_t *err)
         .ca_issuers_url = order->ca_issuers_url,
         .ocsp_nocheck = order->ocsp_nocheck,
         .no_rev_avail = order->no_rev_avail,
+        .must_staple = order->must_staple,
     };
 
     if (t.not_before >= t.not_after) {

@@ -99,7 +99,8 @@ pki_code_t job_counts(db_t *db, pki_arena_t *a, const scope_t *scope, job_count_
 typedef struct {
     int64_t     no;
     const char *id, *name, *source, *profile_id, *issuer_id, *issuer_type; /* profile_id may be NULL */
-    const char *est_label_id, *owner_id;
+    const char *est_label_id, *owner_id, *team_id, *environment, *renewal_policy_id;
+    const char *tags;              /* JSON */
     const char *status;            /* "Active", "Revoked", "Expired", "Archived" */
     int64_t     revocation_reason; /* -1: none */
     bytes_t     der;               /* newest version */

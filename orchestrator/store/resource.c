@@ -7,11 +7,12 @@
 
 #define END { .name = NULL }
 
-static const char *const statuses[] = { "Active", "Expired", "Revoked", NULL };
+static const char *const statuses[] = { "Active", "Expired", "Revoked", "Archived", NULL };
 static const char *const sources[] = { "API", "EST", "Import", NULL };
 
 #define MANAGED_STATUS                                                                                       \
-    "CASE WHEN m.status = 'Active' AND m.expires_at <= now() THEN 'Expired' ELSE m.status END"
+    "CASE WHEN m.archived_at IS NOT NULL THEN 'Archived' "                                                   \
+    "WHEN m.status = 'Active' AND m.expires_at <= now() THEN 'Expired' ELSE m.status END"
 #define REASON_NAME(column)                                                                                  \
     "(ARRAY['unspecified', 'keyCompromise', 'cACompromise', 'affiliationChanged', 'superseded', "            \
     "'cessationOfOperation', 'certificateHold', NULL, 'removeFromCRL', 'privilegeWithdrawn', "               \
@@ -78,6 +79,7 @@ static const list_column_t profile_columns[] = {
     { "subject_rule",        "p.subject_rule",        LIST_TEXT,  "where the subject comes from" },
     { "allow_empty_subject", "p.allow_empty_subject", LIST_BOOL,  "whether a request without a subject is accepted" },
     { "revocation_exempt",   "p.revocation_exempt",   LIST_BOOL,  "whether its certificates say that no revocation information is available" },
+    { "must_staple",         "p.must_staple",         LIST_BOOL,  "whether its certificates ask TLS servers to staple" },
     { "created_at",          "p.created_at",          LIST_TIME,  "when it was made" },
     { "updated_at",          "p.updated_at",          LIST_TIME,  "when it was last changed" },
     END
@@ -105,7 +107,7 @@ static const list_column_t certificate_columns[] = {
     { "id",                "m.id",            LIST_TEXT,  "identifier" },
     { "name",              "m.name",          LIST_TEXT,  "unique name" },
     { "source",            "m.source",        LIST_TEXT,  "what it was enrolled by" },
-    { "status",            MANAGED_STATUS,    LIST_TEXT,  "Active, Expired or Revoked" },
+    { "status",            MANAGED_STATUS,    LIST_TEXT,  "Active, Expired, Revoked or Archived" },
     { "common_name",       "m.common_name",   LIST_TEXT,  "common name of the subject" },
     { "subject",           "m.subject",       LIST_TEXT,  "subject, RFC 4514" },
     { "sans",              "m.sans",          LIST_TEXTS, "alternative names" },
@@ -113,10 +115,15 @@ static const list_column_t certificate_columns[] = {
     { "profile_id",        "m.profile_id",    LIST_TEXT,  "its profile" },
     { "est_label_id",      "m.est_label_id",  LIST_TEXT,  "EST label that it was enrolled at" },
     { "owner_id",          "m.owner_id",      LIST_TEXT,  "who answers for it" },
+    { "team_id",           "m.team_id",       LIST_TEXT,  "team that it belongs to" },
+    { "environment",       "m.environment",   LIST_TEXT,  "environment that it is used in" },
+    { "renewal_policy_id", "m.renewal_policy_id", LIST_TEXT, "when it is renewed" },
+    { "tags",              "m.tags",          LIST_JSON,  "whatever else is said of it" },
     { "serial",            "m.last_serial",   LIST_HEX,   "serial number of the newest version" },
     { "expires_at",        "m.expires_at",    LIST_TIME,  "end of the newest version" },
     { "revoked_at",        "m.revoked_at",    LIST_TIME,  "when it was revoked" },
     { "revocation_reason", REASON_NAME("m.revocation_reason"), LIST_TEXT, "why it was revoked" },
+    { "archived_at",       "m.archived_at",   LIST_TIME,  "when it was put away" },
     { "created_at",        "m.created_at",    LIST_TIME,  "first enrolment" },
     { "updated_at",        "m.updated_at",    LIST_TIME,  "last change" },
     END
@@ -125,12 +132,15 @@ static const list_filter_t certificate_filters[] = {
     { "serial",         "m.no IN (SELECT v.managed_no FROM issuer x JOIN certificate_version v ON v.issuer_no = x.no"
                         " AND v.serial = decode(%s, 'hex'))", LIST_HEX, NULL, "serial number of any version, hexadecimal" },
     { "id",             "m.id = %s",                  LIST_TEXT, NULL,     "exact identifier" },
-    { "status",         MANAGED_STATUS " = %s",       LIST_TEXT, statuses, "Active, Expired or Revoked" },
+    { "status",         MANAGED_STATUS " = %s",       LIST_TEXT, statuses, "Active, Expired, Revoked or Archived" },
     { "source",         "m.source = %s",              LIST_TEXT, sources,  "API, EST or Import" },
     { "issuer_id",      "i.id = %s",                  LIST_TEXT, NULL,     "issuer" },
     { "profile_id",     "m.profile_id = %s",          LIST_TEXT, NULL,     "profile" },
     { "est_label_id",   "m.est_label_id = %s",        LIST_TEXT, NULL,     "EST label" },
     { "owner_id",       "m.owner_id = %s",            LIST_TEXT, NULL,     "owner" },
+    { "team_id",        "m.team_id = %s",             LIST_TEXT, NULL,     "team" },
+    { "environment",    "m.environment = %s",         LIST_TEXT, NULL,     "environment" },
+    { "renewal_policy_id", "m.renewal_policy_id = %s", LIST_TEXT, NULL,    "renewal policy" },
     { "name",           "m.name = %s",                LIST_TEXT, NULL,     "exact name" },
     { "common_name",    "m.common_name = %s",         LIST_TEXT, NULL,     "exact common name" },
     { "expires_before", "m.expires_at < %s",          LIST_TIME, NULL,     "ends before this time" },
@@ -196,6 +206,10 @@ static const list_column_t est_label_columns[] = {
     { "wrap",               "l.wrap",               LIST_INT,  "characters in a line of base64 answers; 0: one line" },
     { "trust_pem",          "l.trust_pem",          LIST_TEXT, "anchors for client certificates" },
     { "superseded_grace_s", "l.superseded_grace_s", LIST_INT,  "seconds for which a renewed certificate may still renew" },
+    { "owner_id",           "l.owner_id",           LIST_TEXT, "owner of what is enrolled" },
+    { "team_id",            "l.team_id",            LIST_TEXT, "team of what is enrolled" },
+    { "environment",        "l.environment",        LIST_TEXT, "environment of what is enrolled" },
+    { "renewal_policy_id",  "l.renewal_policy_id",  LIST_TEXT, "renewal policy of what is enrolled" },
     { "created_at",         "l.created_at",         LIST_TIME, "when it was made" },
     { "updated_at",         "l.updated_at",         LIST_TIME, "when it was last changed" },
     END

@@ -147,6 +147,7 @@ SELECT j.type, j.status, count(*) AS count
 
 -- name: renewal_find
 SELECT m.no, m.id, m.name, m.source, m.profile_id, i.id AS issuer_id, i.type AS issuer_type, m.est_label_id, m.owner_id,
+       m.team_id, m.environment, m.renewal_policy_id, m.tags,
        CASE WHEN m.archived_at IS NOT NULL THEN 'Archived'
             WHEN m.status = 'Active' AND m.expires_at <= now() THEN 'Expired'
             ELSE m.status END AS status,
