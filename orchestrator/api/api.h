@@ -9,6 +9,7 @@
 #ifndef ORCHESTRATOR_API_API_H
 #define ORCHESTRATOR_API_API_H
 
+#include "core/seal.h"
 #include "orchestrator/job/job.h"
 
 typedef struct {
@@ -18,6 +19,7 @@ typedef struct {
     edge_t       *edge;
     issue_t      *issue;
     jobs_t       *jobs;
+    keyring_t    *keyring; /* seals secrets in the database */
 } api_parts_t;
 
 typedef struct api api_t;

@@ -44,11 +44,12 @@ extern const shape_t shape_health, shape_ready, shape_version;
 
 /* issuers.c */
 pki_code_t issuer_create(req_t *r, pki_err_t *err);
+pki_code_t issuer_update(req_t *r, pki_err_t *err);
+pki_code_t issuer_retire(req_t *r, pki_err_t *err);
+pki_code_t issuer_test(req_t *r, pki_err_t *err);
 pki_code_t issuer_chain_get(req_t *r, pki_err_t *err);
-extern const shape_t shape_issuer_new, shape_chain_query;
-
-/* The certificates of a chain as the database keeps them. */
-pki_code_t issuer_chain_fill(req_t *r, const issuer_local_ca_t *ca, issuer_chain_t *out, pki_err_t *err);
+extern const shape_t shape_issuer_new, shape_issuer_update, shape_chain_query;
+extern const shape_t shape_nothing; /* a body without members */
 
 /* generations.c */
 pki_code_t issuer_rekey(req_t *r, pki_err_t *err);
@@ -165,6 +166,10 @@ extern const shape_t shape_est_label, shape_est_credential_new, shape_est_creden
 pki_code_t api_key_create(req_t *r, pki_err_t *err);
 pki_code_t api_key_remove(req_t *r, pki_err_t *err);
 extern const shape_t shape_api_key_new, shape_api_key;
+
+/* events.c */
+pki_code_t events_stream(req_t *r, pki_err_t *err);
+extern const shape_t shape_events_query;
 
 /* audit.c */
 pki_code_t audit_list(req_t *r, pki_err_t *err);

@@ -200,6 +200,15 @@ parameters(const route_t *route)
     } else if (route->query != NULL) {
         fields_parameters(list, route->query);
     }
+    if (strcmp(route->method, "POST") == 0 && route->reach != REACH_OPEN) {
+        parameter_add(list, "header", "Idempotency-Key", false,
+                      "the same key with the same request has one effect and one answer, for a day",
+                      json_pack("{sssisi}", "type", "string", "minLength", 1, "maxLength", 255));
+    }
+    if (route->kind == ANSWER_EVENTS) {
+        parameter_add(list, "header", "Last-Event-ID", false, "id of the last event that was heard: begin after it",
+                      json_pack("{ss}", "type", "string"));
+    }
     return list;
 }
 
@@ -234,6 +243,9 @@ answer_content(const route_t *route)
         break;
     case ANSWER_FILE:
         out = json_object();
+        break;
+    case ANSWER_EVENTS:
+        out = content("text/event-stream", json_pack("{ss}", "type", "string"));
         break;
     case ANSWER_NONE:
         break;
@@ -276,6 +288,7 @@ responses(const route_t *route)
         { changes, PKI_E_CONFLICT },
         { route->body != NULL, PKI_E_TOO_LARGE },
         { route->body != NULL, PKI_E_MEDIA_TYPE },
+        { limits_rows[route->limits].rates != 0, PKI_E_RATE },
         { true, PKI_E_INTERNAL },
         { !(route->flags & R_INLINE) && route->limits != LIMITS_PROBE, PKI_E_UNAVAILABLE },
     };

@@ -20,6 +20,7 @@ typedef struct shape {
     const char    *open; /* a member whose own shape depends on the others (an issuer's config), or NULL */
     bool (*open_shape)(const void *in, struct shape *out); /* its shape by the struct decoded so far; false: none */
     bool (*open_at)(size_t i, struct shape *out);          /* walks its shapes, for OpenAPI; false at the end */
+    bool           open_merges; /* it is laid over what is kept: the handler decodes it */
 } shape_t;
 #define SHAPE(text, type, table) { .name = (text), .fields = (table), .size = sizeof(type) }
 
@@ -32,14 +33,18 @@ typedef enum {
     ANSWER_PEM,    /* certificates: PEM, or the first as DER */
     ANSWER_TEXT,   /* text/plain of Prometheus */
     ANSWER_FILE,   /* octets of one of .media */
+    ANSWER_EVENTS, /* a stream of server-sent events */
 } answer_kind_t;
 
-/* Limits classes: the largest body, the label of the latency histogram. */
-typedef enum { LIMITS_PROBE, LIMITS_READ, LIMITS_WRITE, LIMITS_ISSUE, LIMITS_ENROL, LIMITS_COUNT } limits_t;
+/* Limits classes: the largest body, the rate, the label of the latency histogram. */
+typedef enum { LIMITS_PROBE, LIMITS_READ, LIMITS_WRITE, LIMITS_ISSUE, LIMITS_EXPORT, LIMITS_ENROL, LIMITS_COUNT } limits_t;
 typedef struct {
     const char *name;
     size_t      body_max;
+    unsigned    rates; /* L_CALLS, L_EXPORTS; 0: probes are never limited */
 } limits_row_t;
+#define L_CALLS   0x01u /* of limits.source_rps and limits.actor_rps */
+#define L_EXPORTS 0x02u /* of limits.export_per_hour */
 extern const limits_row_t limits_rows[LIMITS_COUNT];
 
 /* Audit classes. */
@@ -69,6 +74,8 @@ typedef enum {
 } reach_t;
 
 #define R_INLINE 0x01u /* cannot block: answered by the I/O thread, also when every worker is busy */
+
+#define R_TRANSACTION 0x02u /* with an Idempotency-Key: done again, it gives what it gave before (req_t.transaction_key) */
 
 #define ROUTE_PARAMS_MAX 3
 

@@ -51,6 +51,7 @@ typedef struct {
 typedef struct {
     const char  *name, *profile_id, *issuer_id; /* name: unique */
     const char  *csr;                           /* PEM */
+    bytes_t      transaction_key;               /* the same again gives the same certificate; absent: none */
     issue_meta_t meta;
     audit_t      audit; /* of the call: who, from where, the request; what was done is filled in */
 } issue_order_t;

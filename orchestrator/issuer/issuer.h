@@ -60,6 +60,8 @@ typedef struct {
     size_t         conf_size;
     const field_t *conf_fields; /* body of POST /api/v1/issuers beside id, name, type */
     void         (*issue)(signer_t *signer, issuer_job_t *jobs, size_t count); /* at most ISSUER_JOBS_MAX */
+    /* Whether it could issue now; an error says what is wrong. */
+    pki_code_t   (*check)(signer_t *signer, pki_arena_t *a, const issuer_ca_t *ca, pki_err_t *err);
 } issuer_ops_t;
 
 /* One order alone. */

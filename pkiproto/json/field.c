@@ -647,3 +647,44 @@ field_from_text(pki_arena_t *a, const field_t *f, const char *text, void *out, p
     decode_text(&d, &path, f, text, member);
     return d.code;
 }
+
+static bool
+field_nests(const field_t *f)
+{
+    return f->type == FIELD_T_OBJECT || f->type == FIELD_T_OBJECTS;
+}
+
+bool
+fields_secret(const field_t *table)
+{
+    for (const field_t *f = table; f->type != FIELD_T_END; f++) {
+        if (f->flags & F_SECRET || (field_nests(f) && fields_secret(f->sub))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool
+fields_secret_given(const field_t *table, const json_t *in)
+{
+    const json_t *element;
+    size_t        i;
+
+    for (const field_t *f = table; f->type != FIELD_T_END; f++) {
+        const json_t *given = json_object_get(in, f->name);
+
+        if (given == NULL || json_is_null(given)) {
+            continue;
+        }
+        if (f->flags & F_SECRET || (field_nests(f) && json_is_object(given) && fields_secret_given(f->sub, given))) {
+            return true;
+        }
+        json_array_foreach((json_t *) (uintptr_t) given, i, element) {
+            if (field_nests(f) && fields_secret_given(f->sub, element)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}

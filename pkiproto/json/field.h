@@ -60,6 +60,7 @@ typedef struct {
 #define F_NULLABLE  0x10u /* an absent value is encoded as null; otherwise it is left out */
 #define F_RESTART   0x20u /* configuration: a reload does not change it */
 #define F_CARRIED   0x40u /* with F_SECRET: a message between our own processes, encoded in clear */
+#define F_FIXED     0x80u /* of a thing's configuration: what it was made with, and not to be changed */
 
 /* A max of 0: strings have at most FIELD_STR_MAX characters, numbers (with min 0) and octets no bound. */
 #define FIELD_STR_MAX  4096
@@ -131,6 +132,9 @@ json_t *fields_encode(const field_t *table, const void *in);
 /* The same as text in the arena; of one member alone when a name is given, which then has to be present. */
 pki_code_t fields_print(pki_arena_t *a, const field_t *table, const char *name, const void *in, const char **out,
                         pki_err_t *err);
+/* Whether a table has F_SECRET members, also in objects inside; whether an object has one of them that is not null. */
+bool fields_secret(const field_t *table);
+bool fields_secret_given(const field_t *table, const json_t *in);
 
 /*
  * One member from text (environment variables, database columns in text form), out being the whole
