@@ -71,7 +71,8 @@ issuer_update_open(const void *in, shape_t *out)
 }
 
 const shape_t shape_issuer_update = { .name = "IssuerUpdate", .fields = issuer_update_fields, .size = sizeof(issuer_update_t),
-                                      .open = "config", .open_shape = issuer_update_open, .open_merges = true };
+                                      .open = "config", .open_shape = issuer_update_open, .open_at = issuer_config_at,
+                                      .open_merges = true };
 const shape_t shape_nothing = { .name = "Nothing", .fields = nothing_fields, .size = 1 };
 
 typedef struct {
