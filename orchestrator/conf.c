@@ -94,6 +94,17 @@ static const field_t session_fields[] = {
     FIELD_INT(conf_session_t, idle_s, F_RESTART, "3600", 300, 30 * DAY_S,
               "seconds after which a browser's session ends when it is not used"),
     FIELD_INT(conf_session_t, lifetime_s, F_RESTART, "28800", 300, 365 * DAY_S, "seconds after which it ends in any case"),
+    FIELD_END };
+
+static const field_t jobs_fields[] = {
+    FIELD_INT(conf_jobs_t, workers, F_RESTART, "4", 1, 64, "jobs that run at a time"),
+    FIELD_INT(conf_jobs_t, poll_ms, 0, "1000", 10, 60000,
+              "milliseconds between looks for jobs that other orchestrators were asked for, or whose time has come"),
+    FIELD_INT(conf_jobs_t, lease_s, 0, "60", 3, 3600,
+              "seconds after which a job goes to another worker, when the one that had it is not heard of any more"),
+    FIELD_INT(conf_jobs_t, renewal_scan_s, 0, "60", 1, 86400,
+              "seconds between looks for certificates that their renewal policy wants renewed"),
+    FIELD_INT(conf_jobs_t, keep_days, 0, "90", 1, 3650, "days for which jobs that are over can be looked up"),
     FIELD_END,
 };
 
@@ -126,6 +137,7 @@ const field_t conf_fields[] = {
     FIELD_OBJECT(conf_t, ocsp, 0, ocsp_fields, "certificate status on line"),
     FIELD_OBJECT(conf_t, crl, 0, crl_fields, "certificate revocation lists"),
     FIELD_OBJECT(conf_t, session, 0, session_fields, "people who are logged in"),
+    FIELD_OBJECT(conf_t, jobs, 0, jobs_fields, "work that outlives a request: bulk operations, renewals"),
     FIELD_END,
 };
 /* clang-format on */

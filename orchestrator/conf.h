@@ -61,6 +61,14 @@ typedef struct {
 } conf_session_t;
 
 typedef struct {
+    int64_t workers;        /* jobs that run at a time */
+    int64_t poll_ms;        /* between looks at the table, when nothing says that there is something */
+    int64_t lease_s;        /* a worker that is not heard of for so long has lost its job */
+    int64_t renewal_scan_s; /* between looks for certificates whose renewal is due */
+    int64_t keep_days;      /* of jobs that are over */
+} conf_jobs_t;
+
+typedef struct {
     const char     *user, *group; /* run the orchestrator as these when started as root */
     const char     *edge_group;   /* group of the nginx workers: sockets, store and responder keys */
     const char     *log_level;
@@ -77,6 +85,7 @@ typedef struct {
     conf_ocsp_t     ocsp;
     conf_crl_t      crl;
     conf_session_t  session;
+    conf_jobs_t     jobs;
 } conf_t;
 
 #define BOOTSTRAP_TOKEN_MIN 20

@@ -88,6 +88,33 @@ typedef struct {
     const char *format; /* "pem", "der"; NULL: as Accept asks */
 } format_query_t;
 
+/* jobs.c */
+pki_code_t certificates_bulk_revoke(req_t *r, pki_err_t *err);
+pki_code_t certificates_bulk_renew(req_t *r, pki_err_t *err);
+pki_code_t est_bulk_revoke(req_t *r, pki_err_t *err);
+pki_code_t certificate_renew(req_t *r, pki_err_t *err);
+pki_code_t job_cancel_serve(req_t *r, pki_err_t *err);
+extern const shape_t shape_bulk_revoke, shape_bulk_renew, shape_bulk_revoked, shape_bulk_renewed, shape_renew,
+    shape_renew_query, shape_job_cancel;
+
+/* import.c */
+pki_code_t certificates_import(req_t *r, pki_err_t *err);
+extern const shape_t shape_import, shape_imported;
+
+/* stats.c */
+pki_code_t stats_summary(req_t *r, pki_err_t *err);
+pki_code_t stats_by_status(req_t *r, pki_err_t *err);
+pki_code_t stats_timeline(req_t *r, pki_err_t *err);
+pki_code_t stats_job_trends(req_t *r, pki_err_t *err);
+pki_code_t stats_issuance(req_t *r, pki_err_t *err);
+pki_code_t report_expiry(req_t *r, pki_err_t *err);
+pki_code_t report_risk(req_t *r, pki_err_t *err);
+pki_code_t report_compliance(req_t *r, pki_err_t *err);
+pki_code_t metrics_json_get(req_t *r, pki_err_t *err);
+void       job_metrics_print(req_t *r, pki_buf_t *out);
+extern const shape_t shape_days, shape_summary, shape_by_status, shape_timeline, shape_job_trends, shape_issuance,
+    shape_expiry, shape_risk, shape_compliance, shape_metrics_json;
+
 /* managed.c */
 pki_code_t certificate_replace(req_t *r, pki_err_t *err);
 pki_code_t certificate_archive(req_t *r, pki_err_t *err);

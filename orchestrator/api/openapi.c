@@ -382,7 +382,8 @@ paths(void)
 json_t *
 openapi_document(void)
 {
-    return json_pack("{ss s{ss ss ss} s[{ss}] so s{so s{s{ss ss} s{ss ss ss} s{ss}}} s[{s[]} {s[]} {s[]}]}", "openapi", "3.1.0", "info", "title",
+    return json_pack("{ss s{ss ss ss} s[{ss}] so s{so s{s{ss ss} s{ss ss ss} s{ss}}} s[{s[]} {s[]} {s[]}]}", "openapi", "3.1.0",
+                     "info", "title",
                      "Chancery management API", "version", "1", "description",
                      "Certificates, issuers, profiles and enrolment of a Chancery installation.", "servers", "url", "/",
                      "paths", paths(), "components", "schemas", schemas(), "securitySchemes", "key", "type", "http",

@@ -412,6 +412,7 @@ api_open(const api_parts_t *parts, api_t **out, pki_err_t *err)
     }
     (void) signal(SIGPIPE, SIG_IGN);
     api->parts = *parts;
+    api->opened_us = clock_mono_us();
     api->face.fd = -1;
     api->metrics = metrics_new();
     api->identities = identity_cache_new();

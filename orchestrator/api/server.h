@@ -43,6 +43,7 @@ struct api {
     chores_t    *chores;
     face_t       face;
     hop_t       *hop;
+    int64_t      opened_us; /* monotonic */
     atomic_int   active; /* requests that have begun and are not yet answered */
     atomic_bool  draining;
 };

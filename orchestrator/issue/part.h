@@ -6,6 +6,7 @@
  *   issue.c      opening, closing, health
  *   enrol.c      one enrolment from a protocol module: authorise, decide, answer
  *   request.c    one order from the management API
+ *   renew.c      another version of a managed certificate
  *   sign.c       what both end in: signature, one transaction, edge store
  *   revoke.c     revocation, hold, release
  *   reconcile.c  the signer's journal against the database

@@ -9,7 +9,7 @@
 
 static const char *const statuses[] = { "Active", "Expired", "Revoked", "Archived", NULL };
 static const char *const issuer_sources[] = { "database", "file", NULL };
-static const char *const sources[] = { "API", "EST", NULL };
+static const char *const sources[] = { "API", "EST", "Import", NULL };
 
 #define MANAGED_STATUS                                                                                       \
     "CASE WHEN m.archived_at IS NOT NULL THEN 'Archived' "                                                   \
@@ -73,7 +73,7 @@ static const list_sort_t issuer_sorts[] = {
 };
 const list_resource_t list_issuers = {
     .name = "issuers",
-    .from = "issuer i JOIN ca_certificate c ON c.issuer_no = i.no AND c.active AND c.position = 0",
+    .from = "issuer i LEFT JOIN ca_certificate c ON c.issuer_no = i.no AND c.active AND c.position = 0",
     .id = "i.id", .key = "i.no", .key_cast = "integer", .version = "i.xmin",
     .scopes = { [SCOPE_ISSUER] = "i.id" },
     .columns = issuer_columns, .filters = issuer_filters, .sorts = issuer_sorts,
@@ -191,7 +191,7 @@ static const list_filter_t certificate_filters[] = {
                         " AND v.serial = decode(%s, 'hex'))", LIST_HEX, NULL, "serial number of any version, hexadecimal" },
     { "id",             "m.id = %s",                  LIST_TEXT, NULL,     "exact identifier" },
     { "status",         MANAGED_STATUS " = %s",       LIST_TEXT, statuses, "Active, Expired, Revoked or Archived" },
-    { "source",         "m.source = %s",              LIST_TEXT, sources,  "API or EST" },
+    { "source",         "m.source = %s",              LIST_TEXT, sources,  "API, EST or Import" },
     { "issuer_id",      "i.id = %s",                  LIST_TEXT, NULL,     "issuer" },
     { "profile_id",     "m.profile_id = %s",          LIST_TEXT, NULL,     "profile" },
     { "est_label_id",   "m.est_label_id = %s",        LIST_TEXT, NULL,     "EST label" },

@@ -57,8 +57,8 @@ TestSuite(list, .init = setup, .fini = teardown, .timeout = 60);
 static const list_resource_t *const all[] = {
     &list_issuers, &list_ca_certificates, &list_profiles, &list_certificates, &list_versions, &list_est_labels,
     &list_est_credentials,
-    &list_api_keys, &list_audit, &list_teams, &list_owners, &list_renewal_policies, &list_policies,
-    &list_violations, &list_roles, &list_accounts, &list_sessions, &list_certificate_identities,
+    &list_api_keys, &list_audit, &list_jobs, &list_job_items, &list_teams, &list_owners, &list_renewal_policies,
+    &list_policies, &list_violations, &list_roles, &list_accounts, &list_sessions, &list_certificate_identities,
 };
 
 static void
