@@ -16,6 +16,7 @@
 
 #include "core/log.h"
 #include "orchestrator/api/api.h"
+#include "orchestrator/search.h"
 
 #define DAEMON_SIGNER_MS    5000
 #define DAEMON_SECURE_HEAP  (1 << 20)
@@ -78,6 +79,7 @@ parts_run(conf_t *conf, const char *conf_path, int signer_fd, const sigset_t *se
 {
     api_parts_t parts = { .conf = conf };
     api_t      *api = NULL;
+    search_t   *search = NULL;
     pki_code_t  rc;
 
     rc = db_open(&conf->database, &parts.db, err);
@@ -91,6 +93,9 @@ parts_run(conf_t *conf, const char *conf_path, int signer_fd, const sigset_t *se
         rc = issue_open(conf, parts.db, parts.signer, parts.edge, &parts.issue, err);
     }
     if (rc == PKI_OK) {
+        rc = search_open(parts.db, &search, err);
+    }
+    if (rc == PKI_OK) {
         rc = api_open(&parts, &api, err);
     }
     if (rc == PKI_OK) {
@@ -98,6 +103,7 @@ parts_run(conf_t *conf, const char *conf_path, int signer_fd, const sigset_t *se
         serve(api, conf, conf_path, set);
     }
     api_close(api);
+    search_close(search);
     issue_close(parts.issue);
     edge_close(parts.edge);
     signer_close(parts.signer);
