@@ -9,6 +9,7 @@
 #ifndef ORCHESTRATOR_API_API_H
 #define ORCHESTRATOR_API_API_H
 
+#include "core/seal.h"
 #include "orchestrator/issue/issue.h"
 
 typedef struct {
@@ -17,6 +18,7 @@ typedef struct {
     signer_t     *signer;
     edge_t       *edge;
     issue_t      *issue;
+    keyring_t    *keyring; /* seals secrets in the database */
 } api_parts_t;
 
 typedef struct api api_t;

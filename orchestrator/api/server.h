@@ -9,10 +9,14 @@
 #include <stdatomic.h>
 
 #include "orchestrator/api/auth.h"
+#include "orchestrator/api/chores.h"
+#include "orchestrator/api/events.h"
 #include "orchestrator/api/hop.h"
+#include "orchestrator/api/idempotency.h"
 #include "orchestrator/api/metrics.h"
 #include "orchestrator/api/queue.h"
 #include "orchestrator/api/request.h"
+#include "orchestrator/api/throttle.h"
 #include "orchestrator/api/trail.h"
 
 /* The API's listening socket with its I/O thread. */
@@ -28,6 +32,10 @@ struct api {
     metrics_t   *metrics;
     trail_t     *trail;
     key_cache_t *keys;
+    throttle_t  *throttle;
+    idempotency_t *idempotency;
+    events_t    *events;
+    chores_t    *chores;
     face_t       face;
     hop_t       *hop;
     atomic_int   active; /* requests that have begun and are not yet answered */

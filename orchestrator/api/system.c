@@ -207,6 +207,17 @@ process_print(req_t *r, pki_buf_t *out)
     FIGURES_PRINT(figures, out);
 }
 
+static void
+events_print(req_t *r, pki_buf_t *out)
+{
+    size_t   listeners;
+    uint64_t dropped;
+
+    events_count(r->api->events, &listeners, &dropped);
+    metric_print(out, "chancery_event_listeners", "gauge", "Callers that listen to /api/v1/events.", (double) listeners);
+    metric_print(out, "chancery_event_listeners_dropped_total", "counter", "Listeners that were too slow.", (double) dropped);
+}
+
 /* Counts of the database; they are left out when it does not answer. */
 static void
 counts_print(req_t *r, pki_buf_t *out)
@@ -241,6 +252,7 @@ metrics_get(req_t *r, pki_err_t *err)
     PKI_TRY(crl_metrics_print(r, &out, err));
     process_print(r, &out);
     counts_print(r, &out);
+    events_print(r, &out);
     metrics_edge_print(r->api->parts.conf->edge.metrics_socket, r->a, &out);
     PKI_TRY(pki_buf_check(&out, "metrics", err));
     return answer_octets(r, "text/plain; version=0.0.4; charset=utf-8", pki_buf_bytes(&out), err);

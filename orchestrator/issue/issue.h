@@ -41,11 +41,19 @@ typedef struct {
 } issue_next_t;
 void issue_enrol(issue_t *i, issue_enrol_t *calls, size_t count, const issue_next_t *next);
 
+/* What is said of a certificate, and not in it; NULL: none. */
+typedef struct {
+    const char *owner_id, *team_id, *environment, *renewal_policy_id;
+    const char *tags; /* JSON, an object of strings */
+} issue_meta_t;
+
 /* Issue for the management API: POST /api/v1/certificates.  Names come from the CSR as the profile allows. */
 typedef struct {
-    const char *name, *profile_id, *issuer_id, *owner_id; /* name: unique; owner may be NULL */
-    const char *csr;                                      /* PEM */
-    audit_t     audit; /* of the call: who, from where, the request; what was done is filled in */
+    const char  *name, *profile_id, *issuer_id; /* name: unique */
+    const char  *csr;                           /* PEM */
+    bytes_t      transaction_key;               /* the same again gives the same certificate; absent: none */
+    issue_meta_t meta;
+    audit_t      audit; /* of the call: who, from where, the request; what was done is filled in */
 } issue_order_t;
 typedef struct {
     const char *managed_id;
@@ -53,6 +61,16 @@ typedef struct {
     cert_list_t chain;
 } issue_result_t;
 pki_code_t issue_request(issue_t *i, pki_arena_t *a, const issue_order_t *in, issue_result_t *out, pki_err_t *err);
+
+/*
+ * What the rules say of new metadata for a certificate that is there.  POLICY, and recorded, when one refuses; otherwise
+ * *violations is what has to be recorded with the change (NULL: nothing).
+ */
+typedef struct {
+    const char  *managed_id, *profile_id, *issuer_id, *actor;
+    issue_meta_t meta;
+} issue_review_t;
+pki_code_t issue_review(issue_t *i, pki_arena_t *a, const issue_review_t *in, const char **violations, pki_err_t *err);
 
 /*
  * Revoke versions of a managed certificate: all unexpired ones, or those named by serial.  reason is a

@@ -59,8 +59,9 @@ typedef struct {
     bool                 newest_first; /* direction of the default order */
 } list_resource_t;
 
-extern const list_resource_t list_issuers, list_profiles, list_certificates, list_versions, list_est_labels,
-    list_est_credentials, list_api_keys, list_audit;
+extern const list_resource_t list_issuers, list_ca_certificates, list_profiles, list_certificates, list_versions,
+    list_est_labels, list_est_credentials, list_api_keys, list_audit, list_teams, list_owners, list_renewal_policies,
+    list_policies, list_violations;
 
 #define LIST_LIMIT_DEFAULT 50
 #define LIST_LIMIT_MAX     1000

@@ -5,6 +5,8 @@
  */
 #include "orchestrator/store/resource.h"
 
+static const char *const issuer_sources[] = { "database", "file", NULL };
+
 #define ISSUER_GENERATIONS                                                                                   \
     "(SELECT jsonb_agg(jsonb_build_object('generation', g.generation, 'active', g.active, 'subject', g.subject, "  \
     "'key_kind', g.key_kind, 'serial', encode(g.serial, 'hex'), 'not_before', " RFC3339("g.not_before")      \
@@ -25,7 +27,12 @@ static const list_column_t issuer_columns[] = {
     { "not_after",  "c.not_after",  LIST_TIME, "its certificate is valid to" },
     { "generation", "c.generation", LIST_INT,  "generation of the CA that issues; every re-key makes another" },
     { "generations", ISSUER_GENERATIONS, LIST_JSON, "all generations of the CA, newest first: generation, active, subject, key_kind, serial, not_before, not_after, crl_shards, retired_at, revoked_at, revocation_reason" },
-    { "config",     "i.config",     LIST_JSON, "configuration, without secrets" },
+    { "config",     "i.config",     LIST_JSON, "configuration; secrets are ***" },
+    { "source",     "i.source",     LIST_TEXT, "who made it: database (the API) or file (seed_file)" },
+    { "test_status", "i.test_status", LIST_TEXT, "what the last test found: ok or failed; null: it was not tested" },
+    { "test_error", "i.test_error", LIST_TEXT, "what was wrong" },
+    { "tested_at",  "i.tested_at",  LIST_TIME, "when it was tested" },
+    { "retired_at", "i.retired_at", LIST_TIME, "since when it issues no more, for good" },
     { "created_at", "i.created_at", LIST_TIME, "when it was made" },
     { "updated_at", "i.updated_at", LIST_TIME, "when it was last changed" },
     END
@@ -34,6 +41,8 @@ static const list_filter_t issuer_filters[] = {
     { "name",    "i.name = %s",    LIST_TEXT, NULL, "exact name" },
     { "type",    "i.type = %s",    LIST_TEXT, NULL, "kind of issuer" },
     { "enabled", "i.enabled = %s", LIST_BOOL, NULL, "true or false" },
+    { "source",  "i.source = %s",  LIST_TEXT, issuer_sources, "database or file" },
+    { "retired", "(i.retired_at IS NOT NULL) = %s", LIST_BOOL, NULL, "true or false" },
     END
 };
 static const list_sort_t issuer_sorts[] = {
@@ -47,6 +56,49 @@ const list_resource_t list_issuers = {
     .id = "i.id", .key = "i.no", .key_cast = "integer", .version = "i.xmin",
     .scopes = { [SCOPE_ISSUER] = "i.id" },
     .columns = issuer_columns, .filters = issuer_filters, .sorts = issuer_sorts,
+};
+
+#define CA_ID "i.id || '.' || c.generation || '.' || c.position"
+
+static const list_column_t ca_columns[] = {
+    { "id",                CA_ID,          LIST_TEXT, "identifier: issuer, generation and position" },
+    { "issuer_id",         "i.id",         LIST_TEXT, "issuer" },
+    { "generation",        "c.generation", LIST_INT,  "generation of its CA" },
+    { "position",          "c.position",   LIST_INT,  "0: it issues; above it the others, the last one is the root" },
+    { "active",            "c.active",     LIST_BOOL, "whether its generation is the one that issues" },
+    { "subject",           "c.subject",    LIST_TEXT, "subject, RFC 4514" },
+    { "serial",            "c.serial",     LIST_HEX,  "serial number" },
+    { "key_kind",          "c.key_kind",   LIST_TEXT, "kind of its key" },
+    { "not_before",        "c.not_before", LIST_TIME, "valid from" },
+    { "not_after",         "c.not_after",  LIST_TIME, "valid to" },
+    { "revoked",           "c.revoked_at IS NOT NULL", LIST_BOOL, "whether it is revoked" },
+    { "revoked_at",        "c.revoked_at", LIST_TIME, "when it was revoked" },
+    { "revocation_reason", REASON_NAME("c.revocation_reason"), LIST_TEXT, "why" },
+    { "retired_at",        "c.retired_at", LIST_TIME, "when the next generation took its place" },
+    { "pem",               "c.der",        LIST_PEM,  "the certificate" },
+    END
+};
+static const list_filter_t ca_filters[] = {
+    { "issuer_id",      "i.id = %s",                       LIST_TEXT, NULL, "issuer" },
+    { "generation",     "c.generation = %s",               LIST_INT,  NULL, "generation of its CA" },
+    { "active",         "c.active = %s",                   LIST_BOOL, NULL, "true or false" },
+    { "revoked",        "(c.revoked_at IS NOT NULL) = %s", LIST_BOOL, NULL, "true or false" },
+    { "serial",         "c.serial = decode(%s, 'hex')",    LIST_HEX,  NULL, "serial number, hexadecimal" },
+    { "expires_before", "c.not_after < %s",                LIST_TIME, NULL, "ends before this time" },
+    { "expires_after",  "c.not_after > %s",                LIST_TIME, NULL, "ends after this time" },
+    END
+};
+static const list_sort_t ca_sorts[] = {
+    { "id", CA_ID, "text" },
+    { "not_after", "c.not_after", "timestamptz" },
+    { "subject", "c.subject", "text" },
+    END
+};
+const list_resource_t list_ca_certificates = {
+    .name = "CA certificates", .from = "ca_certificate c JOIN issuer i ON i.no = c.issuer_no",
+    .id = CA_ID, .key = CA_ID, .key_cast = "text", .version = "c.xmin",
+    .scopes = { [SCOPE_ISSUER] = "i.id" },
+    .columns = ca_columns, .filters = ca_filters, .sorts = ca_sorts,
 };
 
 static const list_column_t profile_columns[] = {
@@ -64,6 +116,7 @@ static const list_column_t profile_columns[] = {
     { "subject_rule",        "p.subject_rule",        LIST_TEXT,  "where the subject comes from" },
     { "allow_empty_subject", "p.allow_empty_subject", LIST_BOOL,  "whether a request without a subject is accepted" },
     { "revocation_exempt",   "p.revocation_exempt",   LIST_BOOL,  "whether its certificates say that no revocation information is available" },
+    { "must_staple",         "p.must_staple",         LIST_BOOL,  "whether its certificates ask TLS servers to staple" },
     { "created_at",          "p.created_at",          LIST_TIME,  "when it was made" },
     { "updated_at",          "p.updated_at",          LIST_TIME,  "when it was last changed" },
     END
@@ -96,6 +149,10 @@ static const list_column_t est_label_columns[] = {
     { "wrap",               "l.wrap",               LIST_INT,  "characters in a line of base64 answers; 0: one line" },
     { "trust_pem",          "l.trust_pem",          LIST_TEXT, "anchors for client certificates" },
     { "superseded_grace_s", "l.superseded_grace_s", LIST_INT,  "seconds for which a renewed certificate may still renew" },
+    { "owner_id",           "l.owner_id",           LIST_TEXT, "owner of what is enrolled" },
+    { "team_id",            "l.team_id",            LIST_TEXT, "team of what is enrolled" },
+    { "environment",        "l.environment",        LIST_TEXT, "environment of what is enrolled" },
+    { "renewal_policy_id",  "l.renewal_policy_id",  LIST_TEXT, "renewal policy of what is enrolled" },
     { "created_at",         "l.created_at",         LIST_TIME, "when it was made" },
     { "updated_at",         "l.updated_at",         LIST_TIME, "when it was last changed" },
     END
