@@ -585,7 +585,7 @@ total_estimate(db_conn_t *c, list_t *l, pki_err_t *err)
     pki_buf_printf(&b, "EXPLAIN SELECT FROM %s", l->r->from);
     pki_buf_put(&b, pki_buf_bytes(&l->where));
     PKI_TRY(list_query(c, l, &b, l->param, l->count, &rows, err));
-    plan = db_row_count(rows) > 0 ? strstr(db_text(rows, 0, "QUERY PLAN"), " rows=") : NULL;
+    plan = db_row_count(rows) > 0 ? strstr(db_text(rows, 0, "\"QUERY PLAN\""), " rows=") : NULL;
     expected = plan != NULL ? strtoll(plan + 6, NULL, 10) : 0;
     l->page->total_estimated = true;
     if (l->page->total < expected) {
