@@ -21,15 +21,25 @@ CREATE INDEX idempotency_created ON idempotency (created_at);
 CREATE EXTENSION IF NOT EXISTS pg_trgm;
 CREATE TABLE certificate_search (
     no   bigint PRIMARY KEY,
-    text text NOT NULL -- search_text()
+    text text NOT NULL,  -- search_text()
+    sans text[] NOT NULL -- search_sans()
 );
 CREATE INDEX certificate_search_text ON certificate_search USING gin (text gin_trgm_ops)
     WITH (gin_pending_list_limit = 256); -- kB, all of which each search reads
+CREATE INDEX certificate_search_sans ON certificate_search USING gin (sans) WITH (gin_pending_list_limit = 256);
 
 -- Name, common name and alternative names in lower case, each with a newline behind it.
 CREATE FUNCTION search_text(name text, common_name text, sans text[]) RETURNS text LANGUAGE sql IMMUTABLE AS $$
     SELECT lower(concat(name, E'\n', common_name, E'\n', array_to_string(sans, E'\n'), E'\n'))
 $$;
+
+-- Alternative names in lower case, with their kinds ("dns:") and without.
+CREATE FUNCTION search_sans(sans text[]) RETURNS text[] LANGUAGE sql IMMUTABLE AS $$
+    SELECT ARRAY(SELECT lower(s) FROM unnest(sans) AS s UNION SELECT lower(substr(s, strpos(s, ':') + 1)) FROM unnest(sans) AS s)
+$$;
+
+-- For filters: stable, so that the planner knows which issuer it is about.
+CREATE FUNCTION issuer_no_of(id text) RETURNS integer LANGUAGE sql STABLE AS $$ SELECT i.no FROM issuer i WHERE i.id = $1 $$;
 
 -- One row: what was changed before this instant is in certificate_search.
 CREATE TABLE search_position (

@@ -68,7 +68,7 @@ list_schema(const char *row)
     json_object_set_new(properties, "data", json_pack("{sssssso}", "type", "array", "description", "the rows of this page",
                                                       "items", JSON_REF(row)));
     property_add(properties, "total", "integer", "rows that match the filters, on all pages");
-    property_add(properties, "total_is_estimate", "boolean", "there are more than 10000: total is about right");
+    property_add(properties, "total_is_estimate", "boolean", "there are too many to count: total is about right");
     json_object_set_new(properties, "next_cursor", json_pack("{s[ss]ss}", "type", "string", "null", "description",
                                                              "cursor of the next page; null on the last one"));
     property_add(properties, "page_size", "integer", "most rows that a page has, where no page was asked for");

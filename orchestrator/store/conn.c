@@ -221,11 +221,14 @@ pki_code_t
 conn_plans(db_conn_t *c, conn_plans_t plans, pki_err_t *err)
 {
     static const char *const settings[] = {
-        [CONN_PLANS_KEPT] = "SET plan_cache_mode = force_generic_plan; RESET enable_seqscan; RESET random_page_cost; RESET jit",
+        [CONN_PLANS_KEPT] = "SET plan_cache_mode = force_generic_plan; RESET enable_seqscan; RESET enable_sort;"
+                            " RESET enable_bitmapscan; RESET random_page_cost; RESET jit",
         /* The largest tables are read by index and for the most part from memory; a plan that reads all of one to find
          * fifty rows is wrong whatever the statistics say. */
-        [CONN_PLANS_LIST] = "SET plan_cache_mode = force_custom_plan; SET enable_seqscan = off; SET random_page_cost = 1.1;"
-                            " SET jit = off",
+        [CONN_PLANS_LIST] = "SET plan_cache_mode = force_custom_plan; SET enable_seqscan = off; RESET enable_sort;"
+                            " RESET enable_bitmapscan; SET random_page_cost = 1.1; SET jit = off",
+        [CONN_PLANS_WALK] = "SET plan_cache_mode = force_custom_plan; SET enable_seqscan = off; SET enable_sort = off;"
+                            " SET enable_bitmapscan = off; SET random_page_cost = 1.1; SET jit = off",
     };
 
     if (c->plans != (int) plans) {

@@ -15,8 +15,8 @@
 
 #define CONN_KEPT 64
 
-/* How statements are planned: once and for all, or for their values, with indexes that give rows in order. */
-typedef enum { CONN_PLANS_KEPT, CONN_PLANS_LIST } conn_plans_t;
+/* How statements are planned: once and for all; for their values; and so that rows come in the order of an index. */
+typedef enum { CONN_PLANS_KEPT, CONN_PLANS_LIST, CONN_PLANS_WALK } conn_plans_t;
 
 struct db_conn {
     PGconn    *pg;

@@ -17,6 +17,7 @@
 
 #define LIST_SQL_MAX  16384
 #define LIST_WAIT_MS  10000 /* more than a page takes, whatever is asked */
+#define LIST_MANY     100000 /* rows that a planner expects: they need not be counted */
 #define CURSOR_MAX    4096
 #define CURSOR_SEP    '\x1f'
 
@@ -302,14 +303,30 @@ filters_add(list_t *l, bool hiding, pki_err_t *err)
     return pki_buf_check(&l->where, "a list's filters", err);
 }
 
+/* The order that one of the filters brings along, or NULL. */
+static const char *
+order_of_filters(const list_t *l)
+{
+    for (size_t i = 0; i < l->q->arg_count; i++) {
+        const list_filter_t *f = list_filter_of(l->r, l->q->args[i].name);
+        size_t               choice;
+
+        if (f != NULL && f->orders != NULL && choice_check(f, l->q->args[i].value, &choice, NULL) == PKI_OK
+            && f->orders[choice] != NULL) {
+            return f->orders[choice];
+        }
+    }
+    return NULL;
+}
+
 static pki_code_t
 sort_choose(list_t *l, pki_err_t *err)
 {
-    const char *want = l->q->sort;
+    const char *want = l->q->sort != NULL && *l->q->sort != '\0' ? l->q->sort : order_of_filters(l);
 
     l->sort = l->r->sorts;
     l->descending = l->r->newest_first;
-    if (want == NULL || *want == '\0') {
+    if (want == NULL) {
         return PKI_OK;
     }
     l->descending = *want == '-';
@@ -507,6 +524,16 @@ list_query(db_conn_t *c, list_t *l, pki_buf_t *b, const db_param_t *param, size_
     return conn_query_text(c, l->a, l->r->name, (const char *) b->p, param, count, rows, err);
 }
 
+/* Values that PostgreSQL cannot read come from a cursor: all others were checked. */
+static pki_code_t
+cursor_blame(const list_t *l, pki_code_t code, pki_err_t *err)
+{
+    if (code == PKI_E_INVALID && l->cursor_key != NULL) {
+        return pki_fail(err, PKI_E_INVALID, NULL, "cursor: not one of ours");
+    }
+    return code;
+}
+
 /* The row before a page with a number is where its cursor would be; *none: there are not that many rows. */
 static pki_code_t
 page_find(db_conn_t *c, list_t *l, bool *none, pki_err_t *err)
@@ -554,7 +581,6 @@ page_read(db_conn_t *c, list_t *l, pki_err_t *err)
     size_t     count = l->count;
     pki_buf_t  b;
     db_rows_t *rows;
-    pki_code_t rc;
 
     memcpy(param, l->param, sizeof(param));
     pki_buf_init(&b, l->a, LIST_SQL_MAX);
@@ -564,69 +590,150 @@ page_read(db_conn_t *c, list_t *l, pki_err_t *err)
     order_put(&b, l);
     /* One more than asked for tells whether there is a next page. */
     pki_buf_printf(&b, " LIMIT %lld", (long long) l->limit + 1);
-    rc = list_query(c, l, &b, param, count, &rows, err);
-    if (rc == PKI_E_INVALID && l->cursor_key != NULL) {
-        return pki_fail(err, PKI_E_INVALID, NULL, "cursor: not one of ours");
-    }
-    PKI_TRY(rc);
+    PKI_TRY(cursor_blame(l, list_query(c, l, &b, param, count, &rows, err), err));
     return page_fill(l, rows, err);
 }
 
-/* How many rows the planner expects: "Limit  (cost=0.42..8.44 rows=51 width=36)". */
+/* How many rows the planner expects: "Index Scan ...  (cost=0.42..8.44 rows=51 width=36)". */
 static pki_code_t
-total_estimate(db_conn_t *c, list_t *l, pki_err_t *err)
+rows_expect(db_conn_t *c, list_t *l, int64_t *out, pki_err_t *err)
 {
     const char *plan;
     pki_buf_t   b;
     db_rows_t  *rows;
-    int64_t     expected;
 
     pki_buf_init(&b, l->a, LIST_SQL_MAX);
     pki_buf_printf(&b, "EXPLAIN SELECT FROM %s", l->r->from);
     pki_buf_put(&b, pki_buf_bytes(&l->where));
     PKI_TRY(list_query(c, l, &b, l->param, l->count, &rows, err));
     plan = db_row_count(rows) > 0 ? strstr(db_text(rows, 0, "\"QUERY PLAN\""), " rows=") : NULL;
-    expected = plan != NULL ? strtoll(plan + 6, NULL, 10) : 0;
-    l->page->total_estimated = true;
-    if (l->page->total < expected) {
-        l->page->total = expected;
-    }
+    *out = plan != NULL ? strtoll(plan + 6, NULL, 10) : 0;
     return PKI_OK;
 }
 
+/* One more than LIST_TOTAL_EXACT: there are more. */
 static pki_code_t
-total_count(db_conn_t *c, list_t *l, pki_err_t *err)
+rows_count(db_conn_t *c, list_t *l, int64_t *out, pki_err_t *err)
 {
     pki_buf_t  b;
     db_rows_t *rows;
 
-    /* All of them are on this page. */
-    if (l->cursor_key == NULL && l->page->next_cursor == NULL && l->q->page <= 1) {
-        l->page->total = (int64_t) l->page->count;
-        return PKI_OK;
-    }
     pki_buf_init(&b, l->a, LIST_SQL_MAX);
     pki_buf_printf(&b, "SELECT count(*) AS total FROM (SELECT FROM %s", l->r->from);
     pki_buf_put(&b, pki_buf_bytes(&l->where));
     pki_buf_printf(&b, " LIMIT %d) AS counted", LIST_TOTAL_EXACT + 1);
     PKI_TRY(list_query(c, l, &b, l->param, l->count, &rows, err));
-    l->page->total = db_int(rows, 0, "total");
-    return l->page->total > LIST_TOTAL_EXACT ? total_estimate(c, l, err) : PKI_OK;
+    *out = db_int(rows, 0, "total");
+    return PKI_OK;
+}
+
+/* After the page; expected 0: it was not asked for yet. */
+static pki_code_t
+total_take(db_conn_t *c, list_t *l, int64_t expected, pki_err_t *err)
+{
+    list_page_t *page = l->page;
+
+    if (l->cursor_key == NULL && page->next_cursor == NULL && l->q->page <= 1) {
+        page->total = (int64_t) page->count; /* all of them are on this page */
+        return PKI_OK;
+    }
+    if (expected == 0) {
+        PKI_TRY(rows_count(c, l, &page->total, err));
+        page->total_estimated = page->total > LIST_TOTAL_EXACT;
+        if (page->total_estimated) {
+            PKI_TRY(rows_expect(c, l, &expected, err));
+        }
+    } else {
+        page->total_estimated = true;
+    }
+    page->total = page->total > expected ? page->total : expected;
+    return PKI_OK;
+}
+
+/* What comes after a cursor, of rows that were chosen already. */
+static void
+chosen_cursor_put(pki_buf_t *b, const list_t *l, db_param_t *param, size_t *count)
+{
+    const list_resource_t r = { .key = "chosen_key", .key_cast = l->r->key_cast };
+    const list_sort_t     sort = { NULL, "chosen_sort", l->sort->cast, l->sort->then != NULL ? "chosen_next" : NULL,
+                                   l->sort->then_cast };
+    list_t                as = *l;
+
+    as.r = &r;
+    as.sort = &sort;
+    cursor_put(b, &as, param, count);
+}
+
+/* Few rows fit: they are found by the filters and then sorted, whatever indexes the order has. */
+static pki_code_t
+page_sort(db_conn_t *c, list_t *l, pki_err_t *err)
+{
+    const char *way = l->descending ? "DESC" : "ASC";
+    int64_t     before = l->q->page > 0 ? (l->q->page - 1) * l->limit : 0;
+    db_param_t  param[CONN_PARAMS_MAX];
+    size_t      count = l->count;
+    pki_buf_t   b;
+    db_rows_t  *rows;
+
+    memcpy(param, l->param, sizeof(param));
+    pki_buf_init(&b, l->a, LIST_SQL_MAX);
+    pki_buf_printf(&b, "WITH chosen AS MATERIALIZED (SELECT %s AS chosen_key, %s AS chosen_sort, %s AS chosen_next FROM %s",
+                   l->r->key, l->sort->expr, l->sort->then != NULL ? l->sort->then : "NULL", l->r->from);
+    pki_buf_put(&b, pki_buf_bytes(&l->where));
+    pki_buf_put(&b, bytes_str("), page AS (SELECT * FROM chosen WHERE true"));
+    chosen_cursor_put(&b, l, param, &count);
+    pki_buf_printf(&b, " ORDER BY chosen_sort %s, chosen_next %s, chosen_key %s LIMIT %lld OFFSET %lld) ", way, way, way,
+                   (long long) l->limit + 1, (long long) before);
+    columns_put(&b, l->r, l->q->fields);
+    pki_buf_printf(&b, "chosen_key::text AS key, chosen_sort::text AS sort, chosen_next::text AS next FROM page, %s"
+                       " WHERE %s = chosen_key ORDER BY chosen_sort %s, chosen_next %s, chosen_key %s",
+                   l->r->from, l->r->key, way, way, way);
+    PKI_TRY(cursor_blame(l, list_query(c, l, &b, param, count, &rows, err), err));
+    return page_fill(l, rows, err);
+}
+
+/* Rows in the order of an index until there are enough. */
+static pki_code_t
+page_walk(db_conn_t *c, list_t *l, int64_t expected, pki_err_t *err)
+{
+    bool none;
+
+    PKI_TRY(page_find(c, l, &none, err));
+    if (!none) {
+        PKI_TRY(page_read(c, l, err));
+    }
+    return total_take(c, l, expected, err);
+}
+
+/*
+ * Of a large table.  The planner tells a few rows from many; in between they are counted.  Many are not sorted: what an index
+ * gives in order is enough soon.
+ */
+static pki_code_t
+page_large(db_conn_t *c, list_t *l, pki_err_t *err)
+{
+    int64_t expected;
+
+    PKI_TRY(rows_expect(c, l, &expected, err));
+    if (expected >= LIST_MANY) {
+        PKI_TRY(conn_plans(c, CONN_PLANS_WALK, err));
+        return page_walk(c, l, expected, err);
+    }
+    PKI_TRY(rows_count(c, l, &l->page->total, err));
+    if (l->page->total > LIST_TOTAL_EXACT) {
+        return page_walk(c, l, expected > 0 ? expected : 1, err);
+    }
+    return page_sort(c, l, err);
 }
 
 static pki_code_t
 page_run(db_conn_t *c, void *arg, pki_err_t *err)
 {
     list_t *l = arg;
-    bool    none;
 
     conn_patience(c, LIST_WAIT_MS);
     PKI_TRY(conn_plans(c, CONN_PLANS_LIST, err));
-    PKI_TRY(page_find(c, l, &none, err));
-    if (!none) {
-        PKI_TRY(page_read(c, l, err));
-    }
-    return total_count(c, l, err);
+    return l->r->large ? page_large(c, l, err) : page_walk(c, l, 0, err);
 }
 
 pki_code_t

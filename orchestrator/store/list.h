@@ -28,6 +28,7 @@ typedef struct {
     const char *const *choices; /* allowed values, or NULL */
     const char *help;
     const char *const *conds;   /* a condition for each of choices, without a parameter, instead of cond */
+    const char *const *orders;  /* for each of choices (one, if there are none): order where none is asked for, or NULL */
     const char *bare;           /* of LIST_TAG: that there is a key, whatever its value */
     const char *opens;          /* with this value, what the resource usually hides is listed, too */
     size_t      least;          /* characters that the value must have */
@@ -57,6 +58,7 @@ typedef struct {
     const list_filter_t *filters;
     const list_sort_t   *sorts;   /* the first is the default */
     bool                 newest_first; /* direction of the default order */
+    bool                 large;        /* its pages are found by what the planner expects */
 } list_resource_t;
 
 extern const list_resource_t list_issuers, list_ca_certificates, list_profiles, list_certificates, list_versions,
@@ -66,7 +68,7 @@ extern const list_resource_t list_issuers, list_ca_certificates, list_profiles, 
 #define LIST_LIMIT_DEFAULT 50
 #define LIST_LIMIT_MAX     1000
 #define LIST_PAGED_MAX     10000 /* rows that can be reached by page: the cursor reaches all */
-#define LIST_TOTAL_EXACT   10000 /* more rows than that are estimated, not counted */
+#define LIST_TOTAL_EXACT   2000  /* more rows than that are estimated, not counted */
 
 typedef struct {
     const char *name, *value;

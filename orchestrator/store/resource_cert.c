@@ -40,18 +40,17 @@ static const char *const source_conds[] = {
     "m.source = 'EST' AND m.est_label_id IS NOT NULL",
 };
 
+/* The end of each from which the first rows are found at once. */
+static const char *const status_orders[] = { "-expires_at", "expires_at", "-expires_at", NULL, NULL };
+static const char *const by_end[] = { "expires_at" }, *const by_creation[] = { "-created_at" }, *const by_change[] = { "-updated_at" };
+
 static const char *const truths[] = { "true", "false", NULL };
 static const char *const archived_conds[] = { "true", "m.archived_at IS NULL" };
 
 /* In certificate_search, which is filled a moment after the certificates: between wildcards, as it is. */
-#define PATTERN(before, after)                                                                                         \
-    before " || replace(replace(replace(lower(%s), '\\', '\\\\'), '%', '\\%'), '_', '\\_') || " after
-#define SEARCHED(pattern) "m.no IN (SELECT cs.no FROM certificate_search cs WHERE cs.text LIKE " pattern ")"
-
-/* Without its kind ("dns:") or with it. */
-#define SAN_IS                                                                                                         \
-    SEARCHED(PATTERN("'%'", "E'\n%'"))                                                                                \
-    " AND EXISTS (SELECT FROM unnest(m.sans) AS s (san) WHERE s.san = %s OR substr(s.san, strpos(s.san, ':') + 1) = %s)"
+#define SEARCHED(cond) "m.no IN (SELECT cs.no FROM certificate_search cs WHERE " cond ")"
+#define PART_IS                                                                                                        \
+    "cs.text LIKE '%' || replace(replace(replace(lower(%s), '\\', '\\\\'), '%', '\\%'), '_', '\\_') || '%'"
 
 #define ISSUER_ID "(SELECT i.id FROM issuer i WHERE i.no = m.issuer_no)"
 
@@ -90,10 +89,10 @@ static const list_filter_t certificate_filters[] = {
     { "serial",            "m.no IN (SELECT v.managed_no FROM issuer x JOIN certificate_version v ON v.issuer_no = x.no"
                            " AND v.serial = decode(%s, 'hex'))", LIST_HEX, NULL, "serial number of any version, hexadecimal" },
     { "id",                "m.id = %s",                LIST_TEXT, NULL,     "exact identifier" },
-    { "status",            NULL,                       LIST_TEXT, statuses, "status as rows show it", .conds = status_conds, .opens = "Archived" },
+    { "status",            NULL,                       LIST_TEXT, statuses, "status as rows show it", .conds = status_conds, .orders = status_orders, .opens = "Archived" },
     { "include_archived",  NULL,                       LIST_TEXT, truths,   "true: archived ones, too; they are left out otherwise", .conds = archived_conds, .opens = "true" },
     { "source",            NULL,                       LIST_TEXT, sources,  "API or EST", .conds = source_conds },
-    { "issuer_id",         "m.issuer_no = (SELECT i.no FROM issuer i WHERE i.id = %s)", LIST_TEXT, NULL, "issuer" },
+    { "issuer_id",         "m.issuer_no = issuer_no_of(%s)", LIST_TEXT, NULL, "issuer" },
     { "profile_id",        "m.profile_id = %s",        LIST_TEXT, NULL,     "profile" },
     { "certificate_profile_id", "m.profile_id = %s",   LIST_TEXT, NULL,     "the same by its older name" },
     { "est_label_id",      "m.est_label_id = %s",      LIST_TEXT, NULL,     "EST label" },
@@ -104,14 +103,14 @@ static const list_filter_t certificate_filters[] = {
     { "tag",               "m.tags @> %s AND m.tags <> '{}'", LIST_TAG, NULL, "key:value, or a key; given several times, all must hold", .bare = "m.tags ? %s AND m.tags <> '{}'", .many = true },
     { "name",              "m.name = %s",              LIST_TEXT, NULL,     "exact name" },
     { "common_name",       "coalesce(m.common_name, '') = %s", LIST_TEXT, NULL, "exact common name" },
-    { "san",               SAN_IS,                     LIST_TEXT, NULL,     "exact alternative name, with or without its kind", .least = 3 },
-    { "q",                 SEARCHED(PATTERN("'%'", "'%'")), LIST_TEXT, NULL, "part of the name, the common name or an alternative name, in any case", .least = 3 },
-    { "expires_before",    "m.expires_at < %s",        LIST_TIME, NULL,     "ends before this time" },
-    { "expires_after",     "m.expires_at > %s",        LIST_TIME, NULL,     "ends after this time" },
-    { "created_before",    "m.created_at < %s",        LIST_TIME, NULL,     "first enrolled before this time" },
-    { "created_after",     "m.created_at > %s",        LIST_TIME, NULL,     "first enrolled after this time" },
-    { "updated_before",    "m.updated_at < %s",        LIST_TIME, NULL,     "last changed before this time" },
-    { "updated_after",     "m.updated_at > %s",        LIST_TIME, NULL,     "last changed after this time" },
+    { "san",               SEARCHED("cs.sans @> ARRAY[lower(%s)]"), LIST_TEXT, NULL, "alternative name, with or without its kind (dns:)" },
+    { "q",                 SEARCHED(PART_IS),          LIST_TEXT, NULL, "part of the name, the common name or an alternative name, in any case", .least = 3 },
+    { "expires_before",    "m.expires_at < %s",        LIST_TIME, NULL,     "ends before this time", .orders = by_end },
+    { "expires_after",     "m.expires_at > %s",        LIST_TIME, NULL,     "ends after this time", .orders = by_end },
+    { "created_before",    "m.created_at < %s",        LIST_TIME, NULL,     "first enrolled before this time", .orders = by_creation },
+    { "created_after",     "m.created_at > %s",        LIST_TIME, NULL,     "first enrolled after this time", .orders = by_creation },
+    { "updated_before",    "m.updated_at < %s",        LIST_TIME, NULL,     "last changed before this time", .orders = by_change },
+    { "updated_after",     "m.updated_at > %s",        LIST_TIME, NULL,     "last changed after this time", .orders = by_change },
     END
 };
 #define CREATED     "m.created_at", "timestamptz"
@@ -119,8 +118,8 @@ static const list_filter_t certificate_filters[] = {
 #define EXPIRES     "m.expires_at", "timestamptz"
 #define COMMON_NAME "coalesce(m.common_name, '')", "text"
 static const list_sort_t certificate_sorts[] = {
+    { "created",     "m.no", "bigint" },
     { "created_at",  CREATED },
-    { "created",     CREATED },
     { "createdAt",   CREATED },
     { "updated_at",  UPDATED },
     { "updatedAt",   UPDATED },
@@ -137,7 +136,7 @@ static const list_sort_t certificate_sorts[] = {
 };
 const list_resource_t list_certificates = {
     .name = "certificates", .from = "managed_certificate m",
-    .id = "m.id", .key = "m.no", .key_cast = "bigint", .newest_first = true, .version = "m.xmin",
+    .id = "m.id", .key = "m.no", .key_cast = "bigint", .newest_first = true, .large = true, .version = "m.xmin",
     .usually = "m.archived_at IS NULL", .scopes = CERTIFICATE_SCOPES,
     .columns = certificate_columns, .filters = certificate_filters, .sorts = certificate_sorts,
 };

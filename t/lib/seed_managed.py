@@ -46,7 +46,7 @@ SELECT m.issuer_no, m.last_serial, m.no, false, decode(repeat('5a', {size}), 'he
   FROM managed_certificate m WHERE m.id LIKE 'mc-bench-%';
 """
 SEARCH = """
-INSERT INTO certificate_search SELECT no, search_text(name, common_name, sans) FROM managed_certificate
+INSERT INTO certificate_search SELECT no, search_text(name, common_name, sans), search_sans(sans) FROM managed_certificate
 ON CONFLICT (no) DO NOTHING;
 UPDATE search_position SET at = now();
 """

@@ -18,18 +18,18 @@ SELECT pg_try_advisory_xact_lock(4850173420190143) AS mine;
 -- name: search_fill
 -- The next rows by date: what is new or different goes in.  Gives the last one.
 WITH batch AS MATERIALIZED (
-    SELECT m.no, m.updated_at, search_text(m.name, m.common_name, m.sans) AS text
+    SELECT m.no, m.updated_at, search_text(m.name, m.common_name, m.sans) AS text, search_sans(m.sans) AS sans
       FROM managed_certificate m
      WHERE (m.updated_at, m.no) > ($1::text::timestamptz, $2::bigint)
      ORDER BY m.updated_at, m.no
      LIMIT $3::bigint
 ), kept AS (
-    INSERT INTO certificate_search AS cs (no, text)
-    SELECT b.no, b.text
+    INSERT INTO certificate_search AS cs (no, text, sans)
+    SELECT b.no, b.text, b.sans
       FROM batch b
       LEFT JOIN certificate_search s ON s.no = b.no
      WHERE s.text IS DISTINCT FROM b.text
-    ON CONFLICT (no) DO UPDATE SET text = excluded.text
+    ON CONFLICT (no) DO UPDATE SET text = excluded.text, sans = excluded.sans
 )
 SELECT b.updated_at::text AS at, b.no, count(*) OVER () AS rows FROM batch b ORDER BY b.updated_at DESC, b.no DESC LIMIT 1;
 
@@ -38,6 +38,6 @@ UPDATE search_position SET at = $1::text::timestamptz WHERE at < $1::text::times
 
 -- name: search_update
 -- Of one certificate, whose names a transaction has just changed.
-INSERT INTO certificate_search AS cs (no, text)
-SELECT m.no, search_text(m.name, m.common_name, m.sans) FROM managed_certificate m WHERE m.id = $1
-ON CONFLICT (no) DO UPDATE SET text = excluded.text WHERE cs.text <> excluded.text;
+INSERT INTO certificate_search AS cs (no, text, sans)
+SELECT m.no, search_text(m.name, m.common_name, m.sans), search_sans(m.sans) FROM managed_certificate m WHERE m.id = $1
+ON CONFLICT (no) DO UPDATE SET text = excluded.text, sans = excluded.sans WHERE cs.text <> excluded.text;

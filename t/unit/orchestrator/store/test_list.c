@@ -275,8 +275,8 @@ Test(list, refuses_bad_limits_orders_and_cursors)
         {.sort = "name; DROP TABLE issuer"},
         {.cursor = "!"},
         {.cursor = "abc"},
-        {.cursor = "LWNyZWF0ZWRfYXQ"},
-        {.cursor = "LWNyZWF0ZWRfYXQfeB8feA" /* "-created_at", "x", "", "x" */},
+        {.cursor = "LWNyZWF0ZWQ"},
+        {.cursor = "LWNyZWF0ZWQfeB8feA" /* "-created", "x", "", "x" */},
         {.cursor = "bmFtZR8xHx9h" /* "name", "1", "", "a" */},
     };
     list_page_t page;

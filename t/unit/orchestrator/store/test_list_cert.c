@@ -199,7 +199,7 @@ Test(list_cert, wants_all_of_several_tags)
 Test(list_cert, refuses_values_that_no_filter_takes)
 {
     static const list_arg_t cases[] = {
-        { "tag", "" }, { "tag", ":x" }, { "tag", "a:\xff" }, { "q", "ab" }, { "q", "\xc3\xa4\xc3\xb6" }, { "san", "a" },
+        { "tag", "" }, { "tag", ":x" }, { "tag", "a:\xff" }, { "q", "ab" }, { "q", "\xc3\xa4\xc3\xb6" },
         { "status", "Sleeping" }, { "include_archived", "maybe" }, { "source", "SCEP" },
     };
     list_page_t page;
@@ -297,14 +297,14 @@ Test(list_cert, counts_to_a_limit_and_says_when_it_estimates)
     PQclear(pg_sql(pg, "INSERT INTO managed_certificate (id, name, source, profile_id, issuer_no, subject, subject_der, sans,"
                        " status, expires_at, last_serial)"
                        " SELECT 'mc-' || n, 'n' || n, 'API', 'prof-device', 1, '', '', '{}', 'Active', now(), ''"
-                       " FROM generate_series(2, 10000) n"));
+                       " FROM generate_series(2, 2000) n"));
     page = page_of(&q);
     cr_expect_eq(page.total, LIST_TOTAL_EXACT);
     cr_expect_not(page.total_estimated);
     PQclear(pg_sql(pg, "INSERT INTO managed_certificate (id, name, source, profile_id, issuer_no, subject, subject_der, sans,"
                        " status, expires_at, last_serial)"
                        " SELECT 'mc-' || n, 'n' || n, 'API', 'prof-device', 1, '', '', '{}', 'Active', now(), ''"
-                       " FROM generate_series(10001, 15000) n"));
+                       " FROM generate_series(2001, 15000) n"));
     PQclear(pg_sql(pg, "ANALYZE managed_certificate"));
     page = page_of(&q);
     cr_expect(page.total_estimated);
@@ -322,7 +322,7 @@ Test(list_cert, is_searched_by_names_once_they_are_filled_in)
     cr_expect_str_eq(found("q", "00% sure_t"), "100% Sure_Thing\\ ", "neither % nor _ stands for others");
     cr_expect_str_eq(found("q", "thing\\"), "100% Sure_Thing\\ ");
     cr_expect_str_eq(found("q", "_host"), "");
-    cr_expect_str_eq(found("san", "a.example"), "100% Sure_Thing\\ host-1 host-2 ");
+    cr_expect_str_eq(found("san", "A.example"), "100% Sure_Thing\\ host-1 host-2 ");
     cr_expect_str_eq(found("san", "dns:a.example"), "100% Sure_Thing\\ host-1 host-2 ");
     cr_expect_str_eq(found("san", ".example"), "", "it is the whole name");
 }
