@@ -26,8 +26,8 @@
 /* Each status that a row can show is a condition that indexes are good for.  A new one: both tables, and MANAGED_STATUS. */
 static const char *const statuses[] = { "Active", "Expiring", "Expired", "Revoked", "Archived", NULL };
 static const char *const status_conds[] = {
-    "m.status = 'Active' AND m.expires_at > now() AND " BY_WINDOW(">"),
-    "m.status = 'Active' AND m.expires_at > now() AND " BY_WINDOW("<="),
+    "m.status = 'Active' AND m.expires_at > now() AND m.expires_at > now() + renewal_window(false) AND " BY_WINDOW(">"),
+    "m.status = 'Active' AND m.expires_at > now() AND m.expires_at <= now() + renewal_window(true) AND " BY_WINDOW("<="),
     "m.status = 'Active' AND m.expires_at <= now()",
     "m.status = 'Revoked'",
     "m.archived_at IS NOT NULL",
