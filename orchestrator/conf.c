@@ -90,6 +90,24 @@ static const field_t crl_fields[] = {
     FIELD_END,
 };
 
+static const field_t session_fields[] = {
+    FIELD_INT(conf_session_t, idle_s, F_RESTART, "3600", 300, 30 * DAY_S,
+              "seconds after which a browser's session ends when it is not used"),
+    FIELD_INT(conf_session_t, lifetime_s, F_RESTART, "28800", 300, 365 * DAY_S, "seconds after which it ends in any case"),
+    FIELD_END };
+
+static const field_t jobs_fields[] = {
+    FIELD_INT(conf_jobs_t, workers, F_RESTART, "4", 1, 64, "jobs that run at a time"),
+    FIELD_INT(conf_jobs_t, poll_ms, 0, "1000", 10, 60000,
+              "milliseconds between looks for jobs that other orchestrators were asked for, or whose time has come"),
+    FIELD_INT(conf_jobs_t, lease_s, 0, "60", 3, 3600,
+              "seconds after which a job goes to another worker, when the one that had it is not heard of any more"),
+    FIELD_INT(conf_jobs_t, renewal_scan_s, 0, "60", 1, 86400,
+              "seconds between looks for certificates that their renewal policy wants renewed"),
+    FIELD_INT(conf_jobs_t, keep_days, 0, "90", 1, 3650, "days for which jobs that are over can be looked up"),
+    FIELD_END,
+};
+
 static const char *const log_levels[] = { "debug", "info", "warn", "error", NULL };
 
 const field_t conf_fields[] = {
@@ -101,6 +119,10 @@ const field_t conf_fields[] = {
     FIELD_INT(conf_t, drain_s, 0, "20", 0, 3600, "seconds to finish running requests after SIGTERM"),
     FIELD_INT(conf_t, retry_window_s, 0, "86400", 60, 30 * DAY_S,
               "seconds in which a repeated enrolment gets the same certificate again"),
+    FIELD_STR(conf_t, bootstrap_token, F_SECRET | F_RESTART, "",
+              "lets whoever shows it to POST /api/v1/auth/bootstrap make the first administrator's API key, once; at least 20 "
+              "characters; better given as CHANCERY_BOOTSTRAP_TOKEN or in a file; empty: nobody"),
+    FIELD_STR(conf_t, bootstrap_token_file, F_RESTART, "", "file with that token, which nobody else may read; empty: none"),
     FIELD_STR(conf_t, master_key_file, F_RESTART, "",
               "file with the master keys that seal secrets in the database, one a line, the first one seals; its contents are read "
               "again at a reload; empty: the systemd credential master-key, or the variable CHANCERY_MASTER_KEY, or none"),
@@ -114,6 +136,8 @@ const field_t conf_fields[] = {
     FIELD_OBJECT(conf_t, edge, 0, edge_fields, "what this host's nginx serves"),
     FIELD_OBJECT(conf_t, ocsp, 0, ocsp_fields, "certificate status on line"),
     FIELD_OBJECT(conf_t, crl, 0, crl_fields, "certificate revocation lists"),
+    FIELD_OBJECT(conf_t, session, 0, session_fields, "people who are logged in"),
+    FIELD_OBJECT(conf_t, jobs, 0, jobs_fields, "work that outlives a request: bulk operations, renewals"),
     FIELD_END,
 };
 /* clang-format on */
@@ -159,6 +183,7 @@ paths_check(const conf_t *c, field_problems_t *problems, pki_code_t *code, pki_e
         { "signer.pkcs11_pin_file", c->signer.pkcs11_pin_file, true },
         { "edge.dir", c->edge.dir, false },
         { "edge.metrics_socket", c->edge.metrics_socket, true },
+        { "bootstrap_token_file", c->bootstrap_token_file, true },
         { "master_key_file", c->master_key_file, true },
         { "seed_file", c->seed_file, true },
     };
@@ -248,6 +273,12 @@ values_check(const conf_t *c, field_problems_t *problems, pki_code_t *code, pki_
     }
     if (c->crl.refresh_s >= c->crl.validity_s) {
         problem_add(problems, code, err, "crl.refresh_s", "must be less than crl.validity_s");
+    }
+    if (c->bootstrap_token[0] != '\0' && strlen(c->bootstrap_token) < BOOTSTRAP_TOKEN_MIN) {
+        problem_add(problems, code, err, "bootstrap_token", "must have at least 20 characters");
+    }
+    if (c->session.idle_s > c->session.lifetime_s) {
+        problem_add(problems, code, err, "session.idle_s", "must not be more than session.lifetime_s");
     }
     if (c->user[0] == '\0') {
         problem_add(problems, code, err, "user", "must not be empty");

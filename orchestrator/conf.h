@@ -57,11 +57,24 @@ typedef struct {
 } conf_crl_t;
 
 typedef struct {
+    int64_t idle_s, lifetime_s; /* of browsers: since the last use, and whatever the use */
+} conf_session_t;
+
+typedef struct {
+    int64_t workers;        /* jobs that run at a time */
+    int64_t poll_ms;        /* between looks at the table, when nothing says that there is something */
+    int64_t lease_s;        /* a worker that is not heard of for so long has lost its job */
+    int64_t renewal_scan_s; /* between looks for certificates whose renewal is due */
+    int64_t keep_days;      /* of jobs that are over */
+} conf_jobs_t;
+
+typedef struct {
     const char     *user, *group; /* run the orchestrator as these when started as root */
     const char     *edge_group;   /* group of the nginx workers: sockets, store and responder keys */
     const char     *log_level;
     int64_t         drain_s;      /* SIGTERM: time to finish what is running */
     int64_t         retry_window_s; /* a repeated enrolment gets the same certificate this long */
+    const char     *bootstrap_token, *bootstrap_token_file; /* for the first administrator; empty: none */
     const char     *master_key_file; /* seals secrets in the database; empty: none */
     const char     *seed_file;       /* issuers to be made when they are not there; empty: none */
     conf_database_t database;
@@ -71,7 +84,11 @@ typedef struct {
     conf_edge_t     edge;
     conf_ocsp_t     ocsp;
     conf_crl_t      crl;
+    conf_session_t  session;
+    conf_jobs_t     jobs;
 } conf_t;
+
+#define BOOTSTRAP_TOKEN_MIN 20
 
 extern const field_t conf_fields[];
 

@@ -71,7 +71,7 @@ daemon_reload(conf_t *conf, const char *conf_path, keyring_t *keyring)
 }
 
 static void
-serve(api_t *api, conf_t *conf, const char *conf_path, keyring_t *keyring, const sigset_t *set)
+serve(api_t *api, jobs_t *jobs, conf_t *conf, const char *conf_path, keyring_t *keyring, const sigset_t *set)
 {
     for (;;) {
         int sig = sigwaitinfo(set, NULL);
@@ -83,6 +83,7 @@ serve(api_t *api, conf_t *conf, const char *conf_path, keyring_t *keyring, const
         }
     }
     log_info("process.draining", LOG_I("drain_s", conf->drain_s));
+    jobs_drain(jobs);
     api_drain(api, conf->drain_s);
 }
 
@@ -111,13 +112,19 @@ parts_run(conf_t *conf, const char *conf_path, int signer_fd, const sigset_t *se
         rc = search_open(parts.db, &search, err);
     }
     if (rc == PKI_OK) {
+        const job_parts_t jobs = { .conf = conf, .db = parts.db, .edge = parts.edge, .issue = parts.issue };
+
+        rc = jobs_open(&jobs, &parts.jobs, err);
+    }
+    if (rc == PKI_OK) {
         rc = api_open(&parts, &api, err);
     }
     if (rc == PKI_OK) {
         log_info("process.serving", LOG_S("api", conf->listen.api_socket), LOG_S("edge", conf->listen.edge_socket));
-        serve(api, conf, conf_path, parts.keyring, set);
+        serve(api, parts.jobs, conf, conf_path, parts.keyring, set);
     }
     api_close(api);
+    jobs_close(parts.jobs);
     search_close(search);
     issue_close(parts.issue);
     edge_close(parts.edge);

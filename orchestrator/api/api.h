@@ -10,7 +10,7 @@
 #define ORCHESTRATOR_API_API_H
 
 #include "core/seal.h"
-#include "orchestrator/issue/issue.h"
+#include "orchestrator/job/job.h"
 
 typedef struct {
     const conf_t *conf;
@@ -18,6 +18,7 @@ typedef struct {
     signer_t     *signer;
     edge_t       *edge;
     issue_t      *issue;
+    jobs_t       *jobs;
     keyring_t    *keyring; /* seals secrets in the database */
 } api_parts_t;
 

@@ -177,8 +177,8 @@ certificate_create(req_t *r, pki_err_t *err)
 {
     const certificate_new_t *in = r->in;
     issue_order_t            order = { .name = in->name, .profile_id = in->profile_id, .issuer_id = in->issuer_id,
-                                       .csr = in->csr_pem, .transaction_key = r->transaction_key,
-                                       .audit = audit_of(r, 201),
+                                       .csr = in->csr_pem, .allowed_names = &r->identity.allowed_names,
+                                       .transaction_key = r->transaction_key, .audit = audit_of(r, 201),
                                        .meta = { in->owner_id, in->team_id, in->environment, in->renewal_policy_id, NULL } };
     issue_result_t           issued;
 
@@ -225,11 +225,15 @@ serial_parse(pki_arena_t *a, const char *text, bytes_t *out)
 pki_code_t
 chain_of(req_t *r, const version_row_t *version, chain_t *out, pki_err_t *err)
 {
-    issuer_chain_t issuer;
+    issuer_chain_t issuer = { 0 };
+    pki_code_t     code;
 
     *out = (chain_t){ .version = *version };
-    PKI_TRY(issuer_row_find_generation(r->api->parts.db, r->a, (uint32_t) version->issuer_no,
-                                       (uint32_t) version->generation, &issuer, err));
+    code = issuer_row_find_generation(r->api->parts.db, r->a, (uint32_t) version->issuer_no,
+                                      (uint32_t) version->generation, &issuer, err);
+    if (code != PKI_OK && code != PKI_E_NOT_FOUND) {
+        return code; /* of an imported one nothing is above it */
+    }
     PKI_TRY(PKI_NEW_N(r->a, issuer.chain_len + 1, &out->list.v, err));
     out->list.v[out->list.count++] = version->der;
     for (size_t i = 0; i < issuer.chain_len; i++) {

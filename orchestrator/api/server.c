@@ -27,6 +27,7 @@
 #define STREAM_BLOCK       4096u
 #define THROTTLE_BUCKETS   65536u     /* 1 MiB */
 #define BODY_DISCARD_MAX   (8u << 20) /* of a refused request: after that the connection is closed */
+#define LOGINS_WAITING     6u        /* for their passwords to be checked: each has a worker */
 #define BODY_UNKNOWN       65536u     /* first room for a body without Content-Length */
 
 static const struct {
@@ -67,11 +68,13 @@ static pki_code_t
 headers_take(req_t *r, struct MHD_Connection *c)
 {
     const char *auth = header_of(c, "Authorization"), *id = header_of(c, "X-Request-ID");
+    const char *cookie = MHD_lookup_connection_value(c, MHD_COOKIE_KIND, SESSION_COOKIE);
     const struct {
         const char **to, *name;
     } copied[] = { { &r->content_type, "Content-Type" }, { &r->accept, "Accept" }, { &r->source, "X-Real-IP" },
                    { &r->if_none_match, "If-None-Match" }, { &r->origin, "Origin" }, { &r->keyed.key, "Idempotency-Key" },
-                   { &r->last_event_id, "Last-Event-ID" } };
+                   { &r->last_event_id, "Last-Event-ID" }, { &r->certificate, "X-Chancery-Certificate" },
+                   { &r->csrf, "X-CSRF-Token" }, { &r->user_agent, "User-Agent" } };
 
     for (size_t i = 0; i < sizeof(copied) / sizeof(copied[0]); i++) {
         const char *value = header_of(c, copied[i].name);
@@ -85,6 +88,9 @@ headers_take(req_t *r, struct MHD_Connection *c)
     }
     r->asks_method = header_of(c, "Access-Control-Request-Method") != NULL;
     if (if_match_take(r, header_of(c, "If-Match")) != PKI_OK) {
+        return PKI_E_NOMEM;
+    }
+    if (cookie != NULL && pki_secret_new(r->a, bytes_str(cookie), &r->cookie, NULL) != PKI_OK) {
         return PKI_E_NOMEM;
     }
     return auth != NULL ? pki_secret_new(r->a, bytes_str(auth), &r->authorization, NULL) : PKI_OK;
@@ -182,6 +188,7 @@ headers_add(req_t *r, struct MHD_Response *response)
     header_add(response, "Allow", answer->allow);
     header_add(response, "Location", answer->location);
     header_add(response, "ETag", answer->etag);
+    header_add(response, "Set-Cookie", answer->set_cookie);
     header_add(response, "Idempotency-Replayed", answer->replayed ? "true" : NULL);
     header_add(response, "WWW-Authenticate", answer->challenge ? "Bearer realm=\"chancery\"" : NULL);
     if (answer->retry_after_s > 0) {
@@ -405,15 +412,22 @@ api_open(const api_parts_t *parts, api_t **out, pki_err_t *err)
     }
     (void) signal(SIGPIPE, SIG_IGN);
     api->parts = *parts;
+    api->opened_us = clock_mono_us();
     api->face.fd = -1;
     api->metrics = metrics_new();
-    api->keys = key_cache_new();
+    api->identities = identity_cache_new();
     api->throttle = throttle_new(THROTTLE_BUCKETS);
-    code = api->metrics == NULL || api->keys == NULL || api->throttle == NULL
+    code = api->metrics == NULL || api->identities == NULL || api->throttle == NULL
                ? pki_fail(err, PKI_E_NOMEM, NULL, "out of memory")
                : PKI_OK;
     if (code == PKI_OK) {
         code = trail_open(parts->db, &api->trail, err);
+    }
+    if (code == PKI_OK) {
+        code = passwords_open(LOGINS_WAITING, &api->passwords, err);
+    }
+    if (code == PKI_OK) {
+        code = keeper_open(api, &api->keeper, err);
     }
     if (code == PKI_OK) {
         code = idempotency_open(&api->idempotency, err);
@@ -474,7 +488,9 @@ api_close(api_t *api)
     hop_close(api->hop);
     queue_free(api->queue);
     trail_close(api->trail);
-    key_cache_free(api->keys);
+    keeper_close(api->keeper);
+    passwords_close(api->passwords);
+    identity_cache_free(api->identities);
     throttle_free(api->throttle);
     idempotency_close(api->idempotency);
     metrics_free(api->metrics);

@@ -6,6 +6,7 @@
  *   issue.c      opening, closing, health
  *   enrol.c      one enrolment from a protocol module: authorise, decide, answer
  *   request.c    one order from the management API
+ *   renew.c      another version of a managed certificate
  *   sign.c       what both end in: signature, one transaction, edge store
  *   revoke.c     revocation, hold, release
  *   reconcile.c  the signer's journal against the database
@@ -13,7 +14,6 @@
  *   rule.c       what the installation's rules have against it (pure)
  *   enforce.c    the rules on the way to a signature, and what they found
  *   snapshot.c   configuration, cached
- *   password.c   passwords that people chose
  */
 #ifndef ORCHESTRATOR_ISSUE_PART_H
 #define ORCHESTRATOR_ISSUE_PART_H
@@ -22,8 +22,8 @@
 #include <stdatomic.h>
 
 #include "core/group.h"
+#include "core/password.h"
 #include "orchestrator/issue/issue.h"
-#include "orchestrator/issue/password.h"
 #include "orchestrator/issue/snapshot.h"
 #include "orchestrator/store/cert.h"
 
@@ -68,6 +68,7 @@ typedef struct {
     issuer_order_t           order;
     const char              *source;                 /* "EST", "API" */
     const char              *label_id;               /* NULL: none */
+    const str_list_t        *allowed_names;          /* that whoever asks may ask for; NULL or empty: any */
     issue_meta_t             meta;
     const char              *managed_id, *name;
     bytes_t                  transaction_key;        /* absent: none */

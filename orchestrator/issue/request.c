@@ -49,6 +49,7 @@ request_prepare(issue_t *i, pki_arena_t *a, const snapshot_t *snapshot, const is
     s->name = in->name;
     s->meta = in->meta;
     s->transaction_key = in->transaction_key;
+    s->allowed_names = in->allowed_names;
     PKI_TRY(request_id(a, in->name, &s->managed_id, err));
     s->audit = in->audit;
     s->audit.action = "certificate.issue";

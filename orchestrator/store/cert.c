@@ -15,7 +15,6 @@
 #include "pkiproto/base/ossl.h"
 #include "pkiproto/base/text.h"
 
-#define COUNT_WAIT_MS 30000
 #define NAME_CN_MAX   64
 
 /* A value of a batch's result, which belongs to the batch, for the caller that asked. */
@@ -391,35 +390,4 @@ cert_versions(db_t *db, pki_arena_t *a, const char *managed_id, size_t max, vers
 {
     return verb_list(db, a, Q_cert_versions, DB_PARAMS(DB_T(managed_id), DB_I(max)), version_read,
                      sizeof(**out), (void **) out, count, err);
-}
-
-static pki_code_t
-counts_run(db_conn_t *c, void *arg, pki_err_t *err)
-{
-    cert_counts_t *out = arg;
-    pki_arena_t   *a = pki_arena_new(0);
-    db_rows_t     *rows;
-    pki_code_t     rc;
-
-    if (a == NULL) {
-        return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
-    }
-    conn_patience(c, COUNT_WAIT_MS);
-    rc = db_query(c, a, Q_cert_counts, NULL, 0, &rows, err);
-    if (rc == PKI_OK) {
-        *out = (cert_counts_t){
-            .active = db_int(rows, 0, "active"),
-            .expired = db_int(rows, 0, "expired"),
-            .revoked = db_int(rows, 0, "revoked"),
-            .versions = db_int(rows, 0, "versions"),
-        };
-    }
-    pki_arena_free(a);
-    return rc;
-}
-
-pki_code_t
-cert_counts(db_t *db, cert_counts_t *out, pki_err_t *err)
-{
-    return db_run(db, counts_run, out, err);
 }

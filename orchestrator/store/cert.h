@@ -122,13 +122,4 @@ pki_code_t cert_version_find(db_t *db, pki_arena_t *a, uint32_t issuer_no, bytes
 pki_code_t cert_versions(db_t *db, pki_arena_t *a, const char *managed_id, size_t max, version_row_t **out,
                          size_t *count, pki_err_t *err);
 
-/*
- * For metrics: managed certificates by status, and certificates ever issued (estimated by the
- * planner's statistics).
- */
-typedef struct {
-    int64_t active, expired, revoked, versions;
-} cert_counts_t;
-pki_code_t cert_counts(db_t *db, cert_counts_t *out, pki_err_t *err);
-
 #endif

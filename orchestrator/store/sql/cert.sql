@@ -72,7 +72,7 @@ WITH input AS MATERIALIZED (
            common_name = excluded.common_name, subject = excluded.subject, subject_der = excluded.subject_der,
            sans = excluded.sans, status = 'Active', expires_at = excluded.expires_at,
            last_serial = excluded.last_serial, revoked_at = NULL, revocation_reason = NULL, archived_at = NULL,
-           updated_at = now()
+           updated_at = now(), last_renewal_at = now()
     RETURNING no, id
 ), version AS (
     INSERT INTO certificate_version (issuer_no, generation, serial, managed_no, orphan, der, spki_sha256, fingerprint,
@@ -131,10 +131,3 @@ SELECT
  WHERE m.id = $1
  ORDER BY v.issued_at DESC
  LIMIT $2;
-
--- name: cert_counts
-SELECT count(*) FILTER (WHERE status = 'Active' AND expires_at > now()) AS active,
-       count(*) FILTER (WHERE status = 'Active' AND expires_at <= now()) AS expired,
-       count(*) FILTER (WHERE status = 'Revoked') AS revoked,
-       (SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'certificate_version'::regclass) AS versions
-  FROM managed_certificate;
