@@ -6,5 +6,5 @@ CREATE INDEX managed_certificate_common_name ON managed_certificate (common_name
 CREATE INDEX managed_certificate_environment ON managed_certificate (environment, no) WHERE environment IS NOT NULL;
 CREATE INDEX managed_certificate_tags ON managed_certificate USING gin (tags jsonb_path_ops) WHERE tags <> '{}';
 DROP TABLE search_position, certificate_search, idempotency;
-DROP FUNCTION search_text(text, text, text[]), search_sans(text[]), issuer_no_of(text);
+DROP FUNCTION search_text(text, text, text[]), search_sans(text[]), issuer_no_of(text), renewal_window(boolean);
 DROP EXTENSION pg_trgm;

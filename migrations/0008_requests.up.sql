@@ -41,6 +41,12 @@ $$;
 -- For filters: stable, so that the planner knows which issuer it is about.
 CREATE FUNCTION issuer_no_of(id text) RETURNS integer LANGUAGE sql STABLE AS $$ SELECT i.no FROM issuer i WHERE i.id = $1 $$;
 
+-- The longest window of all renewal policies, or the shortest, and of certificates without one: stable, as above.
+CREATE FUNCTION renewal_window(longest boolean) RETURNS interval LANGUAGE sql STABLE AS $$
+    SELECT interval '1 day' * CASE WHEN longest THEN greatest(30, max(renewal_window_days)) ELSE least(30, min(renewal_window_days)) END
+      FROM renewal_policy
+$$;
+
 -- One row: what was changed before this instant is in certificate_search.
 CREATE TABLE search_position (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),

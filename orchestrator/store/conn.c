@@ -222,13 +222,16 @@ conn_plans(db_conn_t *c, conn_plans_t plans, pki_err_t *err)
 {
     static const char *const settings[] = {
         [CONN_PLANS_KEPT] = "SET plan_cache_mode = force_generic_plan; RESET enable_seqscan; RESET enable_sort;"
-                            " RESET enable_bitmapscan; RESET random_page_cost; RESET jit",
+                            " RESET enable_bitmapscan; RESET random_page_cost; RESET jit;"
+                            " RESET max_parallel_workers_per_gather",
         /* The largest tables are read by index and for the most part from memory; a plan that reads all of one to find
          * fifty rows is wrong whatever the statistics say. */
         [CONN_PLANS_LIST] = "SET plan_cache_mode = force_custom_plan; SET enable_seqscan = off; RESET enable_sort;"
-                            " RESET enable_bitmapscan; SET random_page_cost = 1.1; SET jit = off",
+                            " RESET enable_bitmapscan; SET random_page_cost = 1.1; SET jit = off;"
+                            " SET max_parallel_workers_per_gather = 0",
         [CONN_PLANS_WALK] = "SET plan_cache_mode = force_custom_plan; SET enable_seqscan = off; SET enable_sort = off;"
-                            " SET enable_bitmapscan = off; SET random_page_cost = 1.1; SET jit = off",
+                            " SET enable_bitmapscan = off; SET random_page_cost = 1.1; SET jit = off;"
+                            " SET max_parallel_workers_per_gather = 0",
     };
 
     if (c->plans != (int) plans) {

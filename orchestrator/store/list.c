@@ -17,7 +17,7 @@
 
 #define LIST_SQL_MAX  16384
 #define LIST_WAIT_MS  10000 /* more than a page takes, whatever is asked */
-#define LIST_MANY     100000 /* rows that a planner expects: they need not be counted */
+#define LIST_MANY     20000 /* rows that a planner expects: they need not be counted */
 #define CURSOR_MAX    4096
 #define CURSOR_SEP    '\x1f'
 
@@ -566,6 +566,9 @@ page_fill(list_t *l, const db_rows_t *rows, pki_err_t *err)
 {
     size_t n = db_row_count(rows);
 
+    if (n == 1 && db_null(rows, 0, "row")) {
+        n = 0; /* what was counted, and no row of this page */
+    }
     l->page->count = n > (size_t) l->limit ? (size_t) l->limit : n;
     PKI_TRY(PKI_NEW_N(l->a, n + 1, &l->page->rows, err));
     for (size_t i = 0; i < l->page->count; i++) {
@@ -664,9 +667,12 @@ chosen_cursor_put(pki_buf_t *b, const list_t *l, db_param_t *param, size_t *coun
     cursor_put(b, &as, param, count);
 }
 
-/* Few rows fit: they are found by the filters and then sorted, whatever indexes the order has. */
+/*
+ * Few rows fit: they are found by the filters, counted and sorted, whatever indexes the order has.  *few is false when they
+ * were more than that.
+ */
 static pki_code_t
-page_sort(db_conn_t *c, list_t *l, pki_err_t *err)
+page_sort(db_conn_t *c, list_t *l, bool *few, pki_err_t *err)
 {
     const char *way = l->descending ? "DESC" : "ASC";
     int64_t     before = l->q->page > 0 ? (l->q->page - 1) * l->limit : 0;
@@ -680,15 +686,20 @@ page_sort(db_conn_t *c, list_t *l, pki_err_t *err)
     pki_buf_printf(&b, "WITH chosen AS MATERIALIZED (SELECT %s AS chosen_key, %s AS chosen_sort, %s AS chosen_next FROM %s",
                    l->r->key, l->sort->expr, l->sort->then != NULL ? l->sort->then : "NULL", l->r->from);
     pki_buf_put(&b, pki_buf_bytes(&l->where));
-    pki_buf_put(&b, bytes_str("), page AS (SELECT * FROM chosen WHERE true"));
+    pki_buf_printf(&b, " LIMIT %d), counted AS MATERIALIZED (SELECT count(*) AS total FROM chosen), page AS MATERIALIZED"
+                       " (SELECT chosen.* FROM chosen, counted WHERE total <= %d", LIST_TOTAL_EXACT + 1, LIST_TOTAL_EXACT);
     chosen_cursor_put(&b, l, param, &count);
-    pki_buf_printf(&b, " ORDER BY chosen_sort %s, chosen_next %s, chosen_key %s LIMIT %lld OFFSET %lld) ", way, way, way,
-                   (long long) l->limit + 1, (long long) before);
+    pki_buf_printf(&b, " ORDER BY chosen_sort %s, chosen_next %s, chosen_key %s LIMIT %lld OFFSET %lld) "
+                       "SELECT total, x.* FROM counted LEFT JOIN LATERAL (", way, way, way, (long long) l->limit + 1,
+                   (long long) before);
     columns_put(&b, l->r, l->q->fields);
-    pki_buf_printf(&b, "chosen_key::text AS key, chosen_sort::text AS sort, chosen_next::text AS next FROM page, %s"
-                       " WHERE %s = chosen_key ORDER BY chosen_sort %s, chosen_next %s, chosen_key %s",
+    pki_buf_printf(&b, "chosen_key::text AS key, chosen_sort::text AS sort, chosen_next::text AS next, chosen_key, chosen_sort,"
+                       " chosen_next FROM page, %s WHERE %s = chosen_key) AS x ON true"
+                       " ORDER BY chosen_sort %s, chosen_next %s, chosen_key %s",
                    l->r->from, l->r->key, way, way, way);
     PKI_TRY(cursor_blame(l, list_query(c, l, &b, param, count, &rows, err), err));
+    l->page->total = db_int(rows, 0, "total");
+    *few = l->page->total <= LIST_TOTAL_EXACT;
     return page_fill(l, rows, err);
 }
 
@@ -706,24 +717,25 @@ page_walk(db_conn_t *c, list_t *l, int64_t expected, pki_err_t *err)
 }
 
 /*
- * Of a large table.  The planner tells a few rows from many; in between they are counted.  Many are not sorted: what an index
- * gives in order is enough soon.
+ * Of a large table.  The planner tells few rows from many.  Many are not sorted: what an index gives in order is enough
+ * soon.
  */
 static pki_code_t
 page_large(db_conn_t *c, list_t *l, pki_err_t *err)
 {
     int64_t expected;
+    bool    few;
 
     PKI_TRY(rows_expect(c, l, &expected, err));
-    if (expected >= LIST_MANY) {
+    if (expected < LIST_MANY) {
+        PKI_TRY(page_sort(c, l, &few, err));
+        if (few) {
+            return PKI_OK;
+        }
+    } else {
         PKI_TRY(conn_plans(c, CONN_PLANS_WALK, err));
-        return page_walk(c, l, expected, err);
     }
-    PKI_TRY(rows_count(c, l, &l->page->total, err));
-    if (l->page->total > LIST_TOTAL_EXACT) {
-        return page_walk(c, l, expected > 0 ? expected : 1, err);
-    }
-    return page_sort(c, l, err);
+    return page_walk(c, l, expected > LIST_TOTAL_EXACT ? expected : LIST_TOTAL_EXACT + 1, err);
 }
 
 static pki_code_t

@@ -100,7 +100,7 @@ static const list_filter_t certificate_filters[] = {
     { "id",                "m.id = %s",                LIST_TEXT, NULL,     "exact identifier" },
     { "status",            NULL,                       LIST_TEXT, statuses, "status as rows show it", .conds = status_conds, .orders = status_orders, .opens = "Archived" },
     { "include_archived",  NULL,                       LIST_TEXT, truths,   "true: archived ones, too; they are left out otherwise", .conds = archived_conds, .opens = "true" },
-    { "source",            NULL,                       LIST_TEXT, sources,  "API or EST", .conds = source_conds },
+    { "source",            NULL,                       LIST_TEXT, sources,  "API, EST or Import", .conds = source_conds },
     { "issuer_id",         "m.issuer_no = issuer_no_of(%s)", LIST_TEXT, NULL, "issuer" },
     { "profile_id",        "m.profile_id = %s",        LIST_TEXT, NULL,     "profile" },
     { "certificate_profile_id", "m.profile_id = %s",   LIST_TEXT, NULL,     "the same by its older name" },
