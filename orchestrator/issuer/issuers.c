@@ -27,7 +27,7 @@ issuer_find(const char *type)
     const issuer_ops_t *ops;
 
     for (size_t i = 0; (ops = issuer_at(i)) != NULL; i++) {
-        if (strcmp(ops->type, type) == 0) {
+        if (type != NULL && strcmp(ops->type, type) == 0) {
             break;
         }
     }

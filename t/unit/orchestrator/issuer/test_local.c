@@ -294,6 +294,13 @@ ParameterizedTest(leaf_case_t *c, local, issues_for_every_kind_of_key)
     cr_expect_eq(out.not_after, order.not_after);
 }
 
+Test(local, is_found_by_its_type_alone)
+{
+    cr_expect_not_null(issuer_find("local"));
+    cr_expect_null(issuer_find("locals"));
+    cr_expect_null(issuer_find(NULL), "a body whose type is no string has none");
+}
+
 Test(local, validity_is_clamped_to_the_cas)
 {
     issuer_local_conf_t conf = create_conf("p-256", "p-256");
