@@ -11,13 +11,14 @@
 
 #include "core/log.h"
 #include "orchestrator/api/api.h"
+#include "orchestrator/api/sealer.h"
 #include "orchestrator/daemon.h"
 #include "orchestrator/master.h"
 #include "orchestrator/reseal.h"
 #include "orchestrator/signer/process.h"
 
 typedef struct {
-    const char *conf_path, *to, *name;
+    const char *conf_path, *to, *name, *head;
     pki_arena_t *arena;
     conf_t       conf;
 } options_t;
@@ -123,6 +124,12 @@ run_journal_verify(options_t *o)
 }
 
 static int
+run_audit_verify(options_t *o)
+{
+    return api_audit_verify(&o->conf, o->head);
+}
+
+static int
 run_journal_list(options_t *o)
 {
     return signer_journal_list(&o->conf);
@@ -151,6 +158,7 @@ static const command_t commands[] = {
     { "master-key",        "rotate", true,  run_master_key_rotate, "seal every secret in the database with the first master key" },
     { "signer-journal",    "verify", true,  run_journal_verify, "walk the signer's journal and check its hash chain" },
     { "signer-journal",    "list",   true,  run_journal_list,   "print a line for each certificate and CRL that was signed" },
+    { "audit",             "verify", true,  run_audit_verify,   "hold every audit event against the tree and its signed heads (--head FILE: one that was kept)" },
     { "openapi",           NULL,     false, run_openapi,        "print the management API as OpenAPI 3.1" },
     { "manual",            NULL,     false, run_manual,         "print a commented configuration with every key and its default" },
     { MASTER_SIGNER,       NULL,     true,  run_signer,         NULL },
@@ -174,6 +182,7 @@ usage(FILE *out)
     fprintf(out, "\noptions:\n"
                  "  -c, --config FILE      configuration; otherwise CHANCERY_CONFIG, otherwise the environment alone\n"
                  "      --to N             migrate: the schema version to end at\n"
+                 "      --head FILE        audit verify: a head of the API that was kept elsewhere\n"
                  "      --name NAME        bootstrap-key: what the key is called\n"
                  "      --help, --version\n");
     return out == stdout ? EXIT_SUCCESS : EXIT_FAILURE;
@@ -230,7 +239,7 @@ main(int argc, char **argv)
 {
     static const struct option longs[] = {
         { "config", required_argument, NULL, 'c' }, { "to", required_argument, NULL, 't' },
-        { "name", required_argument, NULL, 'n' },   { "check", no_argument, NULL, 'k' },
+        { "name", required_argument, NULL, 'n' },   { "head", required_argument, NULL, 'd' },   { "check", no_argument, NULL, 'k' },
         { "help", no_argument, NULL, 'h' },         { "version", no_argument, NULL, 'v' },
         { NULL, 0, NULL, 0 },
     };
@@ -251,6 +260,9 @@ main(int argc, char **argv)
             break;
         case 'n':
             o.name = optarg;
+            break;
+        case 'd':
+            o.head = optarg;
             break;
         case 'k':
             is_check = true;

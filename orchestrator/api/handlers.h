@@ -230,6 +230,12 @@ extern const shape_t shape_events_query;
 
 /* audit.c */
 pki_code_t audit_list(req_t *r, pki_err_t *err);
+pki_code_t audit_read(req_t *r, pki_err_t *err);
+pki_code_t audit_head_get(req_t *r, pki_err_t *err);
+pki_code_t audit_proof_get(req_t *r, pki_err_t *err);
+pki_code_t audit_consistency_get(req_t *r, pki_err_t *err);
+pki_code_t audit_key_get(req_t *r, pki_err_t *err);
+extern const shape_t shape_audit_head, shape_audit_proof, shape_audit_consistency, shape_audit_sizes;
 
 /* crls.c */
 pki_code_t crl_cache_get(req_t *r, pki_err_t *err);

@@ -22,6 +22,7 @@ column_schema(const list_column_t *c)
 {
     static const char *const types[][2] = {
         [LIST_TEXT] = { "string", NULL },       [LIST_INT] = { "integer", NULL }, [LIST_BOOL] = { "boolean", NULL },
+        [LIST_INSTANT] = { "string", "date-time" },
         [LIST_TIME] = { "string", "date-time" }, [LIST_HEX] = { "string", NULL },  [LIST_TEXTS] = { "array", NULL },
         [LIST_PEM] = { "string", NULL },        [LIST_JSON] = { "object", NULL },
         [LIST_TAG] = { "string", NULL },

@@ -430,6 +430,9 @@ api_open(const api_parts_t *parts, api_t **out, pki_err_t *err)
         code = keeper_open(api, &api->keeper, err);
     }
     if (code == PKI_OK) {
+        code = sealer_open(parts->db, parts->signer, &api->sealer, err);
+    }
+    if (code == PKI_OK) {
         code = idempotency_open(&api->idempotency, err);
     }
     if (code == PKI_OK) {
@@ -488,6 +491,7 @@ api_close(api_t *api)
     hop_close(api->hop);
     queue_free(api->queue);
     trail_close(api->trail);
+    sealer_close(api->sealer);
     keeper_close(api->keeper);
     passwords_close(api->passwords);
     identity_cache_free(api->identities);

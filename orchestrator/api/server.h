@@ -19,6 +19,7 @@
 #include "orchestrator/api/metrics.h"
 #include "orchestrator/api/queue.h"
 #include "orchestrator/api/request.h"
+#include "orchestrator/api/sealer.h"
 #include "orchestrator/api/throttle.h"
 #include "orchestrator/api/trail.h"
 
@@ -40,6 +41,7 @@ struct api {
     idempotency_t *idempotency;
     events_t    *events;
     keeper_t    *keeper;
+    sealer_t    *sealer;
     chores_t    *chores;
     face_t       face;
     hop_t       *hop;

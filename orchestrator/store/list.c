@@ -42,6 +42,7 @@ static const struct {
     [LIST_TEXT] = { "text", "", "" },
     [LIST_INT] = { "bigint", "", "" },
     [LIST_BOOL] = { "boolean", "", "" },
+    [LIST_INSTANT] = { "timestamptz", "to_char(", " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')" },
     [LIST_TIME] = { "timestamptz", "to_char(", " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')" },
     [LIST_HEX] = { "text", "encode(", ", 'hex')" },
     [LIST_TEXTS] = { "text[]", "", "" },

@@ -11,7 +11,7 @@
 #include "orchestrator/store/scope.h"
 
 typedef enum {
-    LIST_TEXT, LIST_INT, LIST_BOOL, LIST_TIME, LIST_HEX, LIST_TEXTS, LIST_PEM, LIST_JSON, LIST_TAG
+    LIST_TEXT, LIST_INT, LIST_BOOL, LIST_TIME, LIST_INSTANT, LIST_HEX, LIST_TEXTS, LIST_PEM, LIST_JSON, LIST_TAG
 } list_type_t;
 
 typedef struct {

@@ -242,7 +242,7 @@ const list_resource_t list_api_keys = {
 
 static const list_column_t audit_columns[] = {
     { "id",            "e.id",            LIST_INT,  "number of the event" },
-    { "at",            "e.at",            LIST_TIME, "when it was recorded" },
+    { "at",            "e.at",            LIST_INSTANT, "when it was recorded, to the microsecond" },
     { "actor",         "e.actor",         LIST_TEXT, "who did it" },
     { "actor_type",    "e.actor_type",    LIST_TEXT, "what kind of caller that is" },
     { "action",        "e.action",        LIST_TEXT, "noun and verb" },
@@ -252,6 +252,7 @@ static const list_column_t audit_columns[] = {
     { "request_id",    "e.request_id",    LIST_TEXT, "id of the request, as in the log" },
     { "source",        "e.source",        LIST_TEXT, "address of the caller" },
     { "latency_us",    "e.latency_us",    LIST_INT,  "microseconds it took" },
+    { "body_hash",     "e.body_hash",     LIST_TEXT, "16 digits of the SHA-256 of the call's body" },
     { "details",       "e.details",       LIST_JSON, "more, without secrets" },
     END
 };

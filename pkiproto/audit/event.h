@@ -1,7 +1,7 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * An audit event as a leaf of the tree.  Its fields are texts, as the API and the export show them:
+ * An audit event as a leaf of the tree.  Its fields are texts, as the API shows them:
  *
  *     leaf  = SHA-256(0x00, version[1] = 1, field[13])
  *     field = length[4], octets[length]; NULL: length 0xffffffff and nothing
@@ -12,10 +12,8 @@
 #define PKI_AUDIT_EVENT_H
 
 #include "pkiproto/audit/merkle.h"
-#include "pkiproto/base/arena.h"
 
 #define AUDIT_EVENT_FIELDS 13
-#define AUDIT_EVENT_MAX    (1u << 20) /* octets of a line */
 
 typedef struct {
     bytes_t field[AUDIT_EVENT_FIELDS]; /* without octets' address: NULL */
@@ -24,8 +22,5 @@ typedef struct {
 extern const char *const audit_event_names[AUDIT_EVENT_FIELDS]; /* "id" first */
 
 void audit_event_leaf(const audit_event_t *e, merkle_hash_t *out);
-
-/* A line of the export, a JSON object with these members and no others; numbers and details as they stand there. */
-pki_code_t audit_event_parse(pki_arena_t *a, bytes_t line, audit_event_t *out, int64_t *id, pki_err_t *err);
 
 #endif

@@ -32,12 +32,6 @@ const field_t audit_consistency_fields[] = {
     FIELD_INT   (audit_consistency_t, second, F_REQUIRED, NULL, 1, INT64_MAX / 2, "size of the newer tree"),
     FIELD_STRS  (audit_consistency_t, path,   0, NULL, "RFC 9162 consistency path, hexadecimal"),
     FIELD_END };
-static const field_t batch_fields[] = {
-    FIELD_INT   (audit_batch_t, first,  F_REQUIRED, NULL, 0, INT64_MAX / 2, "place of its first leaf"),
-    { .name = "leaves", .type = FIELD_T_BASE64, .offset = offsetof(audit_batch_t, leaves), .flags = F_REQUIRED,
-      .max = AUDIT_BATCH_LINE_MAX, .help = "its leaves, 32 octets each" },
-    FIELD_OBJECT(audit_batch_t, head,   F_REQUIRED, audit_signed_head_fields, "the tree that ends in it"),
-    FIELD_END };
 /* clang-format on */
 
 void
@@ -98,46 +92,6 @@ audit_signed_head_check(const audit_signed_head_t *h, bytes_t spki, pki_err_t *e
 }
 
 pki_code_t
-audit_proof_check(const audit_proof_t *p, pki_err_t *err)
-{
-    merkle_hash_t path[MERKLE_PATH_MAX], leaf, root;
-
-    if (p->leaf_hash.len != MERKLE_HASH_LEN || p->head.root.len != MERKLE_HASH_LEN) {
-        return pki_fail(err, PKI_E_PARSE, NULL, "a leaf or a root has not %d octets", MERKLE_HASH_LEN);
-    }
-    PKI_TRY(audit_path_parse(&p->path, path, err));
-    memcpy(leaf.h, p->leaf_hash.p, sizeof(leaf.h));
-    memcpy(root.h, p->head.root.p, sizeof(root.h));
-    if (!merkle_path_check(&leaf, (uint64_t) p->leaf_index, (uint64_t) p->head.tree_size, path, p->path.count, &root)) {
-        return pki_fail(err, PKI_E_SIGNATURE, "RFC 9162 2.1.3.2", "the path does not lead to the head's root");
-    }
-    return PKI_OK;
-}
-
-pki_code_t
-audit_batch_parse(pki_arena_t *a, const json_t *in, audit_batch_t *out, pki_err_t *err)
-{
-    JSON_AUTO     rest = json_copy((json_t *) in);
-    const json_t *ids = json_object_get(in, "event_ids");
-    size_t        count = json_array_size(ids);
-
-    if (rest == NULL || json_object_del(rest, "event_ids") != 0) {
-        return pki_fail(err, PKI_E_PARSE, NULL, "a batch without event_ids");
-    }
-    PKI_TRY(fields_decode(a, batch_fields, rest, out, NULL, err));
-    if (count == 0 || out->leaves.len != count * MERKLE_HASH_LEN || out->head.tree_size - out->first != (int64_t) count) {
-        return pki_fail(err, PKI_E_PARSE, NULL, "a batch of %zu events with %zu octets of leaves, from %lld to %lld", count,
-                        out->leaves.len, (long long) out->first, (long long) out->head.tree_size);
-    }
-    PKI_TRY(PKI_NEW_N(a, count, &out->event_ids, err));
-    for (size_t i = 0; i < count; i++) {
-        out->event_ids[i] = json_integer_value(json_array_get(ids, i));
-    }
-    out->count = count;
-    return PKI_OK;
-}
-
-pki_code_t
 audit_path_print(pki_arena_t *a, const merkle_hash_t *path, size_t len, str_list_t *out, pki_err_t *err)
 {
     PKI_TRY(PKI_NEW_N(a, len + 1, &out->v, err));
@@ -148,22 +102,5 @@ audit_path_print(pki_arena_t *a, const merkle_hash_t *path, size_t len, str_list
         }
     }
     out->count = len;
-    return PKI_OK;
-}
-
-pki_code_t
-audit_path_parse(const str_list_t *in, merkle_hash_t path[MERKLE_PATH_MAX], pki_err_t *err)
-{
-    size_t len;
-
-    if (in->count > MERKLE_PATH_MAX) {
-        return pki_fail(err, PKI_E_PARSE, NULL, "a path of %zu hashes", in->count);
-    }
-    for (size_t i = 0; i < in->count; i++) {
-        PKI_TRY(hex_decode(bytes_str(in->v[i]), path[i].h, MERKLE_HASH_LEN, &len, err));
-        if (len != MERKLE_HASH_LEN) {
-            return pki_fail(err, PKI_E_PARSE, NULL, "a hash of %zu octets", len);
-        }
-    }
     return PKI_OK;
 }

@@ -51,9 +51,6 @@ typedef struct {
 } audit_proof_t;
 extern const field_t audit_proof_fields[];
 
-/* Without the head's signature. */
-pki_code_t audit_proof_check(const audit_proof_t *p, pki_err_t *err);
-
 /* That one tree continues another. */
 typedef struct {
     int64_t    first, second;
@@ -61,19 +58,7 @@ typedef struct {
 } audit_consistency_t;
 extern const field_t audit_consistency_fields[];
 
-/* A batch of leaves in the order of the tree, with the head that it ends in. */
-typedef struct {
-    int64_t             first;
-    int64_t            *event_ids; /* event_ids and leaves: head.tree_size - first */
-    size_t              count;
-    bytes_t             leaves;
-    audit_signed_head_t head;
-} audit_batch_t;
-#define AUDIT_BATCH_LINE_MAX (2u << 20)
-pki_code_t audit_batch_parse(pki_arena_t *a, const json_t *in, audit_batch_t *out, pki_err_t *err);
-
 /* Paths as lists of hexadecimal texts. */
 pki_code_t audit_path_print(pki_arena_t *a, const merkle_hash_t *path, size_t len, str_list_t *out, pki_err_t *err);
-pki_code_t audit_path_parse(const str_list_t *in, merkle_hash_t path[MERKLE_PATH_MAX], pki_err_t *err);
 
 #endif
