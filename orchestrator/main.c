@@ -239,7 +239,8 @@ main(int argc, char **argv)
 {
     static const struct option longs[] = {
         { "config", required_argument, NULL, 'c' }, { "to", required_argument, NULL, 't' },
-        { "name", required_argument, NULL, 'n' },   { "head", required_argument, NULL, 'd' },   { "check", no_argument, NULL, 'k' },
+        { "name", required_argument, NULL, 'n' },   { "head", required_argument, NULL, 'd' },
+        { "check", no_argument, NULL, 'k' },
         { "help", no_argument, NULL, 'h' },         { "version", no_argument, NULL, 'v' },
         { NULL, 0, NULL, 0 },
     };

@@ -21,11 +21,27 @@ audit_list(req_t *r, pki_err_t *err)
     return list_serve(r, err);
 }
 
+static pki_code_t
+event_id(req_t *r, int64_t *out, pki_err_t *err)
+{
+    char *end;
+
+    errno = 0;
+    *out = strtoll(r->param[0], &end, 10);
+    if (errno != 0 || end == r->param[0] || *end != '\0') {
+        return pki_fail(err, PKI_E_NOT_FOUND, NULL, "an audit event's id is a number");
+    }
+    return PKI_OK;
+}
+
 pki_code_t
 audit_read(req_t *r, pki_err_t *err)
 {
+    int64_t id;
+
+    PKI_TRY(event_id(r, &id, err));
     trail_flush(r->api->trail, FLUSH_WAIT_MS);
-    return row_serve(r, err);
+    return row_answer(r, pki_printf(r->a, "%lld", (long long) id), err);
 }
 
 const shape_t shape_audit_head = SHAPE("AuditHead", audit_signed_head_t, audit_signed_head_fields);
@@ -58,13 +74,8 @@ audit_proof_get(req_t *r, pki_err_t *err)
 {
     audit_proof_t proof = { 0 };
     int64_t       id;
-    char         *end;
 
-    errno = 0;
-    id = strtoll(r->param[0], &end, 10);
-    if (errno != 0 || end == r->param[0] || *end != '\0') {
-        return pki_fail(err, PKI_E_NOT_FOUND, NULL, "an audit event's id is a number");
-    }
+    PKI_TRY(event_id(r, &id, err));
     PKI_TRY(seal_proof(r->api->parts.db, r->a, id, &proof, err));
     return answer_struct(r, &proof, err);
 }

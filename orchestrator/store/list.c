@@ -820,9 +820,9 @@ list_one_by(db_t *db, pki_arena_t *a, const list_resource_t *r, const list_query
     l.param[l.count++] = DB_T(id);
     pki_buf_init(&b, a, LIST_SQL_MAX);
     columns_put(&b, r, q->fields);
-    pki_buf_printf(&b, "(%s)::text AS version FROM %s%.*s AND %s = $%zu::text LIMIT 1",
+    pki_buf_printf(&b, "(%s)::text AS version FROM %s%.*s AND %s = $%zu::%s LIMIT 1",
                    r->version != NULL ? r->version : "NULL", r->from, (int) l.where.len, (const char *) l.where.p, r->id,
-                   l.count);
+                   l.count, r->id_cast != NULL ? r->id_cast : "text");
     pki_buf_put_u8(&b, '\0');
     PKI_TRY(pki_buf_check(&b, "a statement", err));
     o.sql = (const char *) b.p;

@@ -47,6 +47,7 @@ typedef struct {
     const char          *name;    /* "certificates" */
     const char          *from;    /* FROM clause */
     const char          *id;      /* expression that list_one() compares with the id */
+    const char          *id_cast; /* its type; NULL: text */
     const char          *key;     /* unique, not null: ends every sort order */
     const char          *key_cast;
     const char          *version; /* expression that another value comes of with each change: "p.xmin"; NULL: none */

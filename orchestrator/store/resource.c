@@ -273,7 +273,7 @@ static const list_sort_t audit_sorts[] = {
     END
 };
 const list_resource_t list_audit = {
-    .name = "audit events", .from = "audit_event e", .id = "e.id::text", .key = "e.id", .key_cast = "bigint",
+    .name = "audit events", .from = "audit_event e", .id = "e.id", .id_cast = "bigint", .key = "e.id", .key_cast = "bigint",
     .newest_first = true,
     .columns = audit_columns, .filters = audit_filters, .sorts = audit_sorts,
 };

@@ -75,7 +75,7 @@ def consistent(first, second, path, first_root, second_root):
 
 
 def head(s):
-    return s.api('GET', V1 + '/audit/heads/latest')
+    return s.api('GET', V1 + '/audit/heads/latest').json
 
 
 def head_octets(h):
@@ -86,7 +86,7 @@ def head_octets(h):
 
 def sealed(s, event):
     return wait_for('event %s sealed' % event,
-                    lambda: s.sql("SELECT count(*) FROM audit_seal WHERE %s = ANY (event_ids)" % event) == '1', 20)
+                    lambda: s.psql("SELECT count(*) FROM audit_seal WHERE %s = ANY (event_ids)" % event) == '1', 20)
 
 
 def verify(s, *more):
@@ -95,26 +95,28 @@ def verify(s, *more):
 
 
 def tamper(s, sql):
-    s.sql("SET session_replication_role = replica; " + sql)
+    """As a superuser, whom no trigger stops."""
+    program(['psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-h', s.path('run/pg'), '-U', 'postgres', '-d', 'chancery'],
+            input="SET session_replication_role = replica; " + sql)
 
 
 def proofs(s):
-    first = json.loads(s.sql("SELECT json_agg(id) FROM audit_event"))[0]
+    first = json.loads(s.psql("SELECT json_agg(id) FROM audit_event"))[0]
     sealed(s, first)
     older = head(s)
-    s.sql(ADD % EVENTS)
-    newest = s.sql("SELECT max(id) FROM audit_event WHERE action = 'load.add'")
+    s.psql(ADD % EVENTS)
+    newest = s.psql("SELECT max(id) FROM audit_event WHERE action = 'load.add'")
     sealed(s, newest)
     newer = head(s)
-    for event in (first, newest):
-        proof = s.api('GET', V1 + '/audit/%s/proof' % event)
+    for event in (str(first), newest):
+        proof = s.api('GET', V1 + '/audit/%s/proof' % event).json
         text = s.http('GET', V1 + '/audit/%s' % event, None, {'Authorization': 'Bearer ' + s.env['CHANCERY_API_KEY']},
                       tls=True).text
         is_(leaf_of(text).hex(), proof['leaf_hash'], 'the leaf of event %s is the hash of its row' % event)
         is_(path_root(leaf_of(text), proof['leaf_index'], proof['head']['tree_size'],
                       [bytes.fromhex(each) for each in proof['path']]).hex(), proof['head']['root'],
             'and its path leads to the root of the head')
-    found = s.api('GET', V1 + '/audit/consistency?first=%d&second=%d' % (older['tree_size'], newer['tree_size']))
+    found = s.api('GET', V1 + '/audit/consistency?first=%d&second=%d' % (older['tree_size'], newer['tree_size'])).json
     ok(consistent(older['tree_size'], newer['tree_size'], [bytes.fromhex(each) for each in found['path']],
                   bytes.fromhex(older['root']), bytes.fromhex(newer['root'])), 'the newer tree continues the older one')
     with open(s.file('audit.pem'), 'w') as file:
@@ -132,24 +134,25 @@ def proofs(s):
 def out_of_order(s):
     """A transaction that began before many others and ends after them."""
     def late():
-        s.sql("BEGIN; " + ADD % 3 + " SELECT pg_sleep(3); COMMIT;")
+        s.psql("BEGIN; " + ADD % 3 + " SELECT pg_sleep(3); COMMIT;")
 
     threads = [threading.Thread(target=late)]
-    threads += [threading.Thread(target=lambda: [s.sql(ADD % 50) for _ in range(10)]) for _ in range(4)]
+    threads += [threading.Thread(target=lambda: [s.psql(ADD % 50) for _ in range(10)]) for _ in range(4)]
     for each in threads:
         each.start()
     for each in threads:
         each.join()
-    sealed(s, s.sql("SELECT max(id) FROM audit_event WHERE action = 'load.add'"))
+    sealed(s, s.psql("SELECT max(id) FROM audit_event WHERE action = 'load.add'"))
     found = verify(s, '--head', s.file('head.json'))
     is_(found.status, 0, 'commits out of order, many at once, sealed meanwhile: no false alarm')
     like(found.out, r'(?m)^verified$', 'and it says so')
 
 
 def tampered(s, newest):
+    like(s.sh('psql -X -h "%s" -U chancery -d chancery -c "DELETE FROM audit_event_%s" 2>&1'
+              % (s.path('run/pg'), s.psql("SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY_MM')")), check=False).out,
+         'ERROR', 'a statement that names a partition is refused, too')
     changed, removed, one, two = newest - 10, newest - 20, newest - 30, newest - 40
-    like(s.sql("UPDATE audit_event SET actor = 'x' WHERE id = %d" % changed, check=False) or '', 'append-only|^$',
-         'the database refuses a change')
     tamper(s, "UPDATE audit_event SET actor = 'nobody' WHERE id = %d" % changed)
     tamper(s, "DELETE FROM audit_event WHERE id = %d" % removed)
     tamper(s, "UPDATE audit_seal SET event_ids = (SELECT array_agg(CASE id WHEN %d THEN %d WHEN %d THEN %d ELSE id END "
@@ -157,7 +160,7 @@ def tampered(s, newest):
            % (one, two, two, one, one))
     tamper(s, "INSERT INTO audit_event (xid, actor, actor_type, action, status) SELECT xid, 'ghost', 'system', 'x.y', 200"
               " FROM audit_event WHERE id = %d" % (newest - 50))
-    ghost = s.sql("SELECT id FROM audit_event WHERE actor = 'ghost'")
+    ghost = s.psql("SELECT id FROM audit_event WHERE actor = 'ghost'")
     found = verify(s)
     is_(found.status, 1, 'tampering: a status that says so')
     like(found.out, r'event %d was changed' % changed, 'a changed event is named')
