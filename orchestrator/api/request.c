@@ -17,6 +17,7 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "orchestrator/api/cors.h"
 #include "orchestrator/api/error.h"
 #include "orchestrator/api/handlers.h"
 #include "orchestrator/api/server.h"
@@ -68,12 +69,16 @@ request_free(req_t *r)
 {
     api_t *api = r->api;
 
+    if (r->listener != NULL && !events_leave(r->listener)) {
+        return;
+    }
     if (r->body != NULL) {
         OPENSSL_cleanse(r->body, r->body_cap);
     }
     if (r->answer.secret) {
         OPENSSL_cleanse((void *) r->answer.body.p, r->answer.body.len);
     }
+    identity_release(r->known);
     pki_arena_free(r->a);
     metrics_busy(api->metrics, -1);
     atomic_fetch_sub(&api->active, 1);
@@ -119,6 +124,20 @@ request_prepare(req_t *r)
 
 /* ---- query ---- */
 
+/* Of one that may be given once only. */
+static bool
+query_has(const req_t *r, const char *name)
+{
+    const list_filter_t *f = r->route->kind == ANSWER_LIST ? list_filter_of(r->route->resource, name) : NULL;
+
+    for (size_t i = 0; i < r->arg_count && (f == NULL || !f->many); i++) {
+        if (strcmp(r->args[i].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static pki_code_t
 query_put(req_t *r, bytes_t pair, pki_err_t *err)
 {
@@ -132,11 +151,9 @@ query_put(req_t *r, bytes_t pair, pki_err_t *err)
     }
     PKI_TRY(uri_decode(r->a, bytes_of(pair.p, name_len), true, &arg->name, err));
     PKI_TRY(uri_decode(r->a, value, true, &arg->value, err));
-    for (size_t i = 0; i < r->arg_count; i++) {
-        if (strcmp(r->args[i].name, arg->name) == 0) {
-            check_problem(r, arg->name, "is given twice");
-            return PKI_OK;
-        }
+    if (query_has(r, arg->name)) {
+        check_problem(r, arg->name, "is given twice");
+        return PKI_OK;
     }
     r->arg_count++;
     return PKI_OK;
@@ -169,17 +186,6 @@ shape_field(const shape_t *shape, const char *name)
     return f != NULL && f->type != FIELD_T_END ? f : NULL;
 }
 
-static bool
-resource_filter(const list_resource_t *resource, const char *name)
-{
-    for (const list_filter_t *f = resource->filters; f->name != NULL; f++) {
-        if (strcmp(f->name, name) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* The text of an error about a field, without "name: " before it. */
 static const char *
 problem_text(const pki_err_t *err, const char *name)
@@ -194,7 +200,7 @@ static pki_code_t
 query_decode(req_t *r, pki_err_t *err)
 {
     bool           list = r->route->kind == ANSWER_LIST;
-    const shape_t *shape = list ? &shape_list_query : r->route->query;
+    const shape_t *shape = route_query(r->route);
     size_t         kept = 0;
 
     PKI_TRY(query_split(r, err));
@@ -215,7 +221,7 @@ query_decode(req_t *r, pki_err_t *err)
             if (field_from_text(r->a, f, r->args[i].value, r->query, &why) != PKI_OK) {
                 check_problem(r, f->name, "%s", problem_text(&why, f->name));
             }
-        } else if (list && resource_filter(r->route->resource, r->args[i].name)) {
+        } else if (list && list_filter_of(r->route->resource, r->args[i].name) != NULL) {
             r->args[kept++] = r->args[i];
         } else {
             check_problem(r, r->args[i].name, "is not a known query parameter");
@@ -235,8 +241,7 @@ media_is_json(const char *type)
     return len == 16 && strncasecmp(type, "application/json", 16) == 0;
 }
 
-/* The problems of an open member under its name, beside those that are there already. */
-static void
+void
 problems_add(req_t *r, const char *open, const field_problems_t *more)
 {
     for (size_t i = 0; i < more->count; i++) {
@@ -254,16 +259,22 @@ open_decode(req_t *r, const shape_t *shape, json_t *member, pki_err_t *err)
     JSON_AUTO        none = json_object();
     pki_code_t       code;
 
+    r->open_given = member;
+    if (member != NULL && !json_is_object(member)) {
+        check_problem(r, shape->open, "must be an object");
+        return PKI_OK;
+    }
     if (!shape->open_shape(r->in, &inner)) {
+        r->body_secret = r->body_secret || member != NULL; /* nobody knows */
+        return PKI_OK;
+    }
+    r->body_secret = r->body_secret || fields_secret_given(inner.fields, member);
+    if (shape->open_merges) {
         return PKI_OK;
     }
     r->open = pki_alloc(r->a, inner.size);
     if (r->open == NULL || none == NULL) {
         return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
-    }
-    if (member != NULL && !json_is_object(member)) {
-        check_problem(r, shape->open, "must be an object");
-        return PKI_OK;
     }
     code = fields_decode(r->a, inner.fields, member != NULL ? member : none, r->open, &problems, err);
     problems_add(r, shape->open, &problems);
@@ -280,7 +291,9 @@ members_decode(req_t *r, const shape_t *shape, json_t *in, pki_err_t *err)
     if (r->in == NULL) {
         return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
     }
+    r->body_secret = fields_secret_given(shape->fields, in);
     if (open != NULL) {
+        PKI_TRY(pki_arena_own(r->a, json_incref(open), (pki_free_pt) json_decref, err));
         (void) json_object_del(in, shape->open);
     }
     code = fields_decode(r->a, shape->fields, in, r->in, &r->problems, err);
@@ -348,13 +361,16 @@ check_done(req_t *r, pki_err_t *err)
 
 /* ---- serving ---- */
 
-/* The first 8 octets of its SHA-256: what was sent can be compared with what is audited. */
+/*
+ * The first 8 octets of its SHA-256: what was sent can be compared with what is audited.  Of a body with a chosen password
+ * it would be a means to guess that.
+ */
 static void
 body_hash(req_t *r)
 {
     uint8_t digest[SHA256_DIGEST_LENGTH];
 
-    if (r->body_len > 0 && r->body_len == r->body_seen) {
+    if (r->body_hash[0] == '\0' && r->body_len > 0 && r->body_len == r->body_seen && !r->body_secret) {
         hex_encode(bytes_of(SHA256(r->body, r->body_len, digest), 8), r->body_hash);
     }
 }
@@ -376,24 +392,93 @@ answer_unchanged(req_t *r)
 }
 
 static pki_code_t
+rate_take(req_t *r, throttle_kind_t kind, const char *who, pki_err_t *err)
+{
+    throttle_rate_t rate = throttle_rate(&r->api->parts.conf->limits, kind);
+    int64_t         wait_us = throttle_take(r->api->throttle, kind, who, &rate, clock_mono_us());
+
+    if (wait_us == 0) {
+        return PKI_OK;
+    }
+    r->retry_after_s = wait_us / 1000000 + 1;
+    return pki_fail(err, PKI_E_RATE, NULL, "too many %s: try again in %lld seconds",
+                    kind == THROTTLE_EXPORT ? "exports" : "requests", (long long) r->retry_after_s);
+}
+
+/* Whoever is somebody has a bucket of their own, wherever they call from; all others share that of their address. */
+static pki_code_t
+rates_check(req_t *r, bool known, pki_err_t *err)
+{
+    unsigned rates = r->route != NULL ? limits_rows[r->route->limits].rates : L_CALLS;
+
+    if (rates & L_CALLS) {
+        PKI_TRY(rate_take(r, known ? THROTTLE_ACTOR : THROTTLE_SOURCE, known ? r->identity.actor : r->source, err));
+    }
+    return rates & L_EXPORTS && known ? rate_take(r, THROTTLE_EXPORT, r->identity.actor, err) : PKI_OK;
+}
+
+/* Who calls, and not too often: also those who do not say who they are, or say it wrongly. */
+static pki_code_t
+caller_find(req_t *r, pki_err_t *err)
+{
+    pki_err_t  why = { 0 };
+    pki_code_t code = PKI_E_UNAUTHENTICATED;
+
+    if (r->route == NULL || r->route->reach != REACH_OPEN) {
+        code = auth_identify(r, &why);
+    }
+    if (code == PKI_OK || code == PKI_E_UNAUTHENTICATED) {
+        PKI_TRY(rates_check(r, code == PKI_OK, err));
+    }
+    if (code != PKI_OK && r->route != NULL && r->route->reach != REACH_OPEN) {
+        *err = why;
+        return code;
+    }
+    return PKI_OK;
+}
+
+/* A key that was used is answered as before. */
+static pki_code_t
+handler_run(req_t *r, pki_err_t *err)
+{
+    bool       served;
+    pki_code_t code;
+
+    PKI_TRY(idempotency_enter(r, &served, err));
+    if (served) {
+        return PKI_OK;
+    }
+    code = r->route->handler(r, err);
+    idempotency_leave(r, code);
+    return code;
+}
+
+static pki_code_t
 request_serve(req_t *r, pki_err_t *err)
 {
-    pki_err_t ignored;
 
     if (r->early != PKI_OK) {
-        /* Only so that the audit names who asked for what is not there. */
-        (void) auth_identify(r, &ignored);
+        /* Also so that the audit names who asked for what is not there. */
+        PKI_TRY(caller_find(r, err));
+        if (cors_preflight(r)) {
+            r->answer.status = 204;
+            return answer_octets(r, NULL, BYTES_LIT(""), err);
+        }
         *err = r->early_err;
         return r->early;
     }
+    PKI_TRY(caller_find(r, err));
     if (r->route->reach != REACH_OPEN) {
-        PKI_TRY(auth_identify(r, err));
         PKI_TRY(auth_permit(r, err));
     }
     PKI_TRY(query_decode(r, err));
     PKI_TRY(body_decode(r, err));
+    body_hash(r);
     r->answer.status = r->route->status;
-    PKI_TRY(r->route->handler(r, err));
+    PKI_TRY(handler_run(r, err));
+    if (r->route->reach != REACH_OPEN && r->route->reach != REACH_SELF) {
+        permission_used(r->api->keeper, r->identity.actor, r->route->permission);
+    }
     answer_unchanged(r);
     return PKI_OK;
 }
@@ -409,7 +494,7 @@ answer_error(req_t *r, pki_code_t code, const pki_err_t *err)
     r->answer.content_type = "application/json";
     r->answer.allow = allow;
     r->answer.challenge = code == PKI_E_UNAUTHENTICATED;
-    r->answer.retry_after_s = pki_code_retryable(code) ? 1 : 0;
+    r->answer.retry_after_s = r->retry_after_s != 0 ? r->retry_after_s : pki_code_retryable(code) ? 1 : 0;
     r->answer.body = error_body(r->a, code, err, r->id, &r->problems);
     if (r->answer.body.p == NULL) {
         r->answer.body = BYTES_LIT(fallback);
@@ -465,7 +550,7 @@ request_audit(req_t *r)
 {
     audit_t event;
 
-    if (r->route != NULL && (r->route->audit == AUDIT_NONE || r->route->audit == AUDIT_CALLEE)) {
+    if (r->preflight != NULL || (r->route != NULL && (r->route->audit == AUDIT_NONE || r->route->audit == AUDIT_CALLEE))) {
         return;
     }
     if (r->audited_status == r->answer.status) {
@@ -509,6 +594,8 @@ request_run(req_t *r)
     pki_code_t code;
 
     r->working = r->queued_us != 0;
+    r->body_secret = r->route != NULL && r->route->body != NULL
+                     && (r->route->body->open != NULL || fields_secret(r->route->body->fields));
     body_hash(r);
     if (r->working && clock_mono_us() - r->queued_us > QUEUE_WAIT_US) {
         request_refuse(r, PKI_E_UNAVAILABLE, "too many requests are waiting");

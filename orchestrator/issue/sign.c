@@ -21,6 +21,7 @@ sign_prepare(issue_t *i, pki_arena_t *a, signing_t *s, pki_err_t *err)
                         s->issuer->ca.issuer_id);
     }
     PKI_TRY(policy_apply(a, s->policy, &s->csr, &s->issuer->ca.cert, clock_now(), &s->order, err));
+    PKI_TRY(policy_names_check(a, s->allowed_names, &s->order, err));
     s->order.ca_issuers_url = s->issuer->ca_issuers_url;
     if (!s->order.no_rev_avail) {
         s->order.ocsp_url = s->issuer->ocsp_url;
@@ -60,7 +61,12 @@ record_prepare(issue_t *i, pki_arena_t *a, const signing_t *s, cert_record_t *r,
                      .profile_id = s->policy->row->id,
                      .issuer_no = s->issuer->ca.issuer_no,
                      .est_label_id = s->label_id,
-                     .owner_id = s->owner_id },
+                     .owner_id = s->meta.owner_id,
+                     .team_id = s->meta.team_id,
+                     .environment = s->meta.environment,
+                     .renewal_policy_id = s->meta.renewal_policy_id,
+                     .tags = s->meta.tags },
+        .violations = s->violations,
         .generation = s->issuer->ca.generation,
         .exempt = s->order.no_rev_avail,
         .transaction_key = s->transaction_key,

@@ -154,11 +154,12 @@ db_run(db_t *db, db_tx_pt fn, void *arg, pki_err_t *err)
     return db_run_by(db, db_deadline(db), fn, arg, err);
 }
 
-static pki_code_t
-tx_once(db_conn_t *c, db_tx_pt fn, void *arg, pki_err_t *err)
+pki_code_t
+conn_tx(db_conn_t *c, db_tx_pt fn, void *arg, pki_err_t *err)
 {
     pki_code_t rc;
 
+    PKI_TRY(conn_plans(c, CONN_PLANS_KEPT, err)); /* inside it would be undone by a rollback */
     PKI_TRY(conn_exec(c, "BEGIN", err));
     rc = fn(c, arg, err);
     if (rc == PKI_OK) {
@@ -186,7 +187,7 @@ db_tx(db_t *db, db_tx_pt fn, void *arg, pki_err_t *err)
     PKI_TRY(pool_checkout(db, db_deadline(db), &c, err));
     for (int i = 0; i < DB_TRIES; i++) {
         c->sqlstate[0] = '\0';
-        rc = tx_once(c, fn, arg, err);
+        rc = conn_tx(c, fn, arg, err);
         if (rc == PKI_OK || !tx_repeats(c)) {
             break;
         }

@@ -1,24 +1,19 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * What can be listed: for each resource its columns, filters and sort keys.  Sort keys are never null.
+ * What can be listed beside certificates: for each resource its columns, filters and sort keys.
  */
-#include "orchestrator/store/list.h"
+#include "orchestrator/store/resource.h"
 
-#define END { .name = NULL }
+static const char *const issuer_sources[] = { "database", "file", NULL };
+/* The grants of an actor that hold now. */
+#define ACTOR_ROLES(id)                                                                                              \
+    "(SELECT coalesce(jsonb_agg(jsonb_build_object('role_id', g.role_id, 'scope_type', g.scope_type, 'scope_id', "   \
+    "nullif(g.scope_id, ''), 'granted_by', g.granted_by, 'expires_at', " RFC3339("g.expires_at") ") "                \
+    "ORDER BY g.role_id, g.scope_type, g.scope_id), '[]') FROM role_grant g "                                        \
+    "WHERE g.actor_id = " id " AND (g.expires_at IS NULL OR g.expires_at > now()))"
+#define ACTOR_ROLES_HELP "its roles: role_id, scope_type, scope_id, granted_by, expires_at"
 
-static const char *const statuses[] = { "Active", "Expired", "Revoked", NULL };
-static const char *const sources[] = { "API", "EST", NULL };
-
-#define MANAGED_STATUS                                                                                       \
-    "CASE WHEN m.status = 'Active' AND m.expires_at <= now() THEN 'Expired' ELSE m.status END"
-#define REASON_NAME(column)                                                                                  \
-    "(ARRAY['unspecified', 'keyCompromise', 'cACompromise', 'affiliationChanged', 'superseded', "            \
-    "'cessationOfOperation', 'certificateHold', NULL, 'removeFromCRL', 'privilegeWithdrawn', "               \
-    "'aACompromise'])"                                                                                       \
-    "[" column " + 1]"
-
-#define RFC3339(column) "to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
 #define ISSUER_GENERATIONS                                                                                   \
     "(SELECT jsonb_agg(jsonb_build_object('generation', g.generation, 'active', g.active, 'subject', g.subject, "  \
     "'key_kind', g.key_kind, 'serial', encode(g.serial, 'hex'), 'not_before', " RFC3339("g.not_before")      \
@@ -39,7 +34,12 @@ static const list_column_t issuer_columns[] = {
     { "not_after",  "c.not_after",  LIST_TIME, "its certificate is valid to" },
     { "generation", "c.generation", LIST_INT,  "generation of the CA that issues; every re-key makes another" },
     { "generations", ISSUER_GENERATIONS, LIST_JSON, "all generations of the CA, newest first: generation, active, subject, key_kind, serial, not_before, not_after, crl_shards, retired_at, revoked_at, revocation_reason" },
-    { "config",     "i.config",     LIST_JSON, "configuration, without secrets" },
+    { "config",     "i.config",     LIST_JSON, "configuration; secrets are ***" },
+    { "source",     "i.source",     LIST_TEXT, "who made it: database (the API) or file (seed_file)" },
+    { "test_status", "i.test_status", LIST_TEXT, "what the last test found: ok or failed; null: it was not tested" },
+    { "test_error", "i.test_error", LIST_TEXT, "what was wrong" },
+    { "tested_at",  "i.tested_at",  LIST_TIME, "when it was tested" },
+    { "retired_at", "i.retired_at", LIST_TIME, "since when it issues no more, for good" },
     { "created_at", "i.created_at", LIST_TIME, "when it was made" },
     { "updated_at", "i.updated_at", LIST_TIME, "when it was last changed" },
     END
@@ -48,6 +48,8 @@ static const list_filter_t issuer_filters[] = {
     { "name",    "i.name = %s",    LIST_TEXT, NULL, "exact name" },
     { "type",    "i.type = %s",    LIST_TEXT, NULL, "kind of issuer" },
     { "enabled", "i.enabled = %s", LIST_BOOL, NULL, "true or false" },
+    { "source",  "i.source = %s",  LIST_TEXT, issuer_sources, "database or file" },
+    { "retired", "(i.retired_at IS NOT NULL) = %s", LIST_BOOL, NULL, "true or false" },
     END
 };
 static const list_sort_t issuer_sorts[] = {
@@ -57,10 +59,53 @@ static const list_sort_t issuer_sorts[] = {
 };
 const list_resource_t list_issuers = {
     .name = "issuers",
-    .from = "issuer i JOIN ca_certificate c ON c.issuer_no = i.no AND c.active AND c.position = 0",
+    .from = "issuer i LEFT JOIN ca_certificate c ON c.issuer_no = i.no AND c.active AND c.position = 0",
     .id = "i.id", .key = "i.no", .key_cast = "integer", .version = "i.xmin",
     .scopes = { [SCOPE_ISSUER] = "i.id" },
     .columns = issuer_columns, .filters = issuer_filters, .sorts = issuer_sorts,
+};
+
+#define CA_ID "i.id || '.' || c.generation || '.' || c.position"
+
+static const list_column_t ca_columns[] = {
+    { "id",                CA_ID,          LIST_TEXT, "identifier: issuer, generation and position" },
+    { "issuer_id",         "i.id",         LIST_TEXT, "issuer" },
+    { "generation",        "c.generation", LIST_INT,  "generation of its CA" },
+    { "position",          "c.position",   LIST_INT,  "0: it issues; above it the others, the last one is the root" },
+    { "active",            "c.active",     LIST_BOOL, "whether its generation is the one that issues" },
+    { "subject",           "c.subject",    LIST_TEXT, "subject, RFC 4514" },
+    { "serial",            "c.serial",     LIST_HEX,  "serial number" },
+    { "key_kind",          "c.key_kind",   LIST_TEXT, "kind of its key" },
+    { "not_before",        "c.not_before", LIST_TIME, "valid from" },
+    { "not_after",         "c.not_after",  LIST_TIME, "valid to" },
+    { "revoked",           "c.revoked_at IS NOT NULL", LIST_BOOL, "whether it is revoked" },
+    { "revoked_at",        "c.revoked_at", LIST_TIME, "when it was revoked" },
+    { "revocation_reason", REASON_NAME("c.revocation_reason"), LIST_TEXT, "why" },
+    { "retired_at",        "c.retired_at", LIST_TIME, "when the next generation took its place" },
+    { "pem",               "c.der",        LIST_PEM,  "the certificate" },
+    END
+};
+static const list_filter_t ca_filters[] = {
+    { "issuer_id",      "i.id = %s",                       LIST_TEXT, NULL, "issuer" },
+    { "generation",     "c.generation = %s",               LIST_INT,  NULL, "generation of its CA" },
+    { "active",         "c.active = %s",                   LIST_BOOL, NULL, "true or false" },
+    { "revoked",        "(c.revoked_at IS NOT NULL) = %s", LIST_BOOL, NULL, "true or false" },
+    { "serial",         "c.serial = decode(%s, 'hex')",    LIST_HEX,  NULL, "serial number, hexadecimal" },
+    { "expires_before", "c.not_after < %s",                LIST_TIME, NULL, "ends before this time" },
+    { "expires_after",  "c.not_after > %s",                LIST_TIME, NULL, "ends after this time" },
+    END
+};
+static const list_sort_t ca_sorts[] = {
+    { "id", CA_ID, "text" },
+    { "not_after", "c.not_after", "timestamptz" },
+    { "subject", "c.subject", "text" },
+    END
+};
+const list_resource_t list_ca_certificates = {
+    .name = "CA certificates", .from = "ca_certificate c JOIN issuer i ON i.no = c.issuer_no",
+    .id = CA_ID, .key = CA_ID, .key_cast = "text", .version = "c.xmin",
+    .scopes = { [SCOPE_ISSUER] = "i.id" },
+    .columns = ca_columns, .filters = ca_filters, .sorts = ca_sorts,
 };
 
 static const list_column_t profile_columns[] = {
@@ -78,6 +123,7 @@ static const list_column_t profile_columns[] = {
     { "subject_rule",        "p.subject_rule",        LIST_TEXT,  "where the subject comes from" },
     { "allow_empty_subject", "p.allow_empty_subject", LIST_BOOL,  "whether a request without a subject is accepted" },
     { "revocation_exempt",   "p.revocation_exempt",   LIST_BOOL,  "whether its certificates say that no revocation information is available" },
+    { "must_staple",         "p.must_staple",         LIST_BOOL,  "whether its certificates ask TLS servers to staple" },
     { "created_at",          "p.created_at",          LIST_TIME,  "when it was made" },
     { "updated_at",          "p.updated_at",          LIST_TIME,  "when it was last changed" },
     END
@@ -98,92 +144,6 @@ const list_resource_t list_profiles = {
     .columns = profile_columns, .filters = profile_filters, .sorts = profile_sorts,
 };
 
-#define CERTIFICATE_SCOPES                                                                                             \
-    { [SCOPE_ISSUER] = "i.id", [SCOPE_PROFILE] = "m.profile_id", [SCOPE_TEAM] = "m.team_id", [SCOPE_OWNER] = "m.owner_id" }
-
-static const list_column_t certificate_columns[] = {
-    { "id",                "m.id",            LIST_TEXT,  "identifier" },
-    { "name",              "m.name",          LIST_TEXT,  "unique name" },
-    { "source",            "m.source",        LIST_TEXT,  "what it was enrolled by" },
-    { "status",            MANAGED_STATUS,    LIST_TEXT,  "Active, Expired or Revoked" },
-    { "common_name",       "m.common_name",   LIST_TEXT,  "common name of the subject" },
-    { "subject",           "m.subject",       LIST_TEXT,  "subject, RFC 4514" },
-    { "sans",              "m.sans",          LIST_TEXTS, "alternative names" },
-    { "issuer_id",         "i.id",            LIST_TEXT,  "its issuer" },
-    { "profile_id",        "m.profile_id",    LIST_TEXT,  "its profile" },
-    { "est_label_id",      "m.est_label_id",  LIST_TEXT,  "EST label that it was enrolled at" },
-    { "owner_id",          "m.owner_id",      LIST_TEXT,  "who answers for it" },
-    { "serial",            "m.last_serial",   LIST_HEX,   "serial number of the newest version" },
-    { "expires_at",        "m.expires_at",    LIST_TIME,  "end of the newest version" },
-    { "revoked_at",        "m.revoked_at",    LIST_TIME,  "when it was revoked" },
-    { "revocation_reason", REASON_NAME("m.revocation_reason"), LIST_TEXT, "why it was revoked" },
-    { "created_at",        "m.created_at",    LIST_TIME,  "first enrolment" },
-    { "updated_at",        "m.updated_at",    LIST_TIME,  "last change" },
-    END
-};
-static const list_filter_t certificate_filters[] = {
-    { "serial",         "m.no IN (SELECT v.managed_no FROM issuer x JOIN certificate_version v ON v.issuer_no = x.no"
-                        " AND v.serial = decode(%s, 'hex'))", LIST_HEX, NULL, "serial number of any version, hexadecimal" },
-    { "id",             "m.id = %s",                  LIST_TEXT, NULL,     "exact identifier" },
-    { "status",         MANAGED_STATUS " = %s",       LIST_TEXT, statuses, "Active, Expired or Revoked" },
-    { "source",         "m.source = %s",              LIST_TEXT, sources,  "API or EST" },
-    { "issuer_id",      "i.id = %s",                  LIST_TEXT, NULL,     "issuer" },
-    { "profile_id",     "m.profile_id = %s",          LIST_TEXT, NULL,     "profile" },
-    { "est_label_id",   "m.est_label_id = %s",        LIST_TEXT, NULL,     "EST label" },
-    { "owner_id",       "m.owner_id = %s",            LIST_TEXT, NULL,     "owner" },
-    { "name",           "m.name = %s",                LIST_TEXT, NULL,     "exact name" },
-    { "common_name",    "m.common_name = %s",         LIST_TEXT, NULL,     "exact common name" },
-    { "expires_before", "m.expires_at < %s",          LIST_TIME, NULL,     "ends before this time" },
-    { "expires_after",  "m.expires_at > %s",          LIST_TIME, NULL,     "ends after this time" },
-    END
-};
-static const list_sort_t certificate_sorts[] = {
-    { "created", "m.no", "bigint" },
-    { "name", "m.name", "text" },
-    { "expires_at", "m.expires_at", "timestamptz" },
-    END
-};
-const list_resource_t list_certificates = {
-    .name = "certificates", .from = "managed_certificate m JOIN issuer i ON i.no = m.issuer_no",
-    .id = "m.id", .key = "m.no", .key_cast = "bigint", .newest_first = true, .version = "m.xmin",
-    .scopes = CERTIFICATE_SCOPES,
-    .columns = certificate_columns, .filters = certificate_filters, .sorts = certificate_sorts,
-};
-
-static const list_column_t version_columns[] = {
-    { "serial",             "v.serial",                    LIST_HEX,  "serial number" },
-    { "issuer_id",          "i.id",                        LIST_TEXT, "its issuer" },
-    { "generation",         "v.generation",                LIST_INT,  "generation of the CA that signed it" },
-    { "status",             "coalesce(r.state, 'good')",   LIST_TEXT, "good, revoked, hold or released" },
-    { "not_before",         "v.not_before",                LIST_TIME, "valid from" },
-    { "not_after",          "v.not_after",                 LIST_TIME, "valid to" },
-    { "issued_at",          "v.issued_at",                 LIST_TIME, "when it was issued" },
-    { "fingerprint_sha256", "v.fingerprint",               LIST_HEX,  "SHA-256 of the certificate" },
-    { "spki_sha256",        "v.spki_sha256",               LIST_HEX,  "SHA-256 of its public key" },
-    { "revoked_at",         "r.revoked_at",                LIST_TIME, "when it was revoked or put on hold" },
-    { "revocation_reason",  REASON_NAME("r.reason"),       LIST_TEXT, "why" },
-    { "invalidity_at",      "r.invalidity_at",             LIST_TIME, "since when it should not be trusted" },
-    { "pem",                "v.der",                       LIST_PEM,  "the certificate" },
-    END
-};
-static const list_filter_t version_filters[] = {
-    { "serial", "v.serial = decode(%s, 'hex')", LIST_HEX, NULL, "serial number, hexadecimal" },
-    END
-};
-static const list_sort_t version_sorts[] = {
-    { "issued_at", "v.issued_at", "timestamptz" },
-    { "not_after", "v.not_after", "timestamptz" },
-    END
-};
-const list_resource_t list_versions = {
-    .name = "versions",
-    .from = "managed_certificate m JOIN certificate_version v ON v.managed_no = m.no JOIN issuer i ON i.no = v.issuer_no"
-            " LEFT JOIN revocation r ON r.issuer_no = v.issuer_no AND r.serial = v.serial",
-    .id = "encode(v.serial, 'hex')", .key = "encode(v.serial, 'hex')", .key_cast = "text", .newest_first = true,
-    .parent = "m.id = %s", .scopes = CERTIFICATE_SCOPES,
-    .columns = version_columns, .filters = version_filters, .sorts = version_sorts,
-};
-
 static const list_column_t est_label_columns[] = {
     { "id",                 "l.id",                 LIST_TEXT, "identifier" },
     { "name",               "l.name",               LIST_TEXT, "label in the path" },
@@ -196,6 +156,11 @@ static const list_column_t est_label_columns[] = {
     { "wrap",               "l.wrap",               LIST_INT,  "characters in a line of base64 answers; 0: one line" },
     { "trust_pem",          "l.trust_pem",          LIST_TEXT, "anchors for client certificates" },
     { "superseded_grace_s", "l.superseded_grace_s", LIST_INT,  "seconds for which a renewed certificate may still renew" },
+    { "allowed_names",      "l.allowed_names",      LIST_TEXTS, "names that client certificates may ask for; empty: any" },
+    { "owner_id",           "l.owner_id",           LIST_TEXT, "owner of what is enrolled" },
+    { "team_id",            "l.team_id",            LIST_TEXT, "team of what is enrolled" },
+    { "environment",        "l.environment",        LIST_TEXT, "environment of what is enrolled" },
+    { "renewal_policy_id",  "l.renewal_policy_id",  LIST_TEXT, "renewal policy of what is enrolled" },
     { "created_at",         "l.created_at",         LIST_TIME, "when it was made" },
     { "updated_at",         "l.updated_at",         LIST_TIME, "when it was last changed" },
     END
@@ -223,6 +188,7 @@ static const list_column_t est_credential_columns[] = {
     { "id",         "c.id",         LIST_TEXT, "identifier" },
     { "user_name",  "c.user_name",  LIST_TEXT, "user of HTTP Basic authentication" },
     { "kind",       "c.kind",       LIST_TEXT, "sha256: generated; scrypt: chosen by a person" },
+    { "allowed_names", "c.allowed_names", LIST_TEXTS, "names that the user may ask for; empty: any" },
     { "created_at", "c.created_at", LIST_TIME, "when it was made" },
     { "expires_at", "c.expires_at", LIST_TIME, "when it ends" },
     END
@@ -247,8 +213,12 @@ const list_resource_t list_est_credentials = {
 static const list_column_t api_key_columns[] = {
     { "id",           "k.id",           LIST_TEXT,  "identifier" },
     { "name",         "k.name",         LIST_TEXT,  "who or what uses it" },
-    { "permissions",  "k.permissions",  LIST_TEXTS, "what it may do; *: all" },
+    { "permissions",  "k.permissions",  LIST_TEXTS, "what it may do everywhere, besides its roles; *: all" },
+    { "roles",        ACTOR_ROLES("k.id"), LIST_JSON, ACTOR_ROLES_HELP },
+    { "allowed_names", "k.allowed_names", LIST_TEXTS, "names that it may ask certificates for; empty: any" },
+    { "created_by",   "k.created_by",   LIST_TEXT,  "who made it" },
     { "created_at",   "k.created_at",   LIST_TIME,  "when it was made" },
+    { "rotated_at",   "k.rotated_at",   LIST_TIME,  "when it got another secret" },
     { "expires_at",   "k.expires_at",   LIST_TIME,  "when it ends" },
     { "revoked_at",   "k.revoked_at",   LIST_TIME,  "when it was revoked" },
     { "last_used_at", "k.last_used_at", LIST_TIME,  "last use, to the minute" },
@@ -305,5 +275,114 @@ const list_resource_t list_audit = {
     .name = "audit events", .from = "audit_event e", .id = "e.id::text", .key = "e.id", .key_cast = "bigint",
     .newest_first = true,
     .columns = audit_columns, .filters = audit_filters, .sorts = audit_sorts,
+};
+
+static const list_column_t role_columns[] = {
+    { "id",          "r.id",          LIST_TEXT,  "identifier" },
+    { "name",        "r.name",        LIST_TEXT,  "unique name" },
+    { "description", "r.description", LIST_TEXT,  "what it is for" },
+    { "built_in",    "r.built_in",    LIST_BOOL,  "whether it is one of ours, which nobody changes" },
+    { "permissions", "r.permissions", LIST_TEXTS, "what it allows; *: all" },
+    { "created_at",  "r.created_at",  LIST_TIME,  "when it was made" },
+    { "updated_at",  "r.updated_at",  LIST_TIME,  "when it was last changed" },
+    END
+};
+static const list_filter_t role_filters[] = {
+    { "name",       "r.name = %s",               LIST_TEXT, NULL, "exact name" },
+    { "built_in",   "r.built_in = %s",           LIST_BOOL, NULL, "true or false" },
+    { "permission", "%s = ANY(r.permissions)",   LIST_TEXT, NULL, "a permission that it allows by name" },
+    END
+};
+static const list_sort_t role_sorts[] = {
+    { "name", "r.name", "text" },
+    { "created_at", "r.created_at", "timestamptz" },
+    END
+};
+const list_resource_t list_roles = {
+    .name = "roles", .from = "role r", .id = "r.id", .key = "r.id", .key_cast = "text", .version = "r.xmin",
+    .columns = role_columns, .filters = role_filters, .sorts = role_sorts,
+};
+
+static const list_column_t account_columns[] = {
+    { "id",            "u.id",            LIST_TEXT,  "identifier" },
+    { "name",          "u.name",          LIST_TEXT,  "name to log in with" },
+    { "email",         "u.email",         LIST_TEXT,  "mail address" },
+    { "roles",         ACTOR_ROLES("u.id"), LIST_JSON, ACTOR_ROLES_HELP },
+    { "allowed_names", "u.allowed_names", LIST_TEXTS, "names that it may ask certificates for; empty: any" },
+    { "disabled",      "u.disabled_at IS NOT NULL", LIST_BOOL, "whether it may not log in" },
+    { "locked_until",  "CASE WHEN u.locked_until > now() THEN u.locked_until END", LIST_TIME, "until when no password is accepted, after too many wrong ones" },
+    { "last_login_at", "u.last_login_at", LIST_TIME,  "last login" },
+    { "created_by",    "u.created_by",    LIST_TEXT,  "who made it" },
+    { "created_at",    "u.created_at",    LIST_TIME,  "when it was made" },
+    { "updated_at",    "u.updated_at",    LIST_TIME,  "when it was last changed" },
+    END
+};
+static const list_filter_t account_filters[] = {
+    { "name",     "u.name = %s",                      LIST_TEXT, NULL, "exact name" },
+    { "email",    "u.email = %s",                     LIST_TEXT, NULL, "exact mail address" },
+    { "disabled", "(u.disabled_at IS NOT NULL) = %s", LIST_BOOL, NULL, "true or false" },
+    END
+};
+static const list_sort_t account_sorts[] = {
+    { "name", "u.name", "text" },
+    { "created_at", "u.created_at", "timestamptz" },
+    END
+};
+const list_resource_t list_accounts = {
+    .name = "accounts", .from = "account u", .id = "u.id", .key = "u.id", .key_cast = "text", .version = "u.xmin",
+    .columns = account_columns, .filters = account_filters, .sorts = account_sorts,
+};
+
+static const list_column_t session_columns[] = {
+    { "id",           "s.id",           LIST_TEXT, "identifier" },
+    { "actor_id",     "s.actor_id",     LIST_TEXT, "who is logged in" },
+    { "source",       "s.source",       LIST_TEXT, "address it was begun from" },
+    { "user_agent",   "s.user_agent",   LIST_TEXT, "what the browser called itself" },
+    { "created_at",   "s.created_at",   LIST_TIME, "when it began" },
+    { "last_seen_at", "s.last_seen_at", LIST_TIME, "last use, to the minute" },
+    { "expires_at",   "s.expires_at",   LIST_TIME, "when it ends, whatever its use" },
+    END
+};
+static const list_filter_t session_filters[] = {
+    { "actor_id", "s.actor_id = %s", LIST_TEXT, NULL, "who is logged in" },
+    END
+};
+static const list_sort_t session_sorts[] = {
+    { "created_at", "s.created_at", "timestamptz" },
+    { "last_seen_at", "s.last_seen_at", "timestamptz" },
+    END
+};
+const list_resource_t list_sessions = {
+    .name = "sessions", .from = "(SELECT * FROM session WHERE revoked_at IS NULL AND expires_at > now()) s",
+    .id = "s.id", .key = "s.id", .key_cast = "text", .newest_first = true,
+    .columns = session_columns, .filters = session_filters, .sorts = session_sorts,
+};
+
+static const list_column_t certificate_identity_columns[] = {
+    { "id",             "c.managed_id",    LIST_TEXT,  "the managed certificate: what the audit calls its holder" },
+    { "certificate_id", "c.managed_id",    LIST_TEXT,  "the same" },
+    { "name",           "m.name",          LIST_TEXT,  "name of the certificate" },
+    { "common_name",    "m.common_name",   LIST_TEXT,  "common name of its subject" },
+    { "roles",          ACTOR_ROLES("c.managed_id"), LIST_JSON, ACTOR_ROLES_HELP },
+    { "allowed_names",  "c.allowed_names", LIST_TEXTS, "names that it may ask certificates for; empty: any" },
+    { "created_by",     "c.created_by",    LIST_TEXT,  "who registered it" },
+    { "created_at",     "c.created_at",    LIST_TIME,  "when it was registered" },
+    END
+};
+static const list_filter_t certificate_identity_filters[] = {
+    { "certificate_id", "c.managed_id = %s",  LIST_TEXT, NULL, "the managed certificate" },
+    { "common_name",    "m.common_name = %s", LIST_TEXT, NULL, "exact common name" },
+    END
+};
+static const list_sort_t certificate_identity_sorts[] = {
+    { "name", "m.name", "text" },
+    { "created_at", "c.created_at", "timestamptz" },
+    END
+};
+const list_resource_t list_certificate_identities = {
+    .name = "certificate identities",
+    .from = "certificate_identity c JOIN managed_certificate m ON m.id = c.managed_id",
+    .id = "c.managed_id", .key = "c.managed_id", .key_cast = "text", .version = "c.xmin",
+    .columns = certificate_identity_columns, .filters = certificate_identity_filters, .sorts = certificate_identity_sorts,
 };
 /* clang-format on */
