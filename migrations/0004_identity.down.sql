@@ -1,3 +1,4 @@
+DROP VIEW actor;
 DROP TABLE bootstrap, permission_use, certificate_identity, session, account, role_grant, role;
 ALTER TABLE est_label DROP allowed_names;
 ALTER TABLE est_credential DROP allowed_names;

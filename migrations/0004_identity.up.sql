@@ -59,7 +59,6 @@ CREATE TABLE account (
 CREATE TABLE session (
     id           text PRIMARY KEY,
     digest       bytea NOT NULL UNIQUE CHECK (length(digest) = 32), -- SHA-256 of the cookie
-    csrf_digest  bytea NOT NULL CHECK (length(csrf_digest) = 32),   -- SHA-256 of what X-CSRF-Token has to say
     actor_id     text NOT NULL,
     source       text,
     user_agent   text,
@@ -76,15 +75,14 @@ CREATE TABLE certificate_identity (
     managed_id    text PRIMARY KEY,
     allowed_names text[] NOT NULL DEFAULT '{}',
     created_by    text NOT NULL,
-    created_at    timestamptz NOT NULL DEFAULT now(),
-    revoked_at    timestamptz
+    created_at    timestamptz NOT NULL DEFAULT now()
 );
 
 -- What each actor really uses, to the hour: proposals of smaller roles come from it.
 CREATE TABLE permission_use (
     actor_id   text NOT NULL,
     permission text NOT NULL,
-    uses       bigint NOT NULL DEFAULT 1,
+    hours      bigint NOT NULL DEFAULT 1, -- in which it was used
     last_at    timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (actor_id, permission)
 );
@@ -96,5 +94,12 @@ CREATE TABLE bootstrap (
     at     timestamptz NOT NULL DEFAULT now()
 );
 
-INSERT INTO role (id, name, description, built_in, permissions) VALUES
-    ('role-admin', 'admin', 'everything', true, '{*}');
+-- Whoever may have rights.  Those that are not live have none, and no sessions.
+CREATE VIEW actor AS
+    SELECT id, 'api_key' AS type, name, permissions, allowed_names,
+           revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now()) AS live
+      FROM api_key
+    UNION ALL
+    SELECT id, 'account', name, '{}', allowed_names, disabled_at IS NULL FROM account
+    UNION ALL
+    SELECT managed_id, 'certificate', managed_id, '{}', allowed_names, true FROM certificate_identity;

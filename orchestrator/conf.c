@@ -73,6 +73,13 @@ static const field_t crl_fields[] = {
     FIELD_END,
 };
 
+static const field_t session_fields[] = {
+    FIELD_INT(conf_session_t, idle_s, F_RESTART, "3600", 300, 30 * DAY_S,
+              "seconds after which a browser's session ends when it is not used"),
+    FIELD_INT(conf_session_t, lifetime_s, F_RESTART, "28800", 300, 365 * DAY_S, "seconds after which it ends in any case"),
+    FIELD_END,
+};
+
 static const char *const log_levels[] = { "debug", "info", "warn", "error", NULL };
 
 const field_t conf_fields[] = {
@@ -84,12 +91,17 @@ const field_t conf_fields[] = {
     FIELD_INT(conf_t, drain_s, 0, "20", 0, 3600, "seconds to finish running requests after SIGTERM"),
     FIELD_INT(conf_t, retry_window_s, 0, "86400", 60, 30 * DAY_S,
               "seconds in which a repeated enrolment gets the same certificate again"),
+    FIELD_STR(conf_t, bootstrap_token, F_SECRET | F_RESTART, "",
+              "lets whoever shows it to POST /api/v1/auth/bootstrap make the first administrator's API key, once; at least 20 "
+              "characters; better given as CHANCERY_BOOTSTRAP_TOKEN or in a file; empty: nobody"),
+    FIELD_STR(conf_t, bootstrap_token_file, F_RESTART, "", "file with that token, which nobody else may read; empty: none"),
     FIELD_OBJECT(conf_t, database, 0, database_fields, "PostgreSQL"),
     FIELD_OBJECT(conf_t, listen, 0, listen_fields, "where requests come in"),
     FIELD_OBJECT(conf_t, signer, 0, signer_fields, "the process that holds the keys"),
     FIELD_OBJECT(conf_t, edge, 0, edge_fields, "what this host's nginx serves"),
     FIELD_OBJECT(conf_t, ocsp, 0, ocsp_fields, "certificate status on line"),
     FIELD_OBJECT(conf_t, crl, 0, crl_fields, "certificate revocation lists"),
+    FIELD_OBJECT(conf_t, session, 0, session_fields, "people who are logged in"),
     FIELD_END,
 };
 /* clang-format on */
@@ -135,6 +147,7 @@ paths_check(const conf_t *c, field_problems_t *problems, pki_code_t *code, pki_e
         { "signer.pkcs11_pin_file", c->signer.pkcs11_pin_file, true },
         { "edge.dir", c->edge.dir, false },
         { "edge.metrics_socket", c->edge.metrics_socket, true },
+        { "bootstrap_token_file", c->bootstrap_token_file, true },
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -197,6 +210,12 @@ values_check(const conf_t *c, field_problems_t *problems, pki_code_t *code, pki_
     }
     if (c->crl.refresh_s >= c->crl.validity_s) {
         problem_add(problems, code, err, "crl.refresh_s", "must be less than crl.validity_s");
+    }
+    if (c->bootstrap_token[0] != '\0' && strlen(c->bootstrap_token) < BOOTSTRAP_TOKEN_MIN) {
+        problem_add(problems, code, err, "bootstrap_token", "must have at least 20 characters");
+    }
+    if (c->session.idle_s > c->session.lifetime_s) {
+        problem_add(problems, code, err, "session.idle_s", "must not be more than session.lifetime_s");
     }
     if (c->user[0] == '\0') {
         problem_add(problems, code, err, "user", "must not be empty");

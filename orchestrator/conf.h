@@ -47,18 +47,26 @@ typedef struct {
 } conf_crl_t;
 
 typedef struct {
+    int64_t idle_s, lifetime_s; /* of browsers: since the last use, and whatever the use */
+} conf_session_t;
+
+typedef struct {
     const char     *user, *group; /* run the orchestrator as these when started as root */
     const char     *edge_group;   /* group of the nginx workers: sockets, store and responder keys */
     const char     *log_level;
     int64_t         drain_s;      /* SIGTERM: time to finish what is running */
     int64_t         retry_window_s; /* a repeated enrolment gets the same certificate this long */
+    const char     *bootstrap_token, *bootstrap_token_file; /* for the first administrator; empty: none */
     conf_database_t database;
     conf_listen_t   listen;
     conf_signer_t   signer;
     conf_edge_t     edge;
     conf_ocsp_t     ocsp;
     conf_crl_t      crl;
+    conf_session_t  session;
 } conf_t;
+
+#define BOOTSTRAP_TOKEN_MIN 20
 
 extern const field_t conf_fields[];
 

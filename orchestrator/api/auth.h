@@ -1,7 +1,7 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * Who calls, and may they?  API keys by the SHA-256 of what the caller presents.
+ * Who calls, and may they?  An API key, a session's cookie or a client certificate, by the SHA-256 of what was presented.
  */
 #ifndef ORCHESTRATOR_API_AUTH_H
 #define ORCHESTRATOR_API_AUTH_H
@@ -9,18 +9,10 @@
 #include "orchestrator/api/request.h"
 
 #define API_KEY_PREFIX "chk_" /* of the key's text, so that scanners for leaked secrets know it */
+#define SESSION_COOKIE "__Host-chancery_session" /* RFC 6265bis 4.1.3.2: secure, of this host alone, for every path */
 
-/*
- * Keys that were good a moment ago, by digest.  An entry is trusted for less than a second, so that a key
- * revoked on another host stops within that; one revoked here is forgotten at once.
- */
-typedef struct key_cache key_cache_t;
-key_cache_t *key_cache_new(void);
-void         key_cache_free(key_cache_t *c);
-void         key_cache_forget(key_cache_t *c, const char *key_id);
-
-/* Fill r->identity from the Authorization header: UNAUTHENTICATED, UNAVAILABLE. */
-pki_code_t auth_identify(req_t *r, pki_err_t *err);
+/* Fill r->identity from what the request presents, the header before the cookie before the certificate. */
+pki_code_t auth_identify(req_t *r, pki_err_t *err); /* UNAUTHENTICATED, UNAVAILABLE; FORBIDDEN: may be forged */
 
 /* What a permission of theirs is good for, in the arena; false: they do not have it. */
 bool identity_may(pki_arena_t *a, const identity_t *who, const char *permission, scope_t *out);
@@ -34,5 +26,10 @@ pki_code_t reach_check(req_t *r, const scope_of_t *of, pki_err_t *err);
 /* A new key: its text (secret) and digest. */
 #define API_KEY_TEXT_MAX 64
 pki_code_t api_key_generate(char text[API_KEY_TEXT_MAX], uint8_t digest[32], pki_err_t *err);
+
+/* A new session's cookie: 256 random bits, and its digest; and what X-CSRF-Token has to say beside a cookie. */
+#define SESSION_TOKEN_LEN 64
+pki_code_t session_generate(char text[SESSION_TOKEN_LEN + 1], uint8_t digest[32], pki_err_t *err);
+pki_code_t session_csrf(const char *cookie, char out[SESSION_TOKEN_LEN + 1], pki_err_t *err);
 
 #endif

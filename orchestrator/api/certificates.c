@@ -169,7 +169,8 @@ certificate_create(req_t *r, pki_err_t *err)
 {
     const certificate_new_t *in = r->in;
     const issue_order_t      order = { .name = in->name, .profile_id = in->profile_id, .issuer_id = in->issuer_id,
-                                       .owner_id = in->owner_id, .csr = in->csr_pem, .audit = audit_of(r, 201) };
+                                       .owner_id = in->owner_id, .csr = in->csr_pem,
+                                       .allowed_names = &r->identity.allowed_names, .audit = audit_of(r, 201) };
     issue_result_t           issued;
 
     PKI_TRY(certificate_check(r, in, err));

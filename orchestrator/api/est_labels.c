@@ -9,34 +9,33 @@
 
 #include "core/clock.h"
 #include "orchestrator/api/handlers.h"
+#include "orchestrator/api/rights.h"
 #include "orchestrator/api/server.h"
 #include "orchestrator/store/est.h"
 #include "orchestrator/store/issuer.h"
 #include "orchestrator/store/profile.h"
 #include "pkiproto/base/text.h"
 
-#define SCRYPT_N     32768
-#define SCRYPT_R     8
-#define SCRYPT_P     1
-#define SCRYPT_MEM   (64u << 20)
-#define PASSWORD_MIN 8
 #define LABEL_CHARS  "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~-"
 #define LABEL_MAX    64
 
 typedef struct {
     const char *user_name, *password;
+    str_list_t  allowed_names;
     int64_t     expires_at;
 } credential_new_t;
 
 typedef struct {
     const char *id, *label_id, *user_name, *kind, *password;
+    str_list_t  allowed_names;
     int64_t     expires_at;
 } credential_t;
 
 /* clang-format off */
 static const field_t credential_new_fields[] = {
     FIELD_TEXT(credential_new_t, user_name,  F_REQUIRED, 1, 128,                   "name the device authenticates with; no colon"),
-    FIELD_TEXT(credential_new_t, password,   F_SECRET | F_WRITEONLY, PASSWORD_MIN, 256, "chosen password; absent: one is generated and answered once"),
+    FIELD_TEXT(credential_new_t, password,   F_SECRET | F_WRITEONLY, PASSWORD_MIN, PASSWORD_MAX, "chosen password; absent: one is generated and answered once"),
+    FIELD_STRS(credential_new_t, allowed_names, 0, NULL,                           ALLOWED_NAMES_HELP),
     FIELD_TIME(credential_new_t, expires_at, 0,                                    "when it stops being valid; absent: never"),
     FIELD_END };
 
@@ -48,6 +47,7 @@ static const field_t credential_fields[] = {
     FIELD_STR (credential_t, user_name,  F_REQUIRED, NULL,            "name the device authenticates with"),
     FIELD_ENUM(credential_t, kind,       F_REQUIRED, NULL, kinds,     "how it is stored: generated (sha256) or chosen (scrypt)"),
     FIELD_STR (credential_t, password,   F_SECRET | F_CARRIED, NULL,  "the generated password, shown here only"),
+    FIELD_STRS(credential_t, allowed_names, F_REQUIRED, NULL,         "names that the user may ask for; empty: any"),
     FIELD_TIME(credential_t, expires_at, 0,                           "when it stops being valid"),
     FIELD_END };
 /* clang-format on */
@@ -115,7 +115,9 @@ label_check(req_t *r, const est_label_row_t *row, pki_err_t *err)
         check_problem(r, "auth_basic", "one of auth_basic and auth_certificate must be true");
     }
     trust_check(r, row->trust_pem);
+    allowed_names_check(r, &row->allowed_names);
     PKI_TRY(check_done(r, err));
+    PKI_TRY(give_names(r, &row->allowed_names, err));
     return reach_check(r, &(scope_of_t){ { [SCOPE_ISSUER] = row->issuer_id, [SCOPE_PROFILE] = row->profile_id } }, err);
 }
 
@@ -163,7 +165,7 @@ est_label_remove(req_t *r, pki_err_t *err)
 /* ---- credentials ---- */
 
 static pki_code_t
-password_make(req_t *r, credential_t *shown, est_credential_row_t *row, pki_err_t *err)
+password_generate(req_t *r, credential_t *shown, est_credential_row_t *row, pki_err_t *err)
 {
     char         token[PKI_TOKEN_LEN + 1];
     uint8_t     *digest;
@@ -185,21 +187,15 @@ password_make(req_t *r, credential_t *shown, est_credential_row_t *row, pki_err_
 static pki_code_t
 password_hash(req_t *r, const char *password, est_credential_row_t *row, pki_err_t *err)
 {
-    uint8_t *salt, *digest;
+    password_t made = { .id = row->id };
 
-    PKI_TRY(PKI_NEW_N(r->a, 16, &salt, err));
-    PKI_TRY(PKI_NEW_N(r->a, 32, &digest, err));
-    if (RAND_bytes(salt, 16) != 1
-        || EVP_PBE_scrypt(password, strlen(password), salt, 16, SCRYPT_N, SCRYPT_R, SCRYPT_P, SCRYPT_MEM, digest, 32)
-               != 1) {
-        return pki_fail(err, PKI_E_CRYPTO, NULL, "scrypt failed");
-    }
+    PKI_TRY(password_make(r->api->passwords, r->a, password, &made, err));
     row->kind = "scrypt";
-    row->salt = bytes_of(salt, 16);
-    row->digest = bytes_of(digest, 32);
-    row->scrypt_n = SCRYPT_N;
-    row->scrypt_r = SCRYPT_R;
-    row->scrypt_p = SCRYPT_P;
+    row->salt = made.salt;
+    row->digest = made.digest;
+    row->scrypt_n = made.n;
+    row->scrypt_r = made.r;
+    row->scrypt_p = made.p;
     return PKI_OK;
 }
 
@@ -232,20 +228,24 @@ credential_check(req_t *r, const credential_new_t *in, pki_err_t *err)
     if (in->expires_at != 0 && in->expires_at <= clock_now()) {
         check_problem(r, "expires_at", "is in the past");
     }
-    return check_done(r, err);
+    allowed_names_check(r, &in->allowed_names);
+    PKI_TRY(check_done(r, err));
+    return give_names(r, &in->allowed_names, err);
 }
 
 pki_code_t
 est_credential_create(req_t *r, pki_err_t *err)
 {
     const credential_new_t *in = r->in;
-    est_credential_row_t    row = { .label_id = r->param[0], .user_name = in->user_name, .expires_at = in->expires_at };
-    credential_t            out = { .label_id = row.label_id, .user_name = row.user_name, .expires_at = row.expires_at };
+    est_credential_row_t    row = { .label_id = r->param[0], .user_name = in->user_name, .allowed_names = in->allowed_names,
+                                    .expires_at = in->expires_at };
+    credential_t            out = { .label_id = row.label_id, .user_name = row.user_name, .allowed_names = in->allowed_names,
+                                    .expires_at = row.expires_at };
     audit_t                 audit;
 
     PKI_TRY(credential_check(r, in, err));
     PKI_TRY(credential_id(r, &row.id, err));
-    PKI_TRY(in->password != NULL ? password_hash(r, in->password, &row, err) : password_make(r, &out, &row, err));
+    PKI_TRY(in->password != NULL ? password_hash(r, in->password, &row, err) : password_generate(r, &out, &row, err));
     r->resource = row.id;
     audit = audit_of(r, 201);
     PKI_TRY(est_credential_insert(r->api->parts.db, &row, &audit, err));

@@ -84,8 +84,62 @@ extern const shape_t shape_est_label, shape_est_credential_new, shape_est_creden
 
 /* api_keys.c */
 pki_code_t api_key_create(req_t *r, pki_err_t *err);
+pki_code_t api_key_replace(req_t *r, pki_err_t *err);
+pki_code_t api_key_renew(req_t *r, pki_err_t *err);
 pki_code_t api_key_remove(req_t *r, pki_err_t *err);
-extern const shape_t shape_api_key_new, shape_api_key;
+extern const shape_t shape_api_key_new, shape_api_key_change, shape_api_key_rotate, shape_api_key;
+
+/* Of everything that may end. */
+void check_end(req_t *r, int64_t expires_at);
+
+#define ALLOWED_NAMES_HELP "names that it may ask certificates for: patterns, * being any run of characters; empty: any"
+
+/* scope_down.c */
+pki_code_t scope_down_get(req_t *r, pki_err_t *err);
+pki_code_t scope_down_apply(req_t *r, pki_err_t *err);
+extern const shape_t shape_scope_down_input, shape_scope_down;
+
+/* grants.c */
+pki_code_t grant_create(req_t *r, pki_err_t *err);
+pki_code_t grant_remove(req_t *r, pki_err_t *err);
+extern const shape_t shape_grant_new, shape_grant_query, shape_grant;
+
+/* roles.c */
+pki_code_t permission_list(req_t *r, pki_err_t *err);
+pki_code_t role_create(req_t *r, pki_err_t *err);
+pki_code_t role_replace(req_t *r, pki_err_t *err);
+pki_code_t role_remove(req_t *r, pki_err_t *err);
+pki_code_t role_permissions_add(req_t *r, pki_err_t *err);
+pki_code_t role_permission_remove(req_t *r, pki_err_t *err);
+extern const shape_t shape_role, shape_role_permissions, shape_permissions;
+
+/* accounts.c */
+pki_code_t account_create(req_t *r, pki_err_t *err);
+pki_code_t account_replace(req_t *r, pki_err_t *err);
+pki_code_t account_remove(req_t *r, pki_err_t *err);
+pki_code_t account_release(req_t *r, pki_err_t *err);
+pki_code_t certificate_identity_create(req_t *r, pki_err_t *err);
+pki_code_t certificate_identity_remove(req_t *r, pki_err_t *err);
+extern const shape_t shape_account_new, shape_account_change, shape_certificate_identity;
+
+/* sessions.c */
+pki_code_t session_create(req_t *r, pki_err_t *err);
+pki_code_t session_end(req_t *r, pki_err_t *err);
+pki_code_t session_list(req_t *r, pki_err_t *err);
+pki_code_t session_remove(req_t *r, pki_err_t *err);
+pki_code_t session_remove_others(req_t *r, pki_err_t *err);
+extern const shape_t shape_login, shape_logged_in, shape_empty; /* empty: a POST that says nothing */
+
+/* whoami.c */
+pki_code_t auth_info_get(req_t *r, pki_err_t *err);
+pki_code_t auth_check_get(req_t *r, pki_err_t *err);
+pki_code_t me_get(req_t *r, pki_err_t *err);
+extern const shape_t shape_auth_info, shape_auth_check, shape_me;
+
+/* bootstrap.c */
+pki_code_t bootstrap_get(req_t *r, pki_err_t *err);
+pki_code_t bootstrap_create(req_t *r, pki_err_t *err);
+extern const shape_t shape_bootstrap_state, shape_bootstrap_claim, shape_bootstrap_made;
 
 /* audit.c */
 pki_code_t audit_list(req_t *r, pki_err_t *err);

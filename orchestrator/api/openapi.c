@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "orchestrator/api/auth.h"
 #include "orchestrator/api/error.h"
 #include "orchestrator/api/handlers.h"
 #include "orchestrator/api/openapi.h"
@@ -258,14 +259,16 @@ responses(const route_t *route)
     json_t *out = json_object(), *success = json_pack("{ss}", "description", "done");
     json_t *body = answer_content(route);
     bool    keyed = strcmp(route->permission, ROUTE_PUBLIC) != 0, changes = route->audit == AUDIT_CHANGE;
+    bool    secret = (route->flags & R_SECRET) != 0;
     char    status[8];
     const struct {
         bool       applies;
         pki_code_t code;
     } refusals[] = {
         { true, PKI_E_INVALID },
-        { keyed, PKI_E_UNAUTHENTICATED },
+        { keyed || secret, PKI_E_UNAUTHENTICATED },
         { keyed, PKI_E_FORBIDDEN },
+        { secret, PKI_E_RATE },
         { route_param_name(route, 0).p != NULL, PKI_E_NOT_FOUND },
         { changes, PKI_E_CONFLICT },
         { route->body != NULL, PKI_E_TOO_LARGE },
@@ -291,6 +294,12 @@ responses(const route_t *route)
     return out;
 }
 
+/* How far a permission has to reach: route.h. */
+static const char *const reach_names[] = {
+    [REACH_OPEN] = "open", [REACH_SELF] = "self",    [REACH_ALL] = "everywhere",
+    [REACH_LIST] = "inside", [REACH_ROW] = "within", [REACH_BODY] = "named",
+};
+
 static json_t *
 operation(const route_t *route)
 {
@@ -305,6 +314,10 @@ operation(const route_t *route)
     json_object_set_new(out, "summary", json_string(route->summary));
     json_object_set_new(out, "tags", json_pack("[o]", json_stringn(route->action, strcspn(route->action, "."))));
     json_object_set_new(out, "x-permission", json_string(route->permission));
+    json_object_set_new(out, "x-reach", json_string(reach_names[route->reach]));
+    if (route->reach == REACH_ROW) {
+        json_object_set_new(out, "x-reach-of", json_string(route->reach_of->name));
+    }
     if (strcmp(route->permission, ROUTE_PUBLIC) == 0) {
         json_object_set_new(out, "security", json_array());
     }
@@ -350,11 +363,12 @@ paths(void)
 json_t *
 openapi_document(void)
 {
-    return json_pack("{ss s{ss ss ss} s[{ss}] so s{so s{s{ss ss}}} s[{s[]}]}", "openapi", "3.1.0", "info", "title",
+    return json_pack("{ss s{ss ss ss} s[{ss}] so s{so s{s{ss ss} s{ss ss ss} s{ss}}} s[{s[]} {s[]} {s[]}]}", "openapi", "3.1.0", "info", "title",
                      "Chancery management API", "version", "1", "description",
                      "Certificates, issuers, profiles and enrolment of a Chancery installation.", "servers", "url", "/",
                      "paths", paths(), "components", "schemas", schemas(), "securitySchemes", "key", "type", "http",
-                     "scheme", "bearer", "security", "key");
+                     "scheme", "bearer", "session", "type", "apiKey", "in", "cookie", "name", SESSION_COOKIE, "certificate",
+                     "type", "mutualTLS", "security", "key", "session", "certificate");
 }
 
 int

@@ -74,6 +74,7 @@ request_free(req_t *r)
     if (r->answer.secret) {
         OPENSSL_cleanse((void *) r->answer.body.p, r->answer.body.len);
     }
+    identity_release(r->known);
     pki_arena_free(r->a);
     metrics_busy(api->metrics, -1);
     atomic_fetch_sub(&api->active, 1);
@@ -394,6 +395,9 @@ request_serve(req_t *r, pki_err_t *err)
     PKI_TRY(body_decode(r, err));
     r->answer.status = r->route->status;
     PKI_TRY(r->route->handler(r, err));
+    if (r->route->reach != REACH_OPEN && r->route->reach != REACH_SELF) {
+        permission_used(r->api->chores, r->identity.actor, r->route->permission);
+    }
     answer_unchanged(r);
     return PKI_OK;
 }

@@ -9,23 +9,19 @@
 
 #include "orchestrator/api/api.h"
 #include "orchestrator/api/route.h"
-#include "orchestrator/store/audit.h"
+#include "orchestrator/store/actor.h"
 #include "pkiproto/base/secret.h"
 
 #define REQUEST_ID_MAX   64
 #define REQUEST_ARGS_MAX 32
 
-/* Who calls.  Lives in the request's arena. */
+/* Who calls.  Lives with r->known. */
 typedef struct {
-    const str_list_t *permissions; /* "*": all */
-    scope_kind_t      scope;       /* SCOPE_KINDS: it holds everywhere */
-    const char       *scope_id;
-} grant_t;
-
-typedef struct {
-    const char *actor, *type; /* "key-ops" and "api_key"; "anonymous" */
-    grant_t    *grants;       /* those that hold now */
-    size_t      grant_count;
+    const char    *actor, *type, *name; /* "key-ops", "api_key", "Operations"; "anonymous" */
+    const char    *session;             /* id of the browser's session; NULL: none */
+    const grant_t *grants;              /* those that hold now, unless they have ended since */
+    size_t         grant_count;
+    str_list_t     allowed_names;       /* that it may ask certificates for; empty: any */
 } identity_t;
 
 typedef struct {
@@ -35,6 +31,7 @@ typedef struct {
     const char *allow;       /* 405 */
     const char *location;    /* 201 */
     const char *etag;        /* RFC 9110 8.8.3, with its quotes */
+    const char *set_cookie;
     int64_t     retry_after_s;
     bool        challenge;   /* WWW-Authenticate: Bearer */
     bool        secret;      /* the body is cleansed when it has been sent */
@@ -52,7 +49,8 @@ struct req {
     const char     *method, *uri;       /* uri: raw, with its query */
     const char     *content_type, *accept, *source;
     const char     *if_match, *if_none_match; /* if_match: the version of the row, without what else the tag says; NULL: any */
-    pki_secret_t    authorization;
+    const char     *certificate, *csrf, *origin, *user_agent; /* certificate: PEM, percent-encoded by nginx */
+    pki_secret_t    authorization, cookie; /* cookie: the one of sessions */
     pki_code_t      early;              /* found before the body was read; early_err says more */
     pki_err_t       early_err;
     size_t          body_max;
@@ -64,6 +62,7 @@ struct req {
     const route_t  *route;
     const char     *param[ROUTE_PARAMS_MAX];
     identity_t      identity;
+    struct known   *known;              /* holds it */
     scope_t         scope;              /* what the route's permission is good for */
     void           *query, *in;         /* structs of route->query and route->body, decoded */
     void           *open;               /* struct of the body's open member, decoded; its shape by open_shape() */

@@ -13,6 +13,7 @@ const limits_row_t limits_rows[LIMITS_COUNT] = {
     [LIMITS_WRITE] = { "write", 1u << 20 },
     [LIMITS_ISSUE] = { "issue", 256u << 10 },
     [LIMITS_ENROL] = { "enrol", 256u << 10 },
+    [LIMITS_LOGIN] = { "login", 8u << 10 },
 };
 
 /* clang-format off */

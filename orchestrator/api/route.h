@@ -33,7 +33,7 @@ typedef enum {
 } answer_kind_t;
 
 /* Limits classes: the largest body, the label of the latency histogram. */
-typedef enum { LIMITS_PROBE, LIMITS_READ, LIMITS_WRITE, LIMITS_ISSUE, LIMITS_ENROL, LIMITS_COUNT } limits_t;
+typedef enum { LIMITS_PROBE, LIMITS_READ, LIMITS_WRITE, LIMITS_ISSUE, LIMITS_ENROL, LIMITS_LOGIN, LIMITS_COUNT } limits_t;
 typedef struct {
     const char *name;
     size_t      body_max;
@@ -66,6 +66,7 @@ typedef enum {
     REACH_BODY,     /* the handler asks reach_check() about what the body names */
 } reach_t;
 
+#define R_SECRET 0x10u /* open, and a secret in the body is checked: refusals as of an identity */
 #define R_INLINE 0x01u /* cannot block: answered by the I/O thread, also when every worker is busy */
 
 #define ROUTE_PARAMS_MAX 3

@@ -24,6 +24,7 @@
 #define CONNECTION_LIMIT   1024u
 #define CONNECTION_IDLE_S  75u    /* above nginx' keepalive_timeout of upstreams: 60 s */
 #define BODY_DISCARD_MAX   (8u << 20) /* of a refused request: after that the connection is closed */
+#define LOGINS_WAITING     6u        /* for their passwords to be checked: each has a worker */
 #define BODY_UNKNOWN       65536u     /* first room for a body without Content-Length */
 
 static const struct {
@@ -64,10 +65,12 @@ static pki_code_t
 headers_take(req_t *r, struct MHD_Connection *c)
 {
     const char *auth = header_of(c, "Authorization"), *id = header_of(c, "X-Request-ID");
+    const char *cookie = MHD_lookup_connection_value(c, MHD_COOKIE_KIND, SESSION_COOKIE);
     const struct {
         const char **to, *name;
     } copied[] = { { &r->content_type, "Content-Type" }, { &r->accept, "Accept" }, { &r->source, "X-Real-IP" },
-                   { &r->if_none_match, "If-None-Match" } };
+                   { &r->if_none_match, "If-None-Match" }, { &r->certificate, "X-Chancery-Certificate" },
+                   { &r->csrf, "X-CSRF-Token" }, { &r->origin, "Origin" }, { &r->user_agent, "User-Agent" } };
 
     for (size_t i = 0; i < sizeof(copied) / sizeof(copied[0]); i++) {
         const char *value = header_of(c, copied[i].name);
@@ -80,6 +83,9 @@ headers_take(req_t *r, struct MHD_Connection *c)
         snprintf(r->id, sizeof(r->id), "%s", id);
     }
     if (if_match_take(r, header_of(c, "If-Match")) != PKI_OK) {
+        return PKI_E_NOMEM;
+    }
+    if (cookie != NULL && pki_secret_new(r->a, bytes_str(cookie), &r->cookie, NULL) != PKI_OK) {
         return PKI_E_NOMEM;
     }
     return auth != NULL ? pki_secret_new(r->a, bytes_str(auth), &r->authorization, NULL) : PKI_OK;
@@ -170,6 +176,7 @@ headers_add(req_t *r, struct MHD_Response *response)
     header_add(response, "Allow", answer->allow);
     header_add(response, "Location", answer->location);
     header_add(response, "ETag", answer->etag);
+    header_add(response, "Set-Cookie", answer->set_cookie);
     header_add(response, "WWW-Authenticate", answer->challenge ? "Bearer realm=\"chancery\"" : NULL);
     if (answer->retry_after_s > 0) {
         snprintf(seconds, sizeof(seconds), "%lld", (long long) answer->retry_after_s);
@@ -350,10 +357,16 @@ api_open(const api_parts_t *parts, api_t **out, pki_err_t *err)
     api->parts = *parts;
     api->face.fd = -1;
     api->metrics = metrics_new();
-    api->keys = key_cache_new();
-    code = api->metrics == NULL || api->keys == NULL ? pki_fail(err, PKI_E_NOMEM, NULL, "out of memory") : PKI_OK;
+    api->identities = identity_cache_new();
+    code = api->metrics == NULL || api->identities == NULL ? pki_fail(err, PKI_E_NOMEM, NULL, "out of memory") : PKI_OK;
     if (code == PKI_OK) {
         code = trail_open(parts->db, &api->trail, err);
+    }
+    if (code == PKI_OK) {
+        code = passwords_open(LOGINS_WAITING, &api->passwords, err);
+    }
+    if (code == PKI_OK) {
+        code = chores_open(api, &api->chores, err);
     }
     if (code == PKI_OK) {
         code = queue_open((size_t) listen_conf->workers, (size_t) listen_conf->queue, request_work, api, &api->queue, err);
@@ -401,7 +414,9 @@ api_close(api_t *api)
     hop_close(api->hop);
     queue_free(api->queue);
     trail_close(api->trail);
-    key_cache_free(api->keys);
+    chores_close(api->chores);
+    passwords_close(api->passwords);
+    identity_cache_free(api->identities);
     metrics_free(api->metrics);
     free(api);
 }

@@ -8,8 +8,11 @@
 
 #include <stdatomic.h>
 
+#include "core/password.h"
 #include "orchestrator/api/auth.h"
+#include "orchestrator/api/chores.h"
 #include "orchestrator/api/hop.h"
+#include "orchestrator/api/identity.h"
 #include "orchestrator/api/metrics.h"
 #include "orchestrator/api/queue.h"
 #include "orchestrator/api/request.h"
@@ -27,7 +30,9 @@ struct api {
     queue_t     *queue;
     metrics_t   *metrics;
     trail_t     *trail;
-    key_cache_t *keys;
+    identity_cache_t *identities;
+    passwords_t *passwords;
+    chores_t    *chores;
     face_t       face;
     hop_t       *hop;
     atomic_int   active; /* requests that have begun and are not yet answered */

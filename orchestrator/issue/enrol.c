@@ -57,8 +57,11 @@ authorise_basic(enrol_t *e, pki_err_t *err)
     if (chosen && in->password == NULL) {
         return pki_fail(err, PKI_E_UNAUTHENTICATED, "RFC 7030 3.2.3", "the password is missing");
     }
+    e->signing.allowed_names = &c->allowed_names;
     if (chosen) {
-        return password_check(e->issue->passwords, c, in->password, err);
+        return password_check(e->issue->passwords,
+                              &(password_t){ c->id, c->digest, c->salt, c->scrypt_n, c->scrypt_r, c->scrypt_p }, in->password,
+                              err);
     }
     /* A generated one: the module has compared it, unless its store was older than this snapshot. */
     if (in->password != NULL && !bytes_eq_secret(bytes_of(SHA256((const uint8_t *) in->password, strlen(in->password), digest),
@@ -101,6 +104,7 @@ authorise_certificate(enrol_t *e, pki_err_t *err)
         return pki_fail(err, PKI_E_INVALID, NULL, "the identity is not the client certificate's");
     }
     e->presents = true;
+    e->signing.allowed_names = &e->label->row->allowed_names;
     e->presented_issuer_no = presented_issuer(e);
     if (e->renews && e->presented_issuer_no != e->label->issuer->ca.issuer_no) {
         return pki_fail(err, PKI_E_FORBIDDEN, "RFC 7030 4.2.2", "the presented certificate is of another CA");

@@ -3,6 +3,7 @@
  *
  * Opening and closing the issuance path, transaction keys in flight, health.
  */
+#include <stdint.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -125,7 +126,7 @@ issue_open(const conf_t *conf, db_t *db, signer_t *signer, edge_t *edge, issue_t
     group_init(&i->turns, &sign_group, i);
     code = snapshot_cache_open(conf, db, edge, &i->cache, err);
     if (code == PKI_OK) {
-        code = passwords_open(&i->passwords, err);
+        code = passwords_open(SIZE_MAX - 1, &i->passwords, err);
     }
     if (code == PKI_OK && pthread_create(&i->reconcile_thread, NULL, reconcile_thread, i) != 0) {
         code = pki_fail(err, PKI_E_INTERNAL, NULL, "the reconciliation thread does not start");

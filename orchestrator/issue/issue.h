@@ -45,6 +45,7 @@ void issue_enrol(issue_t *i, issue_enrol_t *calls, size_t count, const issue_nex
 typedef struct {
     const char *name, *profile_id, *issuer_id, *owner_id; /* name: unique; owner may be NULL */
     const char *csr;                                      /* PEM */
+    const str_list_t *allowed_names; /* that the caller may ask for: patterns; NULL or empty: any */
     audit_t     audit; /* of the call: who, from where, the request; what was done is filled in */
 } issue_order_t;
 typedef struct {
@@ -53,6 +54,9 @@ typedef struct {
     cert_list_t chain;
 } issue_result_t;
 pki_code_t issue_request(issue_t *i, pki_arena_t *a, const issue_order_t *in, issue_result_t *out, pki_err_t *err);
+
+/* Whether a pattern of allowed names lets through no more than another one (see policy_names_check()). */
+bool issue_name_covers(const char *ours, const char *theirs);
 
 /*
  * Revoke versions of a managed certificate: all unexpired ones, or those named by serial.  reason is a

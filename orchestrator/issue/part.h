@@ -11,7 +11,6 @@
  *   reconcile.c  the signer's journal against the database
  *   policy.c     what a profile makes of a request (pure)
  *   snapshot.c   configuration, cached
- *   password.c   passwords that people chose
  */
 #ifndef ORCHESTRATOR_ISSUE_PART_H
 #define ORCHESTRATOR_ISSUE_PART_H
@@ -20,8 +19,8 @@
 #include <stdatomic.h>
 
 #include "core/group.h"
+#include "core/password.h"
 #include "orchestrator/issue/issue.h"
-#include "orchestrator/issue/password.h"
 #include "orchestrator/issue/snapshot.h"
 #include "orchestrator/store/cert.h"
 
@@ -66,6 +65,7 @@ typedef struct {
     issuer_order_t           order;
     const char              *source;                 /* "EST", "API" */
     const char              *label_id, *owner_id;    /* NULL: none */
+    const str_list_t        *allowed_names;          /* that whoever asks may ask for; NULL or empty: any */
     const char              *managed_id, *name;
     bytes_t                  transaction_key;        /* absent: none */
     audit_t                  audit;

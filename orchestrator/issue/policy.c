@@ -5,6 +5,7 @@
  */
 #include "orchestrator/issue/policy.h"
 
+#include "orchestrator/issue/issue.h"
 #include "pkiproto/der/write.h"
 
 #define POLICY_BACKDATE_S    300 /* clocks of relying parties may be behind */
@@ -387,4 +388,103 @@ policy_apply(pki_arena_t *a, const policy_t *policy, const csr_t *csr, const cer
     PKI_TRY(san_build(a, policy, &csr->names, &out->san, err));
     PKI_TRY(subject_build(a, policy, csr, &out->subject, err));
     return validity_set(policy, ca, now, out, err);
+}
+
+/* Names that a caller may ask for */
+
+/* What a pattern is of: URIs, mail addresses, or (as DNS) everything else; 0: all of these. */
+static unsigned
+pattern_kind(const char *pattern)
+{
+    if (strcmp(pattern, "*") == 0) {
+        return 0;
+    }
+    return strstr(pattern, "://") != NULL   ? GENERAL_NAME_URI
+           : strchr(pattern, '@') != NULL ? GENERAL_NAME_EMAIL
+                                          : GENERAL_NAME_DNS;
+}
+
+static bool
+pattern_is_for(const char *pattern, unsigned kind)
+{
+    unsigned of = pattern_kind(pattern);
+    bool     special = kind == GENERAL_NAME_URI || kind == GENERAL_NAME_EMAIL;
+
+    return of == 0 || of == (special ? kind : GENERAL_NAME_DNS);
+}
+
+/* A star of theirs is a character to ours, which only a star of ours can take: then it takes whatever theirs stands for. */
+bool
+issue_name_covers(const char *ours, const char *theirs)
+{
+    unsigned kind = pattern_kind(ours);
+
+    return kind == 0 || (kind == pattern_kind(theirs) && pattern_match(ours, theirs));
+}
+
+static bool
+name_is_allowed(const str_list_t *allowed, const general_name_t *name, const char *value)
+{
+    for (size_t i = 0; i < allowed->count; i++) {
+        if (pattern_is_for(allowed->v[i], name->kind) && pattern_match(allowed->v[i], value)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static pki_code_t
+name_refused(const char *name, pki_err_t *err)
+{
+    return pki_fail(err, PKI_E_POLICY, NULL, "the name %.100s is outside of those that this identity may ask for", name);
+}
+
+static pki_code_t
+subject_names_check(pki_arena_t *a, const str_list_t *allowed, bytes_t subject, size_t *count, pki_err_t *err)
+{
+    str_list_t names;
+
+    PKI_TRY(name_common_names(a, subject, &names, err));
+    for (size_t i = 0; i < names.count; i++) {
+        if (!patterns_match(allowed, names.v[i])) {
+            return name_refused(names.v[i], err);
+        }
+    }
+    *count = names.count;
+    return PKI_OK;
+}
+
+static pki_code_t
+san_names_check(pki_arena_t *a, const str_list_t *allowed, bytes_t san, size_t *count, pki_err_t *err)
+{
+    general_names_t names = { 0 };
+    const char     *text, *value;
+
+    if (san.p != NULL) {
+        PKI_TRY(general_names_parse(a, san, &names, err));
+    }
+    for (size_t i = 0; i < names.count; i++) {
+        PKI_TRY(general_name_print(a, &names.v[i], &text, err));
+        value = strchr(text, ':');
+        if (!name_is_allowed(allowed, &names.v[i], value != NULL ? value + 1 : text)) {
+            return name_refused(text, err);
+        }
+    }
+    *count += names.count;
+    return PKI_OK;
+}
+
+pki_code_t
+policy_names_check(pki_arena_t *a, const str_list_t *allowed, const issuer_order_t *order, pki_err_t *err)
+{
+    size_t count = 0;
+
+    if (allowed == NULL || allowed->count == 0) {
+        return PKI_OK;
+    }
+    PKI_TRY(subject_names_check(a, allowed, order->subject, &count, err));
+    PKI_TRY(san_names_check(a, allowed, order->san, &count, err));
+    return count > 0 ? PKI_OK
+                     : pki_fail(err, PKI_E_POLICY, NULL, "neither a common name nor a subjectAltName: nothing that this "
+                                "identity may ask for");
 }

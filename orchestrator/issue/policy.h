@@ -29,6 +29,13 @@ pki_code_t policy_compile(const profile_row_t *row, policy_t *out, pki_err_t *er
 pki_code_t policy_apply(pki_arena_t *a, const policy_t *policy, const csr_t *csr, const cert_t *ca, int64_t now,
                         issuer_order_t *out, pki_err_t *err);
 
+/*
+ * Whether an order stays within the names that whoever asks may ask for; no patterns: any.  What is looked at is what
+ * would be certified: every common name and every alternative name, of which there has to be one.  A pattern with "://" is
+ * of URIs, one with an at sign of mail addresses, others of DNS names and addresses, and "*" of everything.  POLICY.
+ */
+pki_code_t policy_names_check(pki_arena_t *a, const str_list_t *allowed, const issuer_order_t *order, pki_err_t *err);
+
 /* * stands for any run of characters; ASCII letters match in either case. */
 bool pattern_match(const char *pattern, const char *text);
 

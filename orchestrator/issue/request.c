@@ -48,6 +48,7 @@ request_prepare(issue_t *i, pki_arena_t *a, const snapshot_t *snapshot, const is
     s->source = "API";
     s->name = in->name;
     s->owner_id = in->owner_id;
+    s->allowed_names = in->allowed_names;
     PKI_TRY(request_id(a, in->name, &s->managed_id, err));
     s->audit = in->audit;
     s->audit.action = "certificate.issue";

@@ -21,6 +21,7 @@ sign_prepare(issue_t *i, pki_arena_t *a, signing_t *s, pki_err_t *err)
                         s->issuer->ca.issuer_id);
     }
     PKI_TRY(policy_apply(a, s->policy, &s->csr, &s->issuer->ca.cert, clock_now(), &s->order, err));
+    PKI_TRY(policy_names_check(a, s->allowed_names, &s->order, err));
     s->order.ca_issuers_url = s->issuer->ca_issuers_url;
     if (!s->order.no_rev_avail) {
         s->order.ocsp_url = s->issuer->ocsp_url;

@@ -22,6 +22,7 @@ const field_t est_label_fields[] = {
     { .name = "trust_pem", .type = FIELD_T_STR, .offset = FIELD_CHECK_(est_label_row_t, trust_pem, const char *),
       .flags = F_NULLABLE, .max = 131072, .help = "PEM certificates that client certificates may chain to, besides the issuer's own" },
     FIELD_INT(est_label_row_t, superseded_grace_s, 0, "604800", 0, 3155760000, "seconds for which a certificate that was renewed may still renew"),
+    FIELD_STRS(est_label_row_t, allowed_names, 0, NULL, "names that client certificates may ask for: patterns, * being any run of characters; empty: any"),
     FIELD_TIME(est_label_row_t, created_at, F_READONLY, "when it was made"),
     FIELD_TIME(est_label_row_t, updated_at, F_READONLY, "when it was last changed"),
     FIELD_END,
@@ -63,7 +64,7 @@ label_write(db_t *db, const verb_change_t *how, const est_label_row_t *l, pki_er
         DB_T(l->id), DB_T(l->name), DB_F(l->is_default), DB_F(l->enabled), DB_T(l->issuer_id),
         DB_T(l->profile_id),
         DB_F(l->auth_basic), DB_F(l->auth_certificate), DB_I(l->wrap), DB_T(l->trust_pem),
-        DB_I(l->superseded_grace_s),
+        DB_I(l->superseded_grace_s), DB_TS(&l->allowed_names),
     };
     verb_change_t v = *how;
 
@@ -110,9 +111,9 @@ est_label_delete(db_t *db, const char *id, const audit_t *audit, pki_err_t *err)
 static pki_code_t
 credential_read(const db_rows_t *r, size_t row, pki_arena_t *a, void *out, pki_err_t *err)
 {
-    (void) a;
-    (void) err;
-    *(est_credential_row_t *) out = (est_credential_row_t){
+    est_credential_row_t *c = out;
+
+    *c = (est_credential_row_t){
         .id = db_text(r, row, "id"),
         .label_id = db_text(r, row, "label_id"),
         .label_name = db_text(r, row, "label_name"),
@@ -126,7 +127,7 @@ credential_read(const db_rows_t *r, size_t row, pki_arena_t *a, void *out, pki_e
         .created_at = db_time(r, row, "created_at"),
         .expires_at = db_time(r, row, "expires_at"),
     };
-    return PKI_OK;
+    return db_texts(r, row, "allowed_names", a, &c->allowed_names, err);
 }
 
 pki_code_t
@@ -161,7 +162,7 @@ credential_insert(db_conn_t *c, void *arg, pki_err_t *err)
         DB_T(e->id), DB_T(e->label_id), DB_T(e->user_name), DB_T(e->kind), DB_B(e->digest), DB_B(e->salt),
         scrypt ? DB_I(e->scrypt_n) : none, scrypt ? DB_I(e->scrypt_r) : none,
         scrypt ? DB_I(e->scrypt_p) : none,
-        DB_TM(e->expires_at),
+        DB_TM(e->expires_at), DB_TS(&e->allowed_names),
     };
     const verb_change_t v = {
         .q = Q_est_credential_insert, .params = params, .count = sizeof(params) / sizeof(params[0]),

@@ -17,6 +17,7 @@ typedef struct {
     int64_t     wrap;      /* base64 line length of answers, 0: one line */
     const char *trust_pem; /* anchors for client certificates besides the label's own issuer; NULL: none */
     int64_t     superseded_grace_s; /* a superseded certificate may still re-enrol this long */
+    str_list_t  allowed_names;      /* that client certificates may ask for; empty: any */
     int64_t     created_at, updated_at;
 } est_label_row_t;
 
@@ -44,6 +45,7 @@ typedef struct {
     const char *kind;       /* "sha256" (generated) or "scrypt" (chosen by a person) */
     bytes_t     digest, salt;
     int64_t     scrypt_n, scrypt_r, scrypt_p;
+    str_list_t  allowed_names;          /* that the user may ask for; empty: any */
     int64_t     created_at, expires_at; /* 0: does not expire */
 } est_credential_row_t;
 

@@ -51,7 +51,7 @@ typedef struct {
 } list_resource_t;
 
 extern const list_resource_t list_issuers, list_profiles, list_certificates, list_versions, list_est_labels,
-    list_est_credentials, list_api_keys, list_audit;
+    list_est_credentials, list_api_keys, list_audit, list_roles, list_accounts, list_sessions, list_certificate_identities;
 
 #define LIST_LIMIT_DEFAULT 50
 #define LIST_LIMIT_MAX     1000

@@ -19,6 +19,13 @@ static const char *const sources[] = { "API", "EST", NULL };
     "[" column " + 1]"
 
 #define RFC3339(column) "to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
+/* The grants of an actor that hold now. */
+#define ACTOR_ROLES(id)                                                                                              \
+    "(SELECT coalesce(jsonb_agg(jsonb_build_object('role_id', g.role_id, 'scope_type', g.scope_type, 'scope_id', "   \
+    "nullif(g.scope_id, ''), 'granted_by', g.granted_by, 'expires_at', " RFC3339("g.expires_at") ") "                \
+    "ORDER BY g.role_id, g.scope_type, g.scope_id), '[]') FROM role_grant g "                                        \
+    "WHERE g.actor_id = " id " AND (g.expires_at IS NULL OR g.expires_at > now()))"
+#define ACTOR_ROLES_HELP "its roles: role_id, scope_type, scope_id, granted_by, expires_at"
 #define ISSUER_GENERATIONS                                                                                   \
     "(SELECT jsonb_agg(jsonb_build_object('generation', g.generation, 'active', g.active, 'subject', g.subject, "  \
     "'key_kind', g.key_kind, 'serial', encode(g.serial, 'hex'), 'not_before', " RFC3339("g.not_before")      \
@@ -196,6 +203,7 @@ static const list_column_t est_label_columns[] = {
     { "wrap",               "l.wrap",               LIST_INT,  "characters in a line of base64 answers; 0: one line" },
     { "trust_pem",          "l.trust_pem",          LIST_TEXT, "anchors for client certificates" },
     { "superseded_grace_s", "l.superseded_grace_s", LIST_INT,  "seconds for which a renewed certificate may still renew" },
+    { "allowed_names",      "l.allowed_names",      LIST_TEXTS, "names that client certificates may ask for; empty: any" },
     { "created_at",         "l.created_at",         LIST_TIME, "when it was made" },
     { "updated_at",         "l.updated_at",         LIST_TIME, "when it was last changed" },
     END
@@ -223,6 +231,7 @@ static const list_column_t est_credential_columns[] = {
     { "id",         "c.id",         LIST_TEXT, "identifier" },
     { "user_name",  "c.user_name",  LIST_TEXT, "user of HTTP Basic authentication" },
     { "kind",       "c.kind",       LIST_TEXT, "sha256: generated; scrypt: chosen by a person" },
+    { "allowed_names", "c.allowed_names", LIST_TEXTS, "names that the user may ask for; empty: any" },
     { "created_at", "c.created_at", LIST_TIME, "when it was made" },
     { "expires_at", "c.expires_at", LIST_TIME, "when it ends" },
     END
@@ -247,8 +256,12 @@ const list_resource_t list_est_credentials = {
 static const list_column_t api_key_columns[] = {
     { "id",           "k.id",           LIST_TEXT,  "identifier" },
     { "name",         "k.name",         LIST_TEXT,  "who or what uses it" },
-    { "permissions",  "k.permissions",  LIST_TEXTS, "what it may do; *: all" },
+    { "permissions",  "k.permissions",  LIST_TEXTS, "what it may do everywhere, besides its roles; *: all" },
+    { "roles",        ACTOR_ROLES("k.id"), LIST_JSON, ACTOR_ROLES_HELP },
+    { "allowed_names", "k.allowed_names", LIST_TEXTS, "names that it may ask certificates for; empty: any" },
+    { "created_by",   "k.created_by",   LIST_TEXT,  "who made it" },
     { "created_at",   "k.created_at",   LIST_TIME,  "when it was made" },
+    { "rotated_at",   "k.rotated_at",   LIST_TIME,  "when it got another secret" },
     { "expires_at",   "k.expires_at",   LIST_TIME,  "when it ends" },
     { "revoked_at",   "k.revoked_at",   LIST_TIME,  "when it was revoked" },
     { "last_used_at", "k.last_used_at", LIST_TIME,  "last use, to the minute" },
@@ -305,5 +318,114 @@ const list_resource_t list_audit = {
     .name = "audit events", .from = "audit_event e", .id = "e.id::text", .key = "e.id", .key_cast = "bigint",
     .newest_first = true,
     .columns = audit_columns, .filters = audit_filters, .sorts = audit_sorts,
+};
+
+static const list_column_t role_columns[] = {
+    { "id",          "r.id",          LIST_TEXT,  "identifier" },
+    { "name",        "r.name",        LIST_TEXT,  "unique name" },
+    { "description", "r.description", LIST_TEXT,  "what it is for" },
+    { "built_in",    "r.built_in",    LIST_BOOL,  "whether it is one of ours, which nobody changes" },
+    { "permissions", "r.permissions", LIST_TEXTS, "what it allows; *: all" },
+    { "created_at",  "r.created_at",  LIST_TIME,  "when it was made" },
+    { "updated_at",  "r.updated_at",  LIST_TIME,  "when it was last changed" },
+    END
+};
+static const list_filter_t role_filters[] = {
+    { "name",       "r.name = %s",               LIST_TEXT, NULL, "exact name" },
+    { "built_in",   "r.built_in = %s",           LIST_BOOL, NULL, "true or false" },
+    { "permission", "%s = ANY(r.permissions)",   LIST_TEXT, NULL, "a permission that it allows by name" },
+    END
+};
+static const list_sort_t role_sorts[] = {
+    { "name", "r.name", "text" },
+    { "created_at", "r.created_at", "timestamptz" },
+    END
+};
+const list_resource_t list_roles = {
+    .name = "roles", .from = "role r", .id = "r.id", .key = "r.id", .key_cast = "text", .version = "r.xmin",
+    .columns = role_columns, .filters = role_filters, .sorts = role_sorts,
+};
+
+static const list_column_t account_columns[] = {
+    { "id",            "u.id",            LIST_TEXT,  "identifier" },
+    { "name",          "u.name",          LIST_TEXT,  "name to log in with" },
+    { "email",         "u.email",         LIST_TEXT,  "mail address" },
+    { "roles",         ACTOR_ROLES("u.id"), LIST_JSON, ACTOR_ROLES_HELP },
+    { "allowed_names", "u.allowed_names", LIST_TEXTS, "names that it may ask certificates for; empty: any" },
+    { "disabled",      "u.disabled_at IS NOT NULL", LIST_BOOL, "whether it may not log in" },
+    { "locked_until",  "CASE WHEN u.locked_until > now() THEN u.locked_until END", LIST_TIME, "until when no password is accepted, after too many wrong ones" },
+    { "last_login_at", "u.last_login_at", LIST_TIME,  "last login" },
+    { "created_by",    "u.created_by",    LIST_TEXT,  "who made it" },
+    { "created_at",    "u.created_at",    LIST_TIME,  "when it was made" },
+    { "updated_at",    "u.updated_at",    LIST_TIME,  "when it was last changed" },
+    END
+};
+static const list_filter_t account_filters[] = {
+    { "name",     "u.name = %s",                      LIST_TEXT, NULL, "exact name" },
+    { "email",    "u.email = %s",                     LIST_TEXT, NULL, "exact mail address" },
+    { "disabled", "(u.disabled_at IS NOT NULL) = %s", LIST_BOOL, NULL, "true or false" },
+    END
+};
+static const list_sort_t account_sorts[] = {
+    { "name", "u.name", "text" },
+    { "created_at", "u.created_at", "timestamptz" },
+    END
+};
+const list_resource_t list_accounts = {
+    .name = "accounts", .from = "account u", .id = "u.id", .key = "u.id", .key_cast = "text", .version = "u.xmin",
+    .columns = account_columns, .filters = account_filters, .sorts = account_sorts,
+};
+
+static const list_column_t session_columns[] = {
+    { "id",           "s.id",           LIST_TEXT, "identifier" },
+    { "actor_id",     "s.actor_id",     LIST_TEXT, "who is logged in" },
+    { "source",       "s.source",       LIST_TEXT, "address it was begun from" },
+    { "user_agent",   "s.user_agent",   LIST_TEXT, "what the browser called itself" },
+    { "created_at",   "s.created_at",   LIST_TIME, "when it began" },
+    { "last_seen_at", "s.last_seen_at", LIST_TIME, "last use, to the minute" },
+    { "expires_at",   "s.expires_at",   LIST_TIME, "when it ends, whatever its use" },
+    END
+};
+static const list_filter_t session_filters[] = {
+    { "actor_id", "s.actor_id = %s", LIST_TEXT, NULL, "who is logged in" },
+    END
+};
+static const list_sort_t session_sorts[] = {
+    { "created_at", "s.created_at", "timestamptz" },
+    { "last_seen_at", "s.last_seen_at", "timestamptz" },
+    END
+};
+const list_resource_t list_sessions = {
+    .name = "sessions", .from = "(SELECT * FROM session WHERE revoked_at IS NULL AND expires_at > now()) s",
+    .id = "s.id", .key = "s.id", .key_cast = "text", .newest_first = true,
+    .columns = session_columns, .filters = session_filters, .sorts = session_sorts,
+};
+
+static const list_column_t certificate_identity_columns[] = {
+    { "id",             "c.managed_id",    LIST_TEXT,  "the managed certificate: what the audit calls its holder" },
+    { "certificate_id", "c.managed_id",    LIST_TEXT,  "the same" },
+    { "name",           "m.name",          LIST_TEXT,  "name of the certificate" },
+    { "common_name",    "m.common_name",   LIST_TEXT,  "common name of its subject" },
+    { "roles",          ACTOR_ROLES("c.managed_id"), LIST_JSON, ACTOR_ROLES_HELP },
+    { "allowed_names",  "c.allowed_names", LIST_TEXTS, "names that it may ask certificates for; empty: any" },
+    { "created_by",     "c.created_by",    LIST_TEXT,  "who registered it" },
+    { "created_at",     "c.created_at",    LIST_TIME,  "when it was registered" },
+    END
+};
+static const list_filter_t certificate_identity_filters[] = {
+    { "certificate_id", "c.managed_id = %s",  LIST_TEXT, NULL, "the managed certificate" },
+    { "common_name",    "m.common_name = %s", LIST_TEXT, NULL, "exact common name" },
+    END
+};
+static const list_sort_t certificate_identity_sorts[] = {
+    { "name", "m.name", "text" },
+    { "created_at", "c.created_at", "timestamptz" },
+    END
+};
+const list_resource_t list_certificate_identities = {
+    .name = "certificate identities",
+    .from = "certificate_identity c JOIN managed_certificate m ON m.id = c.managed_id",
+    .id = "c.managed_id", .key = "c.managed_id", .key_cast = "text", .version = "c.xmin",
+    .columns = certificate_identity_columns, .filters = certificate_identity_filters, .sorts = certificate_identity_sorts,
 };
 /* clang-format on */

@@ -319,6 +319,7 @@ print_attribute(pki_buf_t *out, const attribute_t *attribute)
     }
 }
 
+#define NAME_COMMON_MAX 8
 #define NAME_TEXT_MAX 65536
 
 pki_code_t
@@ -356,16 +357,34 @@ name_print(pki_arena_t *a, bytes_t name, const char **out, pki_err_t *err)
     return PKI_OK;
 }
 
-pki_code_t
-name_common_name(pki_arena_t *a, bytes_t name, const char **out, pki_err_t *err)
+static pki_code_t
+attribute_text(pki_arena_t *a, const attribute_t *attribute, const char **out, pki_err_t *err)
+{
+    pki_buf_t text;
+
+    pki_buf_init(&text, a, NAME_TEXT_MAX);
+    for (bytes_t rest = attribute->value.value; rest.len != 0;) {
+        uint32_t c = 0;
+
+        (void) string_take(attribute->value.tag, &rest, &c);
+        utf8_put(&text, c);
+    }
+    pki_buf_put_u8(&text, 0);
+    PKI_TRY(pki_buf_check(&text, "a common name", err));
+    *out = (const char *) text.p;
+    return PKI_OK;
+}
+
+/* Up to max common names in their order. */
+static pki_code_t
+common_names_take(pki_arena_t *a, bytes_t name, const char **out, size_t max, size_t *count, pki_err_t *err)
 {
     bytes_t     seq, set;
     attribute_t attribute;
     size_t      chars;
     bool        control;
-    pki_buf_t   text;
 
-    *out = NULL;
+    *count = 0;
     PKI_TRY(der_take(&name, DER_SEQUENCE, "Name", &seq, err));
     PKI_TRY(der_end(name, "Name", err));
     while (seq.len != 0) {
@@ -377,18 +396,30 @@ name_common_name(pki_arena_t *a, bytes_t name, const char **out, pki_err_t *err)
             {
                 continue;
             }
-            pki_buf_init(&text, a, NAME_TEXT_MAX);
-            for (bytes_t rest = attribute.value.value; rest.len != 0;) {
-                uint32_t c = 0;
-
-                (void) string_take(attribute.value.tag, &rest, &c);
-                utf8_put(&text, c);
+            PKI_TRY(attribute_text(a, &attribute, &out[(*count)++], err));
+            if (*count == max) {
+                return PKI_OK;
             }
-            pki_buf_put_u8(&text, 0);
-            PKI_TRY(pki_buf_check(&text, "a common name", err));
-            *out = (const char *) text.p;
-            return PKI_OK;
         }
     }
     return PKI_OK;
+}
+
+pki_code_t
+name_common_name(pki_arena_t *a, bytes_t name, const char **out, pki_err_t *err)
+{
+    size_t count;
+
+    *out = NULL;
+    return common_names_take(a, name, out, 1, &count, err);
+}
+
+pki_code_t
+name_common_names(pki_arena_t *a, bytes_t name, str_list_t *out, pki_err_t *err)
+{
+    PKI_TRY(PKI_NEW_N(a, NAME_COMMON_MAX, &out->v, err));
+    PKI_TRY(common_names_take(a, name, out->v, NAME_COMMON_MAX, &out->count, err));
+    return out->count < NAME_COMMON_MAX
+               ? PKI_OK
+               : pki_fail(err, PKI_E_POLICY, NULL, "a subject with %d common names or more", NAME_COMMON_MAX);
 }

@@ -24,6 +24,9 @@ pki_code_t name_print(pki_arena_t *a, bytes_t name, const char **out, pki_err_t 
 /* The first commonName as UTF-8 in the arena, or *out = NULL. */
 pki_code_t name_common_name(pki_arena_t *a, bytes_t name, const char **out, pki_err_t *err);
 
+/* All of them; POLICY when there are absurdly many. */
+pki_code_t name_common_names(pki_arena_t *a, bytes_t name, str_list_t *out, pki_err_t *err);
+
 /*
  * Build a whole Name from text such as "CN=Issuing CA,O=Example,C=GB" (RFC 4514, also with the order
  * "C=GB,O=..,CN=.." kept as written reversed into encoding order).  C is PrintableString, others UTF8String.

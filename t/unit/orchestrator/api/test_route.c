@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "orchestrator/api/handlers.h"
+#include "orchestrator/api/rights.h"
 
 static pki_arena_t *a;
 
@@ -62,15 +63,71 @@ Test(route, bodies_and_answers_have_tables)
     }
 }
 
-Test(route, only_probes_are_public_and_unaudited)
+Test(route, only_probes_and_logins_are_public_and_only_probes_unaudited)
 {
     const route_t *r;
 
     for (size_t i = 0; (r = route_at(i)) != NULL; i++) {
-        cr_expect(strcmp(r->permission, ROUTE_PUBLIC) != 0 || r->limits == LIMITS_PROBE, "%s is public", r->path);
+        bool open = r->limits == LIMITS_PROBE || (r->limits == LIMITS_LOGIN && (r->flags & R_SECRET) != 0);
+
+        cr_expect(strcmp(r->permission, ROUTE_PUBLIC) != 0 || open, "%s is public", r->path);
         cr_expect(r->audit != AUDIT_NONE || strcmp(r->permission, ROUTE_PUBLIC) == 0, "%s is not audited", r->path);
         cr_expect_eq(r->audit == AUDIT_CHANGE, strcmp(r->method, "GET") != 0 && strcmp(r->permission, ROUTE_EDGE) != 0,
                      "%s %s: what is not a GET changes something", r->method, r->path);
+    }
+}
+
+/* Handlers ask for these besides their route's. */
+static const char *const asked_by_handlers[] = { "auth.session.list.all", "auth.session.revoke", "audit.export" };
+
+static bool
+is_asked_for(const char *permission)
+{
+    const route_t *r;
+
+    for (size_t i = 0; i < sizeof(asked_by_handlers) / sizeof(asked_by_handlers[0]); i++) {
+        if (strcmp(asked_by_handlers[i], permission) == 0) {
+            return true;
+        }
+    }
+    for (size_t i = 0; (r = route_at(i)) != NULL; i++) {
+        if (strcmp(r->permission, permission) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static const permission_t *
+permission_of(const char *name)
+{
+    const permission_t *p;
+
+    for (size_t i = 0; (p = permission_at(i)) != NULL; i++) {
+        if (strcmp(p->name, name) == 0) {
+            return p;
+        }
+    }
+    return NULL;
+}
+
+Test(route, every_permission_is_described_and_given_to_a_role)
+{
+    const route_t      *r;
+    const permission_t *p;
+
+    for (size_t i = 0; (r = route_at(i)) != NULL; i++) {
+        bool given = r->reach == REACH_OPEN || r->reach == REACH_SELF;
+
+        cr_expect(given || permission_of(r->permission) != NULL, "%s: a row of permissions.inc for %s", r->path, r->permission);
+    }
+    for (size_t i = 0; (p = permission_at(i)) != NULL; i++) {
+        cr_expect(strlen(p->text) > 10, "%s is described", p->name);
+        cr_expect_neq(p->roles, 0, "%s has a role, or ADMIN: nobody else", p->name);
+        cr_expect(is_asked_for(p->name), "%s is asked for by nothing", p->name);
+        cr_expect_eq(permission_of(p->name), p, "%s is twice", p->name);
+        cr_expect_eq((p->roles & ROLE_AUDITOR) != 0, strncmp(p->name, "audit.", 6) == 0 || strcmp(p->name, "auth.user.read") == 0,
+                     "an auditor has the audit and nothing else: %s", p->name);
     }
 }
 

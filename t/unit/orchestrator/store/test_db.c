@@ -262,7 +262,7 @@ Test(db, repeats_a_transaction_that_lost_a_deadlock)
         api_key_row_t key = { .id = i == 1 ? "1" : "2", .name = "n", .digest = BYTES_ARR(digest) };
 
         key.permissions = (str_list_t){ (const char *[]){ "*" }, 1 };
-        cr_assert_eq(api_key_insert(db, &key, NULL, &err), PKI_OK, "%s", err.text);
+        cr_assert_eq(api_key_insert(db, &key, NULL, NULL, &err), PKI_OK, "%s", err.text);
     }
     pthread_barrier_init(&both, NULL, 2);
     for (int i = 0; i < 2; i++) {

@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "core/clock.h"
+#include "orchestrator/store/actor.h"
 #include "orchestrator/store/api_key.h"
 #include "pkiproto/base/text.h"
 #include "t/unit/lib/pg.h"
@@ -56,7 +57,7 @@ TestSuite(list, .init = setup, .fini = teardown, .timeout = 60);
 static const list_resource_t *const all[] = {
     &list_issuers, &list_profiles, &list_certificates, &list_versions, &list_est_labels,
     &list_est_credentials,
-    &list_api_keys, &list_audit,
+    &list_api_keys, &list_audit, &list_roles, &list_accounts, &list_sessions, &list_certificate_identities,
 };
 
 static void
@@ -486,17 +487,25 @@ Test(rows, of_api_keys_are_found_while_they_live)
 {
     uint8_t       digest[32] = { 1 }, other[32] = { 2 };
     api_key_row_t key = { .id = "key-1", .name = "k", .digest = BYTES_ARR(digest),
-                          .permissions = { (const char *[]){ "*" }, 1 } }, found;
+                          .permissions = { (const char *[]){ "*" }, 1 } };
+    actor_row_t   found;
 
-    cr_assert_eq(api_key_insert(db, &key, NULL, &err), PKI_OK, "%s", err.text);
-    cr_assert_eq(api_key_find(db, arena, BYTES_ARR(digest), &found, &err), PKI_OK, "%s", err.text);
+    cr_assert_eq(api_key_insert(db, &key, NULL, NULL, &err), PKI_OK, "%s", err.text);
+    cr_assert_eq(actor_of_key(db, arena, BYTES_ARR(digest), &found, &err), PKI_OK, "%s", err.text);
     cr_expect_str_eq(found.id, "key-1");
+    cr_expect_str_eq(found.type, "api_key");
     cr_expect_str_eq(found.permissions.v[0], "*");
-    cr_expect_eq(found.last_used_at, 0);
-    cr_expect_eq(api_key_find(db, arena, BYTES_ARR(other), &found, &err), PKI_E_NOT_FOUND);
+    cr_expect_eq(found.used_at, 0);
+    cr_expect_eq(actor_of_key(db, arena, BYTES_ARR(other), &found, &err), PKI_E_NOT_FOUND);
     cr_assert_eq(api_key_touch(db, "key-1", &err), PKI_OK, "%s", err.text);
-    cr_assert_eq(api_key_find(db, arena, BYTES_ARR(digest), &found, &err), PKI_OK);
-    cr_expect_neq(found.last_used_at, 0);
+    cr_assert_eq(actor_of_key(db, arena, BYTES_ARR(digest), &found, &err), PKI_OK);
+    cr_expect_neq(found.used_at, 0);
+    cr_assert_eq(api_key_rotate(db, "key-1", BYTES_ARR(other), 60, NULL, &err), PKI_OK, "%s", err.text);
+    cr_assert_eq(actor_of_key(db, arena, BYTES_ARR(digest), &found, &err), PKI_OK, "the one before is good for a while");
+    cr_expect_leq(found.expires_at, clock_now() + 60);
+    cr_assert_eq(actor_of_key(db, arena, BYTES_ARR(other), &found, &err), PKI_OK, "%s", err.text);
+    cr_expect_eq(found.expires_at, 0);
     cr_assert_eq(api_key_revoke(db, "key-1", NULL, &err), PKI_OK);
-    cr_expect_eq(api_key_find(db, arena, BYTES_ARR(digest), &found, &err), PKI_E_NOT_FOUND);
+    cr_expect_eq(actor_of_key(db, arena, BYTES_ARR(other), &found, &err), PKI_E_NOT_FOUND);
+    cr_expect_eq(actor_of_key(db, arena, BYTES_ARR(digest), &found, &err), PKI_E_NOT_FOUND);
 }
