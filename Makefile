@@ -22,7 +22,8 @@ CPPFLAGS_   := -D_GNU_SOURCE -I. -I$(BUILD)/gen -I$(shell pg_config --includedir
                -DCHANCERY_VERSION='"$(VERSION)"'
 CFLAGS_     := -std=c11 -O2 -g -fPIC -fstack-protector-strong -fno-omit-frame-pointer $(WARN)
 LDFLAGS_    := -pie -Wl,-z,relro,-z,now -Wl,--as-needed
-LIBS        := -lssl -lcrypto -ljansson -lyaml -lpq -lmicrohttpd -llmdb -lseccomp -lp11-kit -lz -lpthread
+# curl is for those who use core/http_client.c; nobody is linked with what he does not use.
+LIBS        := -lcurl -lssl -lcrypto -ljansson -lyaml -lpq -lmicrohttpd -llmdb -lseccomp -lp11-kit -lz -lpthread
 ifdef SAN
 SAN_FLAGS   := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 CFLAGS_     += -O1 $(SAN_FLAGS)
@@ -42,6 +43,8 @@ PROTO_SRC   := $(call tree,pkiproto,*.c)
 CORE_SRC    := $(call tree,core,*.c)
 ORCH_SRC    := $(filter-out orchestrator/main.c,$(call tree,orchestrator,*.c))
 MAIN_SRC    := $(wildcard orchestrator/main.c)
+CLI_SRC     := $(filter-out cli/main.c,$(call tree,cli,*.c))
+CLI_MAIN    := $(wildcard cli/main.c)
 SQL_SRC     := $(sort $(wildcard orchestrator/store/sql/*.sql))
 UNIT_SRC    := $(call tree,t/unit,test_*.c)
 UNIT_HELP   := $(filter-out $(UNIT_SRC),$(call tree,t/unit,*.c))
@@ -52,11 +55,13 @@ MODULE_SRC  := $(sort $(wildcard ngx_module/* config)) $(call tree,pkiproto,*.h)
 LIB_PROTO   := $(BUILD)/libpkiproto.a
 LIB_CORE    := $(BUILD)/libcore.a
 LIB_ORCH    := $(BUILD)/liborchestrator.a
+LIB_CLI     := $(BUILD)/libcli.a
 ALL_LIBS    := $(LIB_ORCH) $(LIB_CORE) $(LIB_PROTO)
 GROUP       := -Wl,--start-group $(ALL_LIBS) -Wl,--end-group
 
 GEN_SQL     := $(if $(and $(SQL_SRC),$(wildcard tools/sql2c.awk)),$(BUILD)/gen/sql.inc)
 DAEMON      := $(if $(MAIN_SRC),$(BUILD)/chanceryd)
+COMMAND     := $(if $(CLI_MAIN),$(BUILD)/chancery)
 MODULE      := $(if $(wildcard tools/build-module),$(BUILD)/ngx_http_pki_module.so)
 UNIT_BIN    := $(patsubst t/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 TOOL_BIN    := $(patsubst %.c,$(BUILD)/%,$(TOOL_SRC))
@@ -84,7 +89,7 @@ bootstrap-bench:
 bootstrap-%:
 	@tools/bootstrap $*
 
-build: libs $(DAEMON) $(MODULE) $(TOOL_BIN) ## build everything but the tests
+build: libs $(DAEMON) $(COMMAND) $(MODULE) $(TOOL_BIN) ## build everything but the tests
 
 libs: $(ALL_LIBS)
 
@@ -123,12 +128,14 @@ $(BUILD)/gen/list.%: FORCE
 $(BUILD)/gen/list.pkiproto:     LIST := $(PROTO_SRC)
 $(BUILD)/gen/list.core:         LIST := $(CORE_SRC)
 $(BUILD)/gen/list.orchestrator: LIST := $(ORCH_SRC)
+$(BUILD)/gen/list.cli:          LIST := $(CLI_SRC)
 $(BUILD)/gen/list.sql:          LIST := $(SQL_SRC)
 
 $(LIB_PROTO): $(call objs,$(PROTO_SRC)) $(BUILD)/gen/list.pkiproto
 $(LIB_CORE):  $(call objs,$(CORE_SRC)) $(BUILD)/gen/list.core
 $(LIB_ORCH):  $(call objs,$(ORCH_SRC)) $(BUILD)/gen/list.orchestrator
-$(ALL_LIBS):
+$(LIB_CLI):   $(call objs,$(CLI_SRC)) $(BUILD)/obj/cli/openapi.o $(BUILD)/gen/list.cli
+$(ALL_LIBS) $(LIB_CLI):
 	@echo "  AR   $@"
 	@rm -f $@ && ar rcs $@ $(filter %.o,$^)
 
@@ -136,9 +143,26 @@ $(BUILD)/chanceryd: $(call objs,$(MAIN_SRC)) $(ALL_LIBS)
 	@echo "  LINK $@"
 	@$(LINK) -o $@ $(filter %.o,$^) $(GROUP) $(LIBS)
 
+$(BUILD)/chancery: $(call objs,$(CLI_MAIN)) $(LIB_CLI) $(LIB_CORE) $(LIB_PROTO)
+	@echo "  LINK $@"
+	@$(LINK) -o $@ $(filter %.o,$^) $(LIB_CLI) $(LIB_CORE) $(LIB_PROTO) $(LIBS)
+
+# The API's document is a part of the command.
+$(BUILD)/obj/cli/openapi.o: docs/openapi.json
+	@mkdir -p $(@D)
+	@echo "  DATA $<"
+	@python3 -c 'import json, sys; json.dump(json.load(open(sys.argv[1])), open(sys.argv[2], "w"), separators=(",", ":"))' \
+	    $< $(@D)/openapi.json
+	@cd $(@D) && ld -r -b binary -z noexecstack -o openapi.o openapi.json
+
 $(BUILD)/ngx_http_pki_module.so: $(MODULE_SRC) $(LIB_PROTO) $(wildcard tools/build-module)
 	@echo "  NGX  $@"
 	@env -u MAKEFLAGS -u MFLAGS BUILD='$(BUILD)' CC='$(CC)' SAN='$(SAN)' SAN_FLAGS='$(SAN_FLAGS)' tools/build-module
+
+$(BUILD)/unit/cli/%: $(BUILD)/obj/t/unit/cli/%.o $(LIB_CLI) $(LIB_CORE) $(LIB_PROTO)
+	@mkdir -p $(@D)
+	@echo "  LINK $@"
+	@$(LINK) -o $@ $^ -lcriterion $(LIBS)
 
 $(BUILD)/unit/%: $(BUILD)/obj/t/unit/%.o $(call objs,$(UNIT_HELP)) $(ALL_LIBS)
 	@mkdir -p $(@D)

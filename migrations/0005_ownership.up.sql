@@ -79,6 +79,35 @@ CREATE INDEX managed_certificate_renewal_policy ON managed_certificate (renewal_
     WHERE renewal_policy_id IS NOT NULL;
 CREATE INDEX managed_certificate_tags ON managed_certificate USING gin (tags jsonb_path_ops) WHERE tags <> '{}';
 
+-- What keeps a team, an owner or a renewal policy that a certificate names, as 0003 has it for profiles.
+CREATE OR REPLACE FUNCTION managed_certificate_refers() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    used boolean;
+BEGIN
+    LOCK TABLE managed_certificate IN SHARE MODE;
+    used := CASE TG_TABLE_NAME
+            WHEN 'profile' THEN EXISTS (SELECT FROM managed_certificate WHERE profile_id = to_jsonb(OLD)->>'id')
+            WHEN 'issuer' THEN EXISTS (SELECT FROM managed_certificate WHERE issuer_no = (to_jsonb(OLD)->>'no')::integer)
+            WHEN 'team' THEN EXISTS (SELECT FROM managed_certificate WHERE team_id = to_jsonb(OLD)->>'id')
+            WHEN 'owner' THEN EXISTS (SELECT FROM managed_certificate WHERE owner_id = to_jsonb(OLD)->>'id')
+            WHEN 'renewal_policy' THEN
+                EXISTS (SELECT FROM managed_certificate WHERE renewal_policy_id = to_jsonb(OLD)->>'id')
+            END;
+    IF used THEN
+        RAISE EXCEPTION '% is in use by a managed certificate', TG_TABLE_NAME USING ERRCODE = 'foreign_key_violation';
+    END IF;
+    RETURN CASE WHEN TG_OP = 'DELETE' THEN OLD ELSE NEW END;
+END
+$$;
+CREATE TRIGGER team_in_use BEFORE DELETE OR UPDATE OF id ON team
+    FOR EACH ROW EXECUTE FUNCTION managed_certificate_refers();
+CREATE TRIGGER owner_in_use BEFORE DELETE OR UPDATE OF id ON owner
+    FOR EACH ROW EXECUTE FUNCTION managed_certificate_refers();
+CREATE TRIGGER renewal_policy_in_use BEFORE DELETE OR UPDATE OF id ON renewal_policy
+    FOR EACH ROW EXECUTE FUNCTION managed_certificate_refers();
+
+ALTER TABLE profile ADD must_staple boolean NOT NULL DEFAULT false;
+
 -- What certificates that are enrolled at a label get.
 ALTER TABLE est_label
     ADD owner_id          text REFERENCES owner,

@@ -4,7 +4,9 @@
 CREATE TABLE idempotency (
     actor        text NOT NULL,
     key          text NOT NULL CHECK (length(key) BETWEEN 1 AND 255),
-    request_hash bytea NOT NULL, -- SHA-256 of method, path and body
+    request_hash bytea NOT NULL, -- SHA-256 of method, path and body; scrypt where the body shows a secret
+    request_id   text NOT NULL,  -- of the call that serves it, as in the audit
+    holder       text NOT NULL,  -- host and process that serve it
     status       integer,
     headers      jsonb,
     answer       bytea,          -- sealed where it shows a secret

@@ -154,18 +154,28 @@ ngx_http_pki_cache_tag(const ngx_http_pki_cache_key_t *key)
     return (uint16_t) key->hash;
 }
 
+uint64_t
+ngx_http_pki_cache_hash(ngx_shm_zone_t *zone, bytes_t octets)
+{
+    uint64_t hash = ((ngx_http_pki_cache_t *) zone->data)->table->seed ^ octets.len, word;
+    size_t   i;
+
+    for (i = 0; octets.len - i >= sizeof(word); i += sizeof(word)) {
+        ngx_memcpy(&word, octets.p + i, sizeof(word));
+        hash = ngx_http_pki_cache_mix(hash, word);
+    }
+    if (i < octets.len) {
+        word = 0;
+        ngx_memcpy(&word, octets.p + i, octets.len - i);
+        hash = ngx_http_pki_cache_mix(hash, word);
+    }
+    return hash;
+}
+
 void
 ngx_http_pki_cache_key(ngx_shm_zone_t *zone, ngx_http_pki_cache_key_t *key, bytes_t spread)
 {
-    uint64_t hash = ((ngx_http_pki_cache_t *) zone->data)->table->seed ^ spread.len, word;
-    size_t   i;
-
-    for (i = 0; i < spread.len; i += sizeof(word)) {
-        word = 0;
-        ngx_memcpy(&word, spread.p + i, ngx_min(spread.len - i, sizeof(word)));
-        hash = ngx_http_pki_cache_mix(hash, word);
-    }
-    key->hash = hash;
+    key->hash = ngx_http_pki_cache_hash(zone, spread);
     key->len = 0;
     __builtin_prefetch(ngx_http_pki_cache_bucket(zone, key));
 

@@ -40,6 +40,9 @@ typedef struct {
 /* "zone=NAME:SIZE" of a directive. */
 char *ngx_http_pki_cache_zone(ngx_conf_t *cf, ngx_str_t *value, ngx_shm_zone_t **zone, void *tag);
 
+/* Of octets from anywhere, under the zone's secret number.  Who knows how it is made can make two that are the same. */
+uint64_t ngx_http_pki_cache_hash(ngx_shm_zone_t *zone, bytes_t octets);
+
 /*
  * Begin a key with what spreads well, the serial.  Memory is slow: the place where an answer would be is
  * fetched meanwhile, its list of contents by _key(), and the answer itself by _fetch(), some work later.

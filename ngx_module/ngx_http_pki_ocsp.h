@@ -12,8 +12,11 @@
 
 extern ngx_module_t ngx_http_pki_ocsp_module;
 
+typedef struct ngx_http_pki_ocsp_had_s ngx_http_pki_ocsp_had_t;
+
 typedef struct {
     ngx_shm_zone_t *cache; /* NULL: every answer is signed */
+    ngx_http_pki_ocsp_had_t *had; /* of this worker; NULL: nothing has been remembered */
     ngx_shm_zone_t *nonce_limit, *sign_limit; /* NULL: no limit */
 } ngx_http_pki_ocsp_main_conf_t;
 
@@ -43,6 +46,8 @@ typedef struct {
     ngx_flag_t      dual_cert_id;
     uint64_t        variant;        /* of these, what shows in the signed part of an answer */
 } ngx_http_pki_ocsp_loc_conf_t;
+
+#define NGX_HTTP_PKI_OCSP_TAG (2 + 2 * 32) /* octets of an entity tag */
 
 /* What a client asks: a request, or a certificate by its serial (INTEGER contents octets). */
 typedef struct {
@@ -75,6 +80,8 @@ typedef struct {
     ngx_uint_t                    can_be_kept; /* by anybody: it is the same for all who ask */
     ngx_uint_t                    is_first;    /* the certificate has had no other status before */
     uint8_t                       etag[32];    /* SHA-256 of the answer, if it can be kept */
+    u_char                        tag[NGX_HTTP_PKI_OCSP_TAG]; /* the same as an entity tag */
+    uint8_t                       last_octet;  /* of the serial: what spreads the answers' times */
     ngx_int_t                     outcome;     /* of an answer, for the counters */
     ngx_int_t                     retry_after; /* seconds; 0: no budget was overdrawn */
 } ngx_http_pki_ocsp_t;
@@ -131,7 +138,19 @@ void ngx_http_pki_ocsp_keep(ngx_http_pki_ocsp_t *o);
 
 int64_t ngx_http_pki_ocsp_max_age(const ngx_http_pki_ocsp_t *o);
 
+/* ---- ngx_http_pki_ocsp_had.c ---- */
+
+/*
+ * A GET whose client has the answer, as this worker has found lately: NGX_OK, and o is ready to be sent.  The other:
+ * it is found now, inside the store's transaction, under this count of changes; good until refresh_at.
+ */
+ngx_int_t ngx_http_pki_ocsp_had(ngx_http_pki_ocsp_t *o);
+void      ngx_http_pki_ocsp_had_insert(ngx_http_pki_ocsp_t *o, uint64_t changes, int64_t refresh_at);
+
 /* ---- ngx_http_pki_ocsp_http.c ---- */
+
+/* Fill the validator: the digest, and its form as an entity tag. */
+void ngx_http_pki_ocsp_tag(ngx_http_pki_ocsp_t *o, const uint8_t etag[32]);
 
 /* Has the client this answer already, by what its conditions say? */
 ngx_uint_t ngx_http_pki_ocsp_is_current(const ngx_http_pki_ocsp_t *o);

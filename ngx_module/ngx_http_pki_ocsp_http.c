@@ -10,12 +10,11 @@
 #define NGX_HTTP_PKI_OCSP_DATE    (sizeof("Mon, 28 Sep 1970 06:00:00 GMT") - 1)
 #define NGX_HTTP_PKI_OCSP_DAY     (sizeof("Mon, 28 Sep 1970 ") - 1)
 #define NGX_HTTP_PKI_OCSP_DAYS    8 /* that a worker remembers */
-#define NGX_HTTP_PKI_OCSP_ETAG    (2 + 2 * 32)
 #define NGX_HTTP_PKI_OCSP_CONTROL "public,no-transform,must-revalidate"
 
 /* The values of an answer's fields. */
 typedef struct {
-    u_char etag[NGX_HTTP_PKI_OCSP_ETAG];
+    u_char etag[NGX_HTTP_PKI_OCSP_TAG];
     u_char last_modified[NGX_HTTP_PKI_OCSP_DATE], expires[NGX_HTTP_PKI_OCSP_DATE];
     u_char control[sizeof("max-age=,") + NGX_INT64_LEN + sizeof(NGX_HTTP_PKI_OCSP_CONTROL)];
 } ngx_http_pki_ocsp_values_t;
@@ -47,19 +46,20 @@ ngx_http_pki_ocsp_date(u_char *p, time_t t)
     p[7] = (u_char) ('0' + s % 10);
 }
 
-static void
-ngx_http_pki_ocsp_etag(u_char *p, const uint8_t digest[32])
+void
+ngx_http_pki_ocsp_tag(ngx_http_pki_ocsp_t *o, const uint8_t etag[32])
 {
-    *p++ = '"';
-    p = ngx_hex_dump(p, (u_char *) digest, 32);
-    *p = '"';
+    ngx_memcpy(o->etag, etag, sizeof(o->etag));
+    o->tag[0] = '"';
+    ngx_hex_dump(o->tag + 1, o->etag, sizeof(o->etag));
+    o->tag[NGX_HTTP_PKI_OCSP_TAG - 1] = '"';
 }
 
 /* ---- conditional requests ---- */
 
 /* Is the entity tag in a list of them, or the list "*"?  Compared weakly (RFC 9110 13.1.2). */
 static ngx_uint_t
-ngx_http_pki_ocsp_is_listed(ngx_str_t *list, const u_char etag[NGX_HTTP_PKI_OCSP_ETAG])
+ngx_http_pki_ocsp_is_listed(ngx_str_t *list, const u_char tag[NGX_HTTP_PKI_OCSP_TAG])
 {
     u_char *p = list->data, *last = p + list->len, *end;
 
@@ -79,7 +79,7 @@ ngx_http_pki_ocsp_is_listed(ngx_str_t *list, const u_char etag[NGX_HTTP_PKI_OCSP
             return 0;
         }
         end++;
-        if (end - p == NGX_HTTP_PKI_OCSP_ETAG && ngx_memcmp(p, etag, NGX_HTTP_PKI_OCSP_ETAG) == 0) {
+        if (end - p == NGX_HTTP_PKI_OCSP_TAG && ngx_memcmp(p, tag, NGX_HTTP_PKI_OCSP_TAG) == 0) {
             return 1;
         }
         p = end;
@@ -103,14 +103,12 @@ ngx_uint_t
 ngx_http_pki_ocsp_is_current(const ngx_http_pki_ocsp_t *o)
 {
     ngx_http_headers_in_t *in = &o->r->headers_in;
-    u_char                 etag[NGX_HTTP_PKI_OCSP_ETAG];
 
     if (o->r->method == NGX_HTTP_POST) {
         return 0;
     }
     if (in->if_none_match != NULL) {
-        ngx_http_pki_ocsp_etag(etag, o->etag);
-        return ngx_http_pki_ocsp_is_listed(&in->if_none_match->value, etag);
+        return ngx_http_pki_ocsp_is_listed(&in->if_none_match->value, o->tag);
     }
     return in->if_modified_since != NULL && ngx_http_pki_ocsp_is_unmodified(o, &in->if_modified_since->value);
 }
@@ -146,7 +144,7 @@ ngx_http_pki_ocsp_fields(ngx_http_pki_ocsp_t *o)
     if (v == NULL) {
         return NGX_ERROR;
     }
-    ngx_http_pki_ocsp_etag(v->etag, o->etag);
+    ngx_memcpy(v->etag, o->tag, sizeof(v->etag));
     ngx_http_pki_ocsp_date(v->last_modified, o->this_update);
     ngx_http_pki_ocsp_date(v->expires, o->next_update);
     p = ngx_cpymem(v->control, "max-age=", 8);

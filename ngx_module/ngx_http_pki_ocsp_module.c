@@ -201,6 +201,17 @@ ngx_http_pki_ocsp_ask(ngx_http_pki_ocsp_t *o, const ngx_http_pki_ocsp_question_t
     return parsed == PKI_E_UNSUPPORTED ? OCSP_UNAUTHORIZED : OCSP_MALFORMED_REQUEST;
 }
 
+static void
+ngx_http_pki_ocsp_begin(ngx_http_pki_ocsp_t *o, ngx_http_request_t *r)
+{
+    o->r = r;
+    o->now = ngx_time();
+    o->store = ngx_http_pki_store(r);
+    o->slot = ngx_http_pki_metrics_none(r, NGX_HTTP_PKI_OCSP);
+    o->began = ngx_http_pki_metrics_clock();
+    o->retry_after = 0;
+}
+
 /* All of an OCSP request but its transport.  Errors, too, are answered 200: some clients drop other ones (H-07). */
 static ngx_int_t
 ngx_http_pki_ocsp_respond(ngx_http_request_t *r, bytes_t id, const ngx_http_pki_ocsp_question_t *question)
@@ -209,12 +220,7 @@ ngx_http_pki_ocsp_respond(ngx_http_request_t *r, bytes_t id, const ngx_http_pki_
     ocsp_response_status_t status = OCSP_TRY_LATER;
     pki_code_t             parsed;
 
-    o.r = r;
-    o.now = ngx_time();
-    o.store = ngx_http_pki_store(r);
-    o.slot = ngx_http_pki_metrics_none(r, NGX_HTTP_PKI_OCSP);
-    o.began = ngx_http_pki_metrics_clock();
-    o.retry_after = 0;
+    ngx_http_pki_ocsp_begin(&o, r);
 
     parsed = ocsp_request_parse(question->der, &o.request, NULL);
     if (parsed == PKI_OK) {
@@ -281,6 +287,7 @@ ngx_http_pki_ocsp_get(ngx_http_request_t *r, bytes_t id, bytes_t raw)
 {
     ngx_http_pki_ocsp_loc_conf_t *olcf = ngx_http_get_module_loc_conf(r, ngx_http_pki_ocsp_module);
     ngx_http_pki_ocsp_question_t  question;
+    ngx_http_pki_ocsp_t           o;
     ngx_int_t                     rc;
 
     if (r->unparsed_uri.len > olcf->max_target) {
@@ -288,6 +295,13 @@ ngx_http_pki_ocsp_get(ngx_http_request_t *r, bytes_t id, bytes_t raw)
     }
     if (ngx_http_discard_request_body(r) != NGX_OK) {
         r->keepalive = 0;
+    }
+    if (r->headers_in.if_none_match != NULL) {
+        ngx_http_pki_ocsp_begin(&o, r);
+        if (ngx_http_pki_ocsp_had(&o) == NGX_OK) {
+            ngx_http_pki_metrics_done(o.slot, o.outcome, o.began);
+            return ngx_http_pki_ocsp_send(&o);
+        }
     }
     rc = ngx_http_pki_ocsp_question(r, raw, &question);
     if (rc == NGX_HTTP_BAD_REQUEST) {

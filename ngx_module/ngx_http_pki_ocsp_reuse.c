@@ -40,6 +40,7 @@ ngx_http_pki_ocsp_expect(ngx_http_pki_ocsp_t *o)
     ngx_http_pki_ocsp_loc_conf_t  *olcf = ngx_http_get_module_loc_conf(o->r, ngx_http_pki_ocsp_module);
 
     o->cache = o->request.count == 1 && (o->request.nonce.p == NULL || !olcf->nonce) ? omcf->cache : NULL;
+    o->last_octet = o->request.id[0].serial.p[o->request.id[0].serial.len - 1];
     if (o->cache != NULL) {
         ngx_http_pki_cache_key(o->cache, &o->key, o->request.id[0].serial);
     }
@@ -72,9 +73,7 @@ ngx_http_pki_ocsp_key(ngx_http_pki_ocsp_t *o, ngx_http_pki_cache_key_t *key)
 static int64_t
 ngx_http_pki_ocsp_jitter(const ngx_http_pki_ocsp_t *o, int64_t most)
 {
-    bytes_t serial = o->request.id[0].serial;
-
-    return most * serial.p[serial.len - 1] / 256;
+    return most * o->last_octet / 256;
 }
 
 /* Seconds that HTTP caches may keep an answer: now and these are before nextUpdate (RFC 9919 6.2). */
@@ -98,8 +97,11 @@ ngx_http_pki_ocsp_is_first(const ngx_http_pki_ocsp_t *o)
 void
 ngx_http_pki_ocsp_validate(ngx_http_pki_ocsp_t *o)
 {
+    uint8_t etag[32];
+
     o->is_first = ngx_http_pki_ocsp_is_first(o);
-    (void) SHA256(o->answer.p, o->answer.len, o->etag);
+    (void) SHA256(o->answer.p, o->answer.len, etag);
+    ngx_http_pki_ocsp_tag(o, etag);
 }
 
 /* ---- finding ---- */
@@ -161,7 +163,7 @@ ngx_http_pki_ocsp_use(ngx_http_pki_ocsp_t *o, const ngx_http_pki_ocsp_found_t *f
     o->next_update = found->kept.next_update;
     o->is_first = found->kept.is_first;
     o->outcome = found->kept.is_revoked ? NGX_HTTP_PKI_OUTCOME_REVOKED : NGX_HTTP_PKI_OUTCOME_GOOD;
-    ngx_memcpy(o->etag, found->kept.etag, sizeof(o->etag));
+    ngx_http_pki_ocsp_tag(o, found->kept.etag);
 
     o->answer = BYTES_NONE;
     return ngx_http_pki_ocsp_is_current(o) ? NGX_OK : ngx_http_pki_ocsp_complete(o, found);
@@ -173,6 +175,7 @@ ngx_http_pki_ocsp_recall_unchanged(ngx_http_pki_ocsp_t *o)
     ngx_http_pki_ocsp_found_t found;
     ngx_http_pki_cache_key_t  key;
     uint64_t                  changes;
+    ngx_int_t                 rc;
 
     /* These need the status before they can be looked for. */
     if (o->conf->archive_cutoff != 0 || ngx_http_pki_ocsp_refers(o)
@@ -186,7 +189,11 @@ ngx_http_pki_ocsp_recall_unchanged(ngx_http_pki_ocsp_t *o)
         || ngx_http_pki_ocsp_is_due(o, &found)) {
         return NGX_DECLINED;
     }
-    return ngx_http_pki_ocsp_use(o, &found);
+    rc = ngx_http_pki_ocsp_use(o, &found);
+    if (rc == NGX_OK && o->answer.p == NULL) {
+        ngx_http_pki_ocsp_had_insert(o, changes, found.value.refresh_at);
+    }
+    return rc;
 }
 
 /* The status has been read again and is the same: from now on this count says so. */

@@ -319,6 +319,7 @@ ngx_http_pki_store_begin(ngx_http_pki_store_t *s, ngx_log_t *log)
             ngx_http_pki_snapshot_release(s->snapshot);
         }
         s->snapshot = snap;
+        s->snapshots++;
     }
     return NGX_OK;
 }
@@ -365,10 +366,22 @@ ngx_http_pki_store_status(ngx_http_pki_store_t *s, uint32_t authority, bytes_t s
 }
 
 ngx_int_t
-ngx_http_pki_store_unchanged(ngx_http_pki_store_t *s, uint32_t authority, bytes_t serial, uint64_t *count)
+ngx_http_pki_store_stripe(ngx_http_pki_store_t *s, uint32_t authority, bytes_t serial, size_t *stripe)
 {
     uint8_t key[EDGE_STATUS_KEY_MAX];
     size_t  len = edge_status_key(authority, serial, key);
 
-    return len != 0 && edge_changes_get(s->changes, bytes_of(key, len), count) ? NGX_OK : NGX_DECLINED;
+    *stripe = edge_changes_stripe(bytes_of(key, len));
+    return len != 0 && s->changes.p != NULL ? NGX_OK : NGX_DECLINED;
+}
+
+ngx_int_t
+ngx_http_pki_store_unchanged(ngx_http_pki_store_t *s, uint32_t authority, bytes_t serial, uint64_t *count)
+{
+    size_t stripe;
+
+    return ngx_http_pki_store_stripe(s, authority, serial, &stripe) == NGX_OK
+                   && edge_changes_get_stripe(s->changes, stripe, count)
+               ? NGX_OK
+               : NGX_DECLINED;
 }

@@ -75,6 +75,7 @@ typedef struct {
     bytes_t                  changes;   /* of the same transaction; absent: statuses have to be read */
     size_t                   seen;      /* id of the transaction that state was read in; 0: none */
     ngx_http_pki_snapshot_t *snapshot;
+    uint64_t                 snapshots; /* that there were: the number of this one */
     uint8_t                  boot_id[16];
     ngx_int_t                reported; /* what was last logged about a store that cannot be used */
 } ngx_http_pki_store_t;
@@ -115,6 +116,9 @@ ngx_int_t ngx_http_pki_store_status(ngx_http_pki_store_t *s, uint32_t authority,
  * store does not tell.
  */
 ngx_int_t ngx_http_pki_store_unchanged(ngx_http_pki_store_t *s, uint32_t authority, bytes_t serial, uint64_t *count);
+
+/* Where that is in s->changes (edge_changes_get_stripe()); NGX_DECLINED: nowhere. */
+ngx_int_t ngx_http_pki_store_stripe(ngx_http_pki_store_t *s, uint32_t authority, bytes_t serial, size_t *stripe);
 
 /* The authorities of an issuer, one after the other; NULL and count 0 when there is none. */
 ngx_http_pki_authority_t *ngx_http_pki_authorities_find(ngx_http_pki_snapshot_t *snap, bytes_t id, size_t *count);

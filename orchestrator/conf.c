@@ -28,6 +28,23 @@ static const field_t listen_fields[] = {
     FIELD_INT(conf_listen_t, workers, F_RESTART, "32", 1, 256, "threads that run requests"),
     FIELD_INT(conf_listen_t, queue, F_RESTART, "256", 1, 65536,
               "requests that may wait for a thread; more are told to try again"),
+    { .name = "cors_origins", .type = FIELD_T_STRS, .offset = FIELD_CHECK_(conf_listen_t, cors_origins, str_list_t),
+      .flags = F_RESTART, .def = "[]",
+      .help = "origins whose pages may call the API from a browser, such as https://ops.example; *: any; none: no other's pages may" },
+    FIELD_BOOL(conf_listen_t, cors_credentials, F_RESTART, "false",
+              "whether they may do so with the browser's cookies; not together with *"),
+    FIELD_INT(conf_listen_t, event_listeners, 0, "64", 0, 900, "callers that may listen to /api/v1/events at once"),
+    FIELD_END,
+};
+
+static const field_t limits_fields[] = {
+    FIELD_INT(conf_limits_t, source_rps, 0, "50", 0, 1000000,
+              "calls in a second of one address (IPv6: /64) without good credentials, on average; 0: no limit"),
+    FIELD_INT(conf_limits_t, source_burst, 0, "100", 1, 1000000, "such calls at once"),
+    FIELD_INT(conf_limits_t, actor_rps, 0, "0", 0, 1000000,
+              "calls in a second of one key, account or certificate, wherever they come from; 0: as source_rps and source_burst say"),
+    FIELD_INT(conf_limits_t, actor_burst, 0, "100", 1, 1000000, "such calls at once, where actor_rps is given"),
+    FIELD_INT(conf_limits_t, export_per_hour, 0, "50", 0, 1000000, "exports of one key, account or certificate in an hour; 0: no limit"),
     FIELD_END,
 };
 
@@ -80,6 +97,18 @@ static const field_t session_fields[] = {
     FIELD_END,
 };
 
+static const field_t jobs_fields[] = {
+    FIELD_INT(conf_jobs_t, workers, F_RESTART, "4", 1, 64, "jobs that run at a time"),
+    FIELD_INT(conf_jobs_t, poll_ms, 0, "1000", 10, 60000,
+              "milliseconds between looks for jobs that other orchestrators were asked for, or whose time has come"),
+    FIELD_INT(conf_jobs_t, lease_s, 0, "60", 3, 3600,
+              "seconds after which a job goes to another worker, when the one that had it is not heard of any more"),
+    FIELD_INT(conf_jobs_t, renewal_scan_s, 0, "60", 1, 86400,
+              "seconds between looks for certificates that their renewal policy wants renewed"),
+    FIELD_INT(conf_jobs_t, keep_days, 0, "90", 1, 3650, "days for which jobs that are over can be looked up"),
+    FIELD_END,
+};
+
 static const char *const log_levels[] = { "debug", "info", "warn", "error", NULL };
 
 const field_t conf_fields[] = {
@@ -95,13 +124,21 @@ const field_t conf_fields[] = {
               "lets whoever shows it to POST /api/v1/auth/bootstrap make the first administrator's API key, once; at least 20 "
               "characters; better given as CHANCERY_BOOTSTRAP_TOKEN or in a file; empty: nobody"),
     FIELD_STR(conf_t, bootstrap_token_file, F_RESTART, "", "file with that token, which nobody else may read; empty: none"),
+    FIELD_STR(conf_t, master_key_file, F_RESTART, "",
+              "file with the master keys that seal secrets in the database, one a line, the first one seals; its contents are read "
+              "again at a reload; empty: the systemd credential master-key, or the variable CHANCERY_MASTER_KEY, or none"),
+    FIELD_STR(conf_t, seed_file, F_RESTART, "",
+              "JSON list of issuers as POST /api/v1/issuers takes them, with their ids: those that are not there are made at start; "
+              "empty: none"),
     FIELD_OBJECT(conf_t, database, 0, database_fields, "PostgreSQL"),
     FIELD_OBJECT(conf_t, listen, 0, listen_fields, "where requests come in"),
+    FIELD_OBJECT(conf_t, limits, 0, limits_fields, "how much one caller of the management API may ask for"),
     FIELD_OBJECT(conf_t, signer, 0, signer_fields, "the process that holds the keys"),
     FIELD_OBJECT(conf_t, edge, 0, edge_fields, "what this host's nginx serves"),
     FIELD_OBJECT(conf_t, ocsp, 0, ocsp_fields, "certificate status on line"),
     FIELD_OBJECT(conf_t, crl, 0, crl_fields, "certificate revocation lists"),
     FIELD_OBJECT(conf_t, session, 0, session_fields, "people who are logged in"),
+    FIELD_OBJECT(conf_t, jobs, 0, jobs_fields, "work that outlives a request: bulk operations, renewals"),
     FIELD_END,
 };
 /* clang-format on */
@@ -110,7 +147,7 @@ const field_t conf_fields[] = {
 static const char *const other_variables[] = {
     "CHANCERY_CONFIG",       "CHANCERY_MIGRATIONS",     "CHANCERY_URL",      "CHANCERY_HTTP_URL",
     "CHANCERY_API_KEY",      "CHANCERY_CA_BUNDLE",      "CHANCERY_ISSUER",   "CHANCERY_EST_USER",
-    "CHANCERY_EST_PASSWORD", "CHANCERY_SCEP_CHALLENGE", NULL,
+    "CHANCERY_EST_PASSWORD", "CHANCERY_SCEP_CHALLENGE", "CHANCERY_MASTER_KEY", NULL,
 };
 
 static void
@@ -148,6 +185,8 @@ paths_check(const conf_t *c, field_problems_t *problems, pki_code_t *code, pki_e
         { "edge.dir", c->edge.dir, false },
         { "edge.metrics_socket", c->edge.metrics_socket, true },
         { "bootstrap_token_file", c->bootstrap_token_file, true },
+        { "master_key_file", c->master_key_file, true },
+        { "seed_file", c->seed_file, true },
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -196,6 +235,31 @@ is_base_url(const char *s)
     return true;
 }
 
+/* "https://host" or "http://host:port": as a browser writes it. */
+static bool
+is_origin(const char *s)
+{
+    const char *host = strncmp(s, "https://", 8) == 0 ? s + 8 : strncmp(s, "http://", 7) == 0 ? s + 7 : NULL;
+
+    return host != NULL && *host != '\0' && host[strspn(host, "abcdefghijklmnopqrstuvwxyz0123456789.-:[]")] == '\0';
+}
+
+static void
+cors_check(const conf_listen_t *c, field_problems_t *problems, pki_code_t *code, pki_err_t *err)
+{
+    for (size_t i = 0; i < c->cors_origins.count; i++) {
+        bool any = strcmp(c->cors_origins.v[i], "*") == 0;
+
+        if (!any && !is_origin(c->cors_origins.v[i])) {
+            problem_add(problems, code, err, "listen.cors_origins",
+                        "must be https://HOST[:PORT] in lower case without a path, or *");
+        }
+        if (any && c->cors_credentials) {
+            problem_add(problems, code, err, "listen.cors_credentials", "must not be true with the origin *");
+        }
+    }
+}
+
 static void
 values_check(const conf_t *c, field_problems_t *problems, pki_code_t *code, pki_err_t *err)
 {
@@ -231,5 +295,6 @@ conf_read(pki_arena_t *a, const char *path, conf_t *out, field_problems_t *probl
     paths_check(out, problems, &code, err);
     sockets_check(out, problems, &code, err);
     values_check(out, problems, &code, err);
+    cors_check(&out->listen, problems, &code, err);
     return code;
 }

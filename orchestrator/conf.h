@@ -18,7 +18,17 @@ typedef struct {
     const char *api_socket, *edge_socket; /* unix sockets, mode 0660 */
     int64_t     workers;                  /* threads that run requests */
     int64_t     queue;                    /* requests waiting for a worker; more get 503 */
+    str_list_t  cors_origins;             /* whose pages may call; "*": any */
+    bool        cors_credentials;         /* with their cookies */
+    int64_t     event_listeners;          /* of GET /api/v1/events, at most */
 } conf_listen_t;
+
+/* Token buckets: calls in a second on average, and at once.  0: no limit. */
+typedef struct {
+    int64_t source_rps, source_burst; /* of an address that has not said who it is */
+    int64_t actor_rps, actor_burst;   /* of somebody known; 0: as for a source */
+    int64_t export_per_hour;          /* of somebody known: downloads of many things or of secrets */
+} conf_limits_t;
 
 typedef struct {
     const char *user;            /* run the signer as this user when started as root; empty: as `user` below */
@@ -51,19 +61,31 @@ typedef struct {
 } conf_session_t;
 
 typedef struct {
+    int64_t workers;        /* jobs that run at a time */
+    int64_t poll_ms;        /* between looks at the table, when nothing says that there is something */
+    int64_t lease_s;        /* a worker that is not heard of for so long has lost its job */
+    int64_t renewal_scan_s; /* between looks for certificates whose renewal is due */
+    int64_t keep_days;      /* of jobs that are over */
+} conf_jobs_t;
+
+typedef struct {
     const char     *user, *group; /* run the orchestrator as these when started as root */
     const char     *edge_group;   /* group of the nginx workers: sockets, store and responder keys */
     const char     *log_level;
     int64_t         drain_s;      /* SIGTERM: time to finish what is running */
     int64_t         retry_window_s; /* a repeated enrolment gets the same certificate this long */
     const char     *bootstrap_token, *bootstrap_token_file; /* for the first administrator; empty: none */
+    const char     *master_key_file; /* seals secrets in the database; empty: none */
+    const char     *seed_file;       /* issuers to be made when they are not there; empty: none */
     conf_database_t database;
     conf_listen_t   listen;
+    conf_limits_t   limits;
     conf_signer_t   signer;
     conf_edge_t     edge;
     conf_ocsp_t     ocsp;
     conf_crl_t      crl;
     conf_session_t  session;
+    conf_jobs_t     jobs;
 } conf_t;
 
 #define BOOTSTRAP_TOKEN_MIN 20

@@ -37,8 +37,19 @@ reload_table(const field_t *table, void *live, const void *fresh)
     }
 }
 
+/* The key that seals from now on, and those that open: a rotation begins and ends with a change of the file. */
 static void
-daemon_reload(conf_t *conf, const char *conf_path)
+keyring_follow(keyring_t *keyring, const conf_t *conf)
+{
+    pki_err_t err = { 0 };
+
+    if (keyring_reload(keyring, conf->master_key_file, &err) != PKI_OK) {
+        log_failure(LOG_ERROR, "master_key.reload_refused", &err);
+    }
+}
+
+static void
+daemon_reload(conf_t *conf, const char *conf_path, keyring_t *keyring)
 {
     pki_arena_t *a = pki_arena_new(0);
     log_level_t  level;
@@ -52,24 +63,26 @@ daemon_reload(conf_t *conf, const char *conf_path)
         if (log_level_parse(fresh.log_level, &level)) {
             log_configure(level, "orchestrator");
         }
+        keyring_follow(keyring, conf);
         log_info("config.reloaded", LOG_S("log_level", fresh.log_level));
     }
     pki_arena_free(a);
 }
 
 static void
-serve(api_t *api, conf_t *conf, const char *conf_path, const sigset_t *set)
+serve(api_t *api, jobs_t *jobs, conf_t *conf, const char *conf_path, keyring_t *keyring, const sigset_t *set)
 {
     for (;;) {
         int sig = sigwaitinfo(set, NULL);
 
         if (sig == SIGHUP) {
-            daemon_reload(conf, conf_path);
+            daemon_reload(conf, conf_path, keyring);
         } else if (sig == SIGTERM || sig == SIGINT) {
             break;
         }
     }
     log_info("process.draining", LOG_I("drain_s", conf->drain_s));
+    jobs_drain(jobs);
     api_drain(api, conf->drain_s);
 }
 
@@ -80,7 +93,10 @@ parts_run(conf_t *conf, const char *conf_path, int signer_fd, const sigset_t *se
     api_t      *api = NULL;
     pki_code_t  rc;
 
-    rc = db_open(&conf->database, &parts.db, err);
+    rc = keyring_load(conf->master_key_file, &parts.keyring, err);
+    if (rc == PKI_OK) {
+        rc = db_open(&conf->database, &parts.db, err);
+    }
     if (rc == PKI_OK) {
         rc = signer_open(signer_fd, DAEMON_SIGNER_MS, &parts.signer, err);
     }
@@ -91,17 +107,24 @@ parts_run(conf_t *conf, const char *conf_path, int signer_fd, const sigset_t *se
         rc = issue_open(conf, parts.db, parts.signer, parts.edge, &parts.issue, err);
     }
     if (rc == PKI_OK) {
+        const job_parts_t jobs = { .conf = conf, .db = parts.db, .edge = parts.edge, .issue = parts.issue };
+
+        rc = jobs_open(&jobs, &parts.jobs, err);
+    }
+    if (rc == PKI_OK) {
         rc = api_open(&parts, &api, err);
     }
     if (rc == PKI_OK) {
         log_info("process.serving", LOG_S("api", conf->listen.api_socket), LOG_S("edge", conf->listen.edge_socket));
-        serve(api, conf, conf_path, set);
+        serve(api, parts.jobs, conf, conf_path, parts.keyring, set);
     }
     api_close(api);
+    jobs_close(parts.jobs);
     issue_close(parts.issue);
     edge_close(parts.edge);
     signer_close(parts.signer);
     db_close(parts.db);
+    keyring_free(parts.keyring);
     return rc;
 }
 

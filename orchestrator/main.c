@@ -13,6 +13,7 @@
 #include "orchestrator/api/api.h"
 #include "orchestrator/daemon.h"
 #include "orchestrator/master.h"
+#include "orchestrator/reseal.h"
 #include "orchestrator/signer/process.h"
 
 typedef struct {
@@ -110,6 +111,12 @@ run_bootstrap_key(options_t *o)
 }
 
 static int
+run_master_key_rotate(options_t *o)
+{
+    return reseal_run(&o->conf);
+}
+
+static int
 run_journal_verify(options_t *o)
 {
     return signer_journal_verify(&o->conf);
@@ -141,6 +148,7 @@ static const command_t commands[] = {
     { "check",             NULL,     true,  run_check,          "read the configuration and say what is wrong with it (also --check)" },
     { "migrate",           NULL,     true,  run_migrate,        "bring the database to the newest schema, or with --to to another" },
     { "bootstrap-key",     NULL,     true,  run_bootstrap_key,  "make the first API key and print it once (--name)" },
+    { "master-key",        "rotate", true,  run_master_key_rotate, "seal every secret in the database with the first master key" },
     { "signer-journal",    "verify", true,  run_journal_verify, "walk the signer's journal and check its hash chain" },
     { "signer-journal",    "list",   true,  run_journal_list,   "print a line for each certificate and CRL that was signed" },
     { "openapi",           NULL,     false, run_openapi,        "print the management API as OpenAPI 3.1" },

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/file.h"
 #include "core/log.h"
 
 #define MASTER_STEADY_US  ((int64_t) 5 * 1000 * 1000) /* a child that lived this long is started again at once */
@@ -30,6 +31,7 @@
 #define MASTER_KILL_US    ((int64_t) 5 * 1000 * 1000) /* beyond the drain time, before SIGKILL */
 #define MASTER_BUFFER     (4 << 20)                   /* octets of requests that wait while the signer is replaced */
 #define MASTER_GROUPS_MAX 64
+#define MASTER_CREDENTIAL_MAX 4096
 
 extern char **environ;
 
@@ -90,6 +92,31 @@ child_drop(const child_t *c)
     }
 }
 
+/*
+ * systemd gives its credentials to the service's user, which is root here.  The orchestrator, and no other child, gets
+ * the master keys of theirs in its environment.
+ */
+static void
+credential_pass(void)
+{
+    const char  *dir = getenv("CREDENTIALS_DIRECTORY"), *path;
+    pki_arena_t *a = dir != NULL && geteuid() == 0 ? pki_arena_new(0) : NULL;
+    bytes_t      text;
+    char        *value;
+
+    if (a == NULL || (path = pki_printf(a, "%s/master-key", dir)) == NULL
+        || file_read(a, path, MASTER_CREDENTIAL_MAX, &text, NULL) != PKI_OK)
+    {
+        pki_arena_free(a);
+        return;
+    }
+    value = pki_strndup(a, text.p, text.len);
+    if (value == NULL || setenv("CHANCERY_MASTER_KEY", value, 1) != 0 || unsetenv("CREDENTIALS_DIRECTORY") != 0) {
+        _exit(EXIT_FAILURE);
+    }
+    pki_arena_free(a);
+}
+
 static void
 child_exec(const master_t *m, const child_t *c, pid_t parent)
 {
@@ -99,6 +126,9 @@ child_exec(const master_t *m, const child_t *c, pid_t parent)
     if (m->conf_path != NULL) {
         argv[2] = (char *) "-c";
         argv[3] = (char *) (uintptr_t) m->conf_path;
+    }
+    if (c == &m->orchestrator) {
+        credential_pass();
     }
     child_drop(c);
 

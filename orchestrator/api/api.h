@@ -9,7 +9,8 @@
 #ifndef ORCHESTRATOR_API_API_H
 #define ORCHESTRATOR_API_API_H
 
-#include "orchestrator/issue/issue.h"
+#include "core/seal.h"
+#include "orchestrator/job/job.h"
 
 typedef struct {
     const conf_t *conf;
@@ -17,6 +18,8 @@ typedef struct {
     signer_t     *signer;
     edge_t       *edge;
     issue_t      *issue;
+    jobs_t       *jobs;
+    keyring_t    *keyring; /* seals secrets in the database */
 } api_parts_t;
 
 typedef struct api api_t;

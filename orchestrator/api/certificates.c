@@ -22,7 +22,9 @@
 #define CHAIN_PEM_MAX (256u << 10)
 
 typedef struct {
-    const char *name, *profile_id, *issuer_id, *owner_id, *csr_pem;
+    const char *name, *profile_id, *issuer_id, *csr_pem;
+    const char *owner_id, *team_id, *environment, *renewal_policy_id;
+    str_map_t   tags;
 } certificate_new_t;
 
 typedef struct {
@@ -61,11 +63,15 @@ static const char *const formats[] = { "pem", "der", NULL };
 
 /* clang-format off */
 static const field_t certificate_new_fields[] = {
-    FIELD_TEXT(certificate_new_t, name,       F_REQUIRED, 1, 200,     "name of the managed certificate, not used by another"),
-    FIELD_TEXT(certificate_new_t, profile_id, F_REQUIRED, 1, 64,      "profile that says what may be issued"),
-    FIELD_TEXT(certificate_new_t, issuer_id,  F_REQUIRED, 1, 64,      "issuer that signs"),
-    FIELD_TEXT(certificate_new_t, owner_id,   0,          1, 200,     "who is responsible for it"),
-    FIELD_TEXT(certificate_new_t, csr_pem,    F_REQUIRED, 1, 2 * CSR_MAX, "PKCS #10 request in PEM"),
+    FIELD_TEXT(certificate_new_t, name,              F_REQUIRED, 1, 200, "name of the managed certificate, not used by another"),
+    FIELD_TEXT(certificate_new_t, profile_id,        F_REQUIRED, 1, 64,  "profile that says what may be issued"),
+    FIELD_TEXT(certificate_new_t, issuer_id,         F_REQUIRED, 1, 64,  "issuer that signs"),
+    FIELD_TEXT(certificate_new_t, csr_pem,           F_REQUIRED, 1, 2 * CSR_MAX, "PKCS #10 request in PEM"),
+    FIELD_TEXT(certificate_new_t, owner_id,          0, 1, 64,           "who answers for it"),
+    FIELD_TEXT(certificate_new_t, team_id,           0, 1, 64,           "team that it belongs to"),
+    FIELD_TEXT(certificate_new_t, environment,       0, 1, 64,           "environment that it is used in"),
+    FIELD_TEXT(certificate_new_t, renewal_policy_id, 0, 1, 64,           "when it is renewed"),
+    FIELD_MAP (certificate_new_t, tags,              0, NULL, 256, NULL, "whatever else is to be said of it"),
     FIELD_END };
 
 static const field_t certificate_issued_fields[] = {
@@ -145,7 +151,7 @@ issued_answer(req_t *r, const certificate_new_t *in, const issue_result_t *issue
 
 /* Everything that is wrong with the order at once; the issuance path decides about the request itself. */
 static pki_code_t
-certificate_check(req_t *r, const certificate_new_t *in, pki_err_t *err)
+certificate_check(req_t *r, const certificate_new_t *in, const issue_meta_t *meta, pki_err_t *err)
 {
     db_t          *db = r->api->parts.db;
     issuer_chain_t issuer;
@@ -156,24 +162,28 @@ certificate_check(req_t *r, const certificate_new_t *in, pki_err_t *err)
     check_name(r, in->name);
     PKI_TRY(check_found(r, "profile_id", profile_find(db, r->a, in->profile_id, &profile, err), err));
     PKI_TRY(check_found(r, "issuer_id", issuer_row_find(db, r->a, in->issuer_id, &issuer, err), err));
+    PKI_TRY(check_meta(r, meta, err));
     if (csr_decode(r->a, bytes_str(in->csr_pem), &der, &why) != PKI_OK) {
         check_problem(r, "csr_pem", "%s", why.text);
     }
     PKI_TRY(check_done(r, err));
     return reach_check(r, &(scope_of_t){ { [SCOPE_ISSUER] = in->issuer_id, [SCOPE_PROFILE] = in->profile_id,
-                                           [SCOPE_OWNER] = in->owner_id } }, err);
+                                           [SCOPE_TEAM] = in->team_id, [SCOPE_OWNER] = in->owner_id } },
+                       err);
 }
 
 pki_code_t
 certificate_create(req_t *r, pki_err_t *err)
 {
     const certificate_new_t *in = r->in;
-    const issue_order_t      order = { .name = in->name, .profile_id = in->profile_id, .issuer_id = in->issuer_id,
-                                       .owner_id = in->owner_id, .csr = in->csr_pem,
-                                       .allowed_names = &r->identity.allowed_names, .audit = audit_of(r, 201) };
+    issue_order_t            order = { .name = in->name, .profile_id = in->profile_id, .issuer_id = in->issuer_id,
+                                       .csr = in->csr_pem, .transaction_key = r->transaction_key,
+                                       .allowed_names = &r->identity.allowed_names, .audit = audit_of(r, 201),
+                                       .meta = { in->owner_id, in->team_id, in->environment, in->renewal_policy_id, NULL } };
     issue_result_t           issued;
 
-    PKI_TRY(certificate_check(r, in, err));
+    PKI_TRY(certificate_check(r, in, &order.meta, err));
+    PKI_TRY(fields_print(r->a, certificate_new_fields, "tags", in, &order.meta.tags, err));
     PKI_TRY(issue_request(r->api->parts.issue, r->a, &order, &issued, err));
     r->resource = issued.managed_id;
     r->audited_status = 201; /* in the transaction of the certificate */
@@ -212,23 +222,53 @@ serial_parse(pki_arena_t *a, const char *text, bytes_t *out)
     return len + 1 - from <= CERT_SERIAL_MAX && pki_bytes_dup(a, bytes_of(octets + from, len + 1 - from), out, NULL) == PKI_OK;
 }
 
-/* The certificate and what is above it, of the generation that signed it, without the root. */
+pki_code_t
+chain_of(req_t *r, const version_row_t *version, chain_t *out, pki_err_t *err)
+{
+    issuer_chain_t issuer = { 0 };
+    pki_code_t     code;
+
+    *out = (chain_t){ .version = *version };
+    code = issuer_row_find_generation(r->api->parts.db, r->a, (uint32_t) version->issuer_no,
+                                      (uint32_t) version->generation, &issuer, err);
+    if (code != PKI_OK && code != PKI_E_NOT_FOUND) {
+        return code; /* of an imported one nothing is above it */
+    }
+    PKI_TRY(PKI_NEW_N(r->a, issuer.chain_len + 1, &out->list.v, err));
+    out->list.v[out->list.count++] = version->der;
+    for (size_t i = 0; i < issuer.chain_len; i++) {
+        out->list.v[out->list.count++] = issuer.chain[i].der;
+    }
+    return PKI_OK;
+}
+
+size_t
+chain_sent(const chain_t *chain)
+{
+    return chain->list.count > 2 ? chain->list.count - 1 : chain->list.count;
+}
+
+pki_code_t
+chain_newest(req_t *r, const char *managed_id, chain_t *out, pki_err_t *err)
+{
+    managed_row_t  managed;
+    version_row_t *newest;
+    size_t         count;
+
+    PKI_TRY(cert_find(r->api->parts.db, r->a, managed_id, &managed, err));
+    PKI_TRY(cert_versions(r->api->parts.db, r->a, managed.id, 1, &newest, &count, err));
+    if (count == 0) {
+        return pki_fail(err, PKI_E_NOT_FOUND, NULL, "nothing was issued for %s yet", managed.id);
+    }
+    return chain_of(r, newest, out, err);
+}
+
 static pki_code_t
-version_answer(req_t *r, const version_row_t *version, pki_err_t *err)
+chain_answer(req_t *r, const chain_t *chain, pki_err_t *err)
 {
     const format_query_t *query = r->query;
-    issuer_chain_t        issuer;
-    bytes_t              *der;
-    size_t                count = 1;
 
-    PKI_TRY(issuer_row_find_generation(r->api->parts.db, r->a, (uint32_t) version->issuer_no,
-                                       (uint32_t) version->generation, &issuer, err));
-    PKI_TRY(PKI_NEW_N(r->a, issuer.chain_len + 1, &der, err));
-    der[0] = version->der;
-    for (size_t i = 0; i + 1 < issuer.chain_len || (i == 0 && issuer.chain_len == 1); i++) {
-        der[count++] = issuer.chain[i].der;
-    }
-    return answer_certificates(r, der, count, query->format, r->param[0], err);
+    return answer_certificates(r, chain->list.v, chain_sent(chain), query->format, r->param[0], err);
 }
 
 pki_code_t
@@ -236,6 +276,7 @@ certificate_version_get(req_t *r, pki_err_t *err)
 {
     version_row_t version;
     bytes_t       serial;
+    chain_t       chain;
 
     if (!serial_parse(r->a, r->param[1], &serial)) {
         check_problem(r, "serial", "is not a serial number in hexadecimal");
@@ -245,22 +286,17 @@ certificate_version_get(req_t *r, pki_err_t *err)
     if (version.managed_id == NULL || strcmp(version.managed_id, r->param[0]) != 0) {
         return pki_fail(err, PKI_E_NOT_FOUND, NULL, "%s has no version of that serial", r->param[0]);
     }
-    return version_answer(r, &version, err);
+    PKI_TRY(chain_of(r, &version, &chain, err));
+    return chain_answer(r, &chain, err);
 }
 
 pki_code_t
 certificate_download(req_t *r, pki_err_t *err)
 {
-    managed_row_t  managed;
-    version_row_t *newest;
-    size_t         count;
+    chain_t chain;
 
-    PKI_TRY(cert_find(r->api->parts.db, r->a, r->param[0], &managed, err));
-    PKI_TRY(cert_versions(r->api->parts.db, r->a, managed.id, 1, &newest, &count, err));
-    if (count == 0) {
-        return pki_fail(err, PKI_E_NOT_FOUND, NULL, "nothing was issued for %s yet", managed.id);
-    }
-    return version_answer(r, newest, err);
+    PKI_TRY(chain_newest(r, r->param[0], &chain, err));
+    return chain_answer(r, &chain, err);
 }
 
 /* ---- revoke ---- */

@@ -1,145 +1,83 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * The API's chores (see chores.h).
+ * The thread of chores.
  */
 #include "orchestrator/api/chores.h"
 
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <time.h>
 
-#include "core/clock.h"
+#include "core/file.h"
 #include "core/log.h"
-#include "orchestrator/api/rights.h"
-#include "orchestrator/api/server.h"
-#include "orchestrator/store/session.h"
+#include "orchestrator/store/idempotency.h"
 
-#define USE_PLACES   4096       /* what was noted of late; one displaces another */
-#define USE_WAITING  512        /* uses that are not yet written; more are noted at their next use */
-#define USE_AGAIN_US 3600000000 /* an hour */
-#define ACTOR_MAX    128
-#define PRUNE_US     60000000
-#define PAUSE_MS     1000
-
-typedef struct {
-    char        actor[ACTOR_MAX];
-    const char *permission;
-    int64_t     noted_us;
-} use_t;
+#define SEED_MAX    (4u << 20)
+#define SEED_WAIT_S 1
+#define PRUNE_S     600
 
 struct chores {
-    api_t          *api;
-    pthread_t       thread;
-    pthread_mutex_t lock;
-    pthread_cond_t  wake;
-    bool            started, closing, roles_there;
-    int64_t         pruned_us;
-    use_t           noted[USE_PLACES];
-    use_t           waiting[USE_WAITING];
-    size_t          count;
+    const api_parts_t *parts;
+    pthread_mutex_t    lock;
+    pthread_cond_t     wake;
+    pthread_t          thread;
+    bool               running, stopping;
 };
 
-static use_t *
-place_of(chores_t *c, const char *actor, const char *permission)
-{
-    uint32_t hash = 2166136261u; /* FNV-1a */
-
-    for (const char *p = actor; *p != '\0'; p++) {
-        hash = (hash ^ (uint8_t) *p) * 16777619u;
-    }
-    for (const char *p = permission; *p != '\0'; p++) {
-        hash = (hash ^ (uint8_t) *p) * 16777619u;
-    }
-    return &c->noted[hash % USE_PLACES];
-}
-
-void
-permission_used(chores_t *c, const char *actor, const char *permission)
-{
-    int64_t now = clock_mono_us();
-    use_t  *place = place_of(c, actor, permission);
-    bool    known;
-
-    pthread_mutex_lock(&c->lock);
-    known = place->permission != NULL && strcmp(place->permission, permission) == 0 && strcmp(place->actor, actor) == 0
-            && now - place->noted_us < USE_AGAIN_US;
-    if (!known && c->count < USE_WAITING && strlen(actor) < ACTOR_MAX) {
-        snprintf(place->actor, sizeof(place->actor), "%s", actor);
-        place->permission = permission;
-        place->noted_us = now;
-        c->waiting[c->count++] = *place;
-        pthread_cond_signal(&c->wake);
-    }
-    pthread_mutex_unlock(&c->lock);
-}
-
-/* One that could not be written is noted at its next use. */
-static void
-use_write(chores_t *c, const use_t *use)
-{
-    pki_err_t err = { 0 };
-
-    if (permission_use_note(c->api->parts.db, use->actor, use->permission, &err) == PKI_OK) {
-        return;
-    }
-    log_failure(LOG_WARN, "api.permission_use", &err);
-    pthread_mutex_lock(&c->lock);
-    place_of(c, use->actor, use->permission)->permission = NULL;
-    pthread_mutex_unlock(&c->lock);
-}
-
-static void
-uses_write(chores_t *c)
-{
-    use_t  list[USE_WAITING];
-    size_t count;
-
-    pthread_mutex_lock(&c->lock);
-    count = c->count;
-    memcpy(list, c->waiting, count * sizeof(list[0]));
-    c->count = 0;
-    pthread_mutex_unlock(&c->lock);
-    for (size_t i = 0; i < count; i++) {
-        use_write(c, &list[i]);
-    }
-}
-
-static void
-roles_bring(chores_t *c, log_level_t level)
-{
-    pki_err_t err = { 0 };
-
-    c->roles_there = roles_sync(c->api->parts.db, &err) == PKI_OK;
-    if (!c->roles_there) {
-        log_failure(level, "api.roles", &err);
-    }
-}
-
-static void
-sessions_prune(chores_t *c)
-{
-    pki_err_t err = { 0 };
-
-    if (clock_mono_us() - c->pruned_us < PRUNE_US) {
-        return;
-    }
-    c->pruned_us = clock_mono_us();
-    if (session_prune(c->api->parts.db, c->api->parts.conf->session.idle_s, &err) != PKI_OK) {
-        log_failure(LOG_WARN, "api.session_prune", &err);
-    }
-}
-
-/* With the lock held: until there is something to write, or a moment has passed. */
-static void
-pause_take(chores_t *c)
+/* False when the time is up, true when it is the end. */
+static bool
+chores_wait(chores_t *c, int64_t seconds)
 {
     struct timespec until;
+    bool            end;
 
     clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += PAUSE_MS / 1000;
-    while (!c->closing && c->count == 0 && pthread_cond_timedwait(&c->wake, &c->lock, &until) == 0) {
+    until.tv_sec += seconds;
+    pthread_mutex_lock(&c->lock);
+    while (!c->stopping && pthread_cond_timedwait(&c->wake, &c->lock, &until) == 0) {
+    }
+    end = c->stopping;
+    pthread_mutex_unlock(&c->lock);
+    return end;
+}
+
+static pki_code_t
+seed_turn(const api_parts_t *parts, pki_err_t *err)
+{
+    pki_arena_t *a = pki_arena_new(0);
+    bytes_t      text;
+    size_t       made = 0;
+    pki_code_t   code;
+
+    if (a == NULL) {
+        return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
+    }
+    code = file_read(a, parts->conf->seed_file, SEED_MAX, &text, err);
+    if (code == PKI_OK) {
+        code = seed_apply(parts, a, text, &made, err);
+    }
+    if (made > 0) {
+        log_info("api.seeded", LOG_S("file", parts->conf->seed_file), LOG_I("issuers", made));
+    }
+    pki_arena_free(a);
+    return code;
+}
+
+/* The database and the signer may be there later; a file that is wrong stays so. */
+static void
+seed_run(chores_t *c)
+{
+    pki_err_t  err;
+    pki_code_t code;
+
+    do {
+        err = (pki_err_t){ 0 };
+        code = seed_turn(c->parts, &err);
+    } while (pki_code_retryable(code) && !chores_wait(c, SEED_WAIT_S));
+    if (code != PKI_OK) {
+        log_failure(LOG_ERROR, "api.seed", &err);
     }
 }
 
@@ -147,43 +85,42 @@ static void *
 chores_thread(void *arg)
 {
     chores_t *c = arg;
-    bool      closing;
 
-    do {
-        pthread_mutex_lock(&c->lock);
-        pause_take(c);
-        closing = c->closing;
-        pthread_mutex_unlock(&c->lock);
-        if (!c->roles_there) {
-            roles_bring(c, LOG_DEBUG);
+    prctl(PR_SET_NAME, "chores");
+    if (c->parts->conf->seed_file[0] != '\0') {
+        seed_run(c);
+    }
+    while (!chores_wait(c, PRUNE_S)) {
+        pki_err_t err = { 0 };
+
+        if (idempotency_prune(c->parts->db, &err) != PKI_OK) {
+            log_failure(LOG_WARN, "api.prune", &err);
         }
-        uses_write(c);
-        sessions_prune(c);
-    } while (!closing);
+    }
     return NULL;
 }
 
 pki_code_t
-chores_open(api_t *api, chores_t **out, pki_err_t *err)
+chores_open(const api_parts_t *parts, chores_t **out, pki_err_t *err)
 {
     chores_t          *c = calloc(1, sizeof(*c));
-    pthread_condattr_t attr;
+    pthread_condattr_t clock;
 
     if (c == NULL) {
         return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
     }
-    *out = c;
-    c->api = api;
+    c->parts = parts;
     pthread_mutex_init(&c->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&c->wake, &attr);
-    pthread_condattr_destroy(&attr);
-    roles_bring(c, LOG_WARN);
-    if (pthread_create(&c->thread, NULL, chores_thread, c) != 0) {
-        return pki_fail(err, PKI_E_INTERNAL, NULL, "the thread for chores does not start");
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_cond_init(&c->wake, &clock);
+    pthread_condattr_destroy(&clock);
+    c->running = pthread_create(&c->thread, NULL, chores_thread, c) == 0;
+    if (!c->running) {
+        chores_close(c);
+        return pki_fail(err, PKI_E_NOMEM, NULL, "cannot start the thread of chores");
     }
-    c->started = true;
+    *out = c;
     return PKI_OK;
 }
 
@@ -193,11 +130,11 @@ chores_close(chores_t *c)
     if (c == NULL) {
         return;
     }
-    pthread_mutex_lock(&c->lock);
-    c->closing = true;
-    pthread_cond_signal(&c->wake);
-    pthread_mutex_unlock(&c->lock);
-    if (c->started) {
+    if (c->running) {
+        pthread_mutex_lock(&c->lock);
+        c->stopping = true;
+        pthread_cond_signal(&c->wake);
+        pthread_mutex_unlock(&c->lock);
         pthread_join(c->thread, NULL);
     }
     pthread_cond_destroy(&c->wake);

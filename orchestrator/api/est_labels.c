@@ -110,12 +110,17 @@ label_check(req_t *r, const est_label_row_t *row, pki_err_t *err)
 
     label_name_check(r, row->name);
     PKI_TRY(check_found(r, "issuer_id", issuer_row_find(db, r->a, row->issuer_id, &issuer, err), err));
+    if (issuer.issuer.retired_at != 0) {
+        check_problem(r, "issuer_id", "is retired");
+    }
     PKI_TRY(check_found(r, "profile_id", profile_find(db, r->a, row->profile_id, &profile, err), err));
     if (!row->auth_basic && !row->auth_certificate) {
         check_problem(r, "auth_basic", "one of auth_basic and auth_certificate must be true");
     }
     trust_check(r, row->trust_pem);
     allowed_names_check(r, &row->allowed_names);
+    PKI_TRY(check_meta(r, &(issue_meta_t){ row->owner_id, row->team_id, row->environment, row->renewal_policy_id, NULL },
+                       err));
     PKI_TRY(check_done(r, err));
     PKI_TRY(give_names(r, &row->allowed_names, err));
     return reach_check(r, &(scope_of_t){ { [SCOPE_ISSUER] = row->issuer_id, [SCOPE_PROFILE] = row->profile_id } }, err);

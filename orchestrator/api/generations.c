@@ -5,6 +5,7 @@
  * settings.
  */
 #include "orchestrator/api/handlers.h"
+#include "orchestrator/api/issuer_make.h"
 #include "orchestrator/api/server.h"
 #include "orchestrator/issuer/issuer.h"
 #include "orchestrator/store/issuer.h"
@@ -91,7 +92,7 @@ generation_make(req_t *r, const issuer_chain_t *present, issuer_chain_t *next, p
     PKI_TRY(issuer_local_rekey(r->api->parts.signer, r->a, &ca, above, generation, r->in, &made, err));
     PKI_TRY(key_is_new(r, present->issuer.id, made.chain.v[0], err));
     *next = (issuer_chain_t){ .issuer = present->issuer };
-    PKI_TRY(issuer_chain_fill(r, &made, next, err));
+    PKI_TRY(issuer_chain_fill(r->a, &made, next, err));
     for (size_t i = 0; i < next->chain_len; i++) {
         next->chain[i].generation = generation;
     }
@@ -107,6 +108,9 @@ issuer_rekey(req_t *r, pki_err_t *err)
     audit_t            audit = audit_of(r, 200);
 
     PKI_TRY(issuer_row_find(parts->db, r->a, r->param[0], &present, err));
+    if (present.issuer.retired_at != 0) {
+        return pki_fail(err, PKI_E_CONFLICT, NULL, "issuer %s is retired", present.issuer.id);
+    }
     PKI_TRY(generation_make(r, &present, &next, err));
     audit.details = pki_printf(r->a, "{\"generation\": %lld}", (long long) next.chain[0].generation);
     PKI_TRY(issuer_row_rekey(parts->db, &next, &audit, err));

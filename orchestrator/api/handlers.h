@@ -7,7 +7,9 @@
 #define ORCHESTRATOR_API_HANDLERS_H
 
 #include "orchestrator/api/request.h"
+#include "orchestrator/issue/issue.h"
 #include "orchestrator/issuer/issuer.h"
+#include "orchestrator/store/cert.h"
 #include "orchestrator/store/issuer.h"
 
 /* A string with bounds of its own. */
@@ -42,11 +44,12 @@ extern const shape_t shape_health, shape_ready, shape_version;
 
 /* issuers.c */
 pki_code_t issuer_create(req_t *r, pki_err_t *err);
+pki_code_t issuer_update(req_t *r, pki_err_t *err);
+pki_code_t issuer_retire(req_t *r, pki_err_t *err);
+pki_code_t issuer_test(req_t *r, pki_err_t *err);
 pki_code_t issuer_chain_get(req_t *r, pki_err_t *err);
-extern const shape_t shape_issuer_new, shape_chain_query;
-
-/* The certificates of a chain as the database keeps them. */
-pki_code_t issuer_chain_fill(req_t *r, const issuer_local_ca_t *ca, issuer_chain_t *out, pki_err_t *err);
+extern const shape_t shape_issuer_new, shape_issuer_update, shape_chain_query;
+extern const shape_t shape_nothing; /* a body without members */
 
 /* generations.c */
 pki_code_t issuer_rekey(req_t *r, pki_err_t *err);
@@ -69,10 +72,87 @@ pki_code_t certificate_revoke(req_t *r, pki_err_t *err);
 pki_code_t certificate_release(req_t *r, pki_err_t *err);
 extern const shape_t shape_certificate_new, shape_certificate_issued, shape_revoke, shape_release, shape_revoked, shape_format;
 
+/* The newest version of a certificate and what is above it, of the generation that signed it. */
+typedef struct {
+    version_row_t version;
+    cert_list_t   list; /* itself, the CAs, the root */
+} chain_t;
+pki_code_t chain_newest(req_t *r, const char *managed_id, chain_t *out, pki_err_t *err);
+pki_code_t chain_of(req_t *r, const version_row_t *version, chain_t *out, pki_err_t *err);
+
+/* How many of the list go with it where the root does not: all, when there is nothing but a root above it. */
+size_t chain_sent(const chain_t *chain);
+
 /* The query of every download. */
 typedef struct {
     const char *format; /* "pem", "der"; NULL: as Accept asks */
 } format_query_t;
+
+/* jobs.c */
+pki_code_t certificates_bulk_revoke(req_t *r, pki_err_t *err);
+pki_code_t certificates_bulk_renew(req_t *r, pki_err_t *err);
+pki_code_t est_bulk_revoke(req_t *r, pki_err_t *err);
+pki_code_t certificate_renew(req_t *r, pki_err_t *err);
+pki_code_t job_cancel_serve(req_t *r, pki_err_t *err);
+extern const shape_t shape_bulk_revoke, shape_bulk_renew, shape_bulk_revoked, shape_bulk_renewed, shape_renew,
+    shape_renew_query, shape_job_cancel;
+
+/* import.c */
+pki_code_t certificates_import(req_t *r, pki_err_t *err);
+extern const shape_t shape_import, shape_imported;
+
+/* stats.c */
+pki_code_t stats_summary(req_t *r, pki_err_t *err);
+pki_code_t stats_by_status(req_t *r, pki_err_t *err);
+pki_code_t stats_timeline(req_t *r, pki_err_t *err);
+pki_code_t stats_job_trends(req_t *r, pki_err_t *err);
+pki_code_t stats_issuance(req_t *r, pki_err_t *err);
+pki_code_t report_expiry(req_t *r, pki_err_t *err);
+pki_code_t report_risk(req_t *r, pki_err_t *err);
+pki_code_t report_compliance(req_t *r, pki_err_t *err);
+pki_code_t metrics_json_get(req_t *r, pki_err_t *err);
+void       job_metrics_print(req_t *r, pki_buf_t *out);
+extern const shape_t shape_days, shape_summary, shape_by_status, shape_timeline, shape_job_trends, shape_issuance,
+    shape_expiry, shape_risk, shape_compliance, shape_metrics_json;
+
+/* managed.c */
+pki_code_t certificate_replace(req_t *r, pki_err_t *err);
+pki_code_t certificate_archive(req_t *r, pki_err_t *err);
+pki_code_t certificates_reassign(req_t *r, pki_err_t *err);
+extern const shape_t shape_certificate_change, shape_reassign, shape_reassigned;
+
+/* No control characters; NULL passes. */
+void check_text(req_t *r, const char *field, const char *text);
+
+/* What is said of a certificate names things that exist; otherwise problems of the fields of those names. */
+pki_code_t check_meta(req_t *r, const issue_meta_t *meta, pki_err_t *err);
+
+/* exports.c */
+pki_code_t export_pem(req_t *r, pki_err_t *err);
+pki_code_t export_p7b(req_t *r, pki_err_t *err);
+pki_code_t export_pkcs12(req_t *r, pki_err_t *err);
+extern const shape_t shape_export_query, shape_export_pem, shape_export_p7b_query, shape_export_pkcs12;
+
+/* teams.c */
+pki_code_t team_create(req_t *r, pki_err_t *err);
+pki_code_t team_replace(req_t *r, pki_err_t *err);
+pki_code_t team_remove(req_t *r, pki_err_t *err);
+pki_code_t owner_create(req_t *r, pki_err_t *err);
+pki_code_t owner_replace(req_t *r, pki_err_t *err);
+pki_code_t owner_remove(req_t *r, pki_err_t *err);
+extern const shape_t shape_team, shape_owner;
+
+/* renewal_policies.c */
+pki_code_t renewal_policy_create(req_t *r, pki_err_t *err);
+pki_code_t renewal_policy_replace(req_t *r, pki_err_t *err);
+pki_code_t renewal_policy_remove(req_t *r, pki_err_t *err);
+extern const shape_t shape_renewal_policy;
+
+/* policies.c */
+pki_code_t policy_create(req_t *r, pki_err_t *err);
+pki_code_t policy_replace(req_t *r, pki_err_t *err);
+pki_code_t policy_remove(req_t *r, pki_err_t *err);
+extern const shape_t shape_policy;
 
 /* est_labels.c */
 pki_code_t est_label_create(req_t *r, pki_err_t *err);
@@ -140,6 +220,10 @@ extern const shape_t shape_auth_info, shape_auth_check, shape_me;
 pki_code_t bootstrap_get(req_t *r, pki_err_t *err);
 pki_code_t bootstrap_create(req_t *r, pki_err_t *err);
 extern const shape_t shape_bootstrap_state, shape_bootstrap_claim, shape_bootstrap_made;
+
+/* events.c */
+pki_code_t events_stream(req_t *r, pki_err_t *err);
+extern const shape_t shape_events_query;
 
 /* audit.c */
 pki_code_t audit_list(req_t *r, pki_err_t *err);

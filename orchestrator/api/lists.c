@@ -96,7 +96,10 @@ parent_check(req_t *r, const list_resource_t *resource, pki_err_t *err)
 {
     static const struct {
         const list_resource_t *list, *parent;
-    } parents[] = { { &list_versions, &list_certificates }, { &list_est_credentials, &list_est_labels } };
+    } parents[] = { { &list_versions, &list_certificates },
+                    { &list_est_credentials, &list_est_labels },
+                    { &list_job_items, &list_jobs },
+                    { &list_violations, &list_policies } };
     list_row_t row;
 
     for (size_t i = 0; i < sizeof(parents) / sizeof(parents[0]); i++) {

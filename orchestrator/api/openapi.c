@@ -85,20 +85,20 @@ row_name(const list_resource_t *r)
     return out;
 }
 
-/* The member whose shape depends on another: one of the connectors' configurations. */
+/* The member whose shape depends on another: a connector's configuration, a policy's. */
 static json_t *
-open_schema(void)
+open_schema(const shape_t *shape)
 {
-    json_t             *any = json_array();
-    const issuer_ops_t *ops;
+    json_t *any = json_array();
+    shape_t one;
 
-    for (size_t i = 0; (ops = issuer_at(i)) != NULL; i++) {
-        json_t *schema = fields_schema(ops->conf_fields, true);
+    for (size_t i = 0; shape->open_at(i, &one); i++) {
+        json_t *schema = fields_schema(one.fields, true);
 
-        json_object_set_new(schema, "title", json_string(ops->title));
+        json_object_set_new(schema, "title", json_string(one.name));
         json_array_append_new(any, schema);
     }
-    return json_pack("{soss}", "anyOf", any, "description", "what the connector named by type takes");
+    return json_pack("{soss}", "anyOf", any, "description", "what the type takes");
 }
 
 static json_t *
@@ -107,7 +107,7 @@ body_schema(const shape_t *shape)
     json_t *out = fields_schema(shape->fields, true);
 
     if (shape->open != NULL) {
-        json_object_set_new(json_object_get(out, "properties"), shape->open, open_schema());
+        json_object_set_new(json_object_get(out, "properties"), shape->open, open_schema(shape));
     }
     return out;
 }
@@ -201,6 +201,15 @@ parameters(const route_t *route)
     } else if (route->query != NULL) {
         fields_parameters(list, route->query);
     }
+    if (strcmp(route->method, "POST") == 0 && route->reach != REACH_OPEN) {
+        parameter_add(list, "header", "Idempotency-Key", false,
+                      "the same key with the same request has one effect and one answer, for a day",
+                      json_pack("{sssisi}", "type", "string", "minLength", 1, "maxLength", 255));
+    }
+    if (route->kind == ANSWER_EVENTS) {
+        parameter_add(list, "header", "Last-Event-ID", false, "id of the last event that was heard: begin after it",
+                      json_pack("{ss}", "type", "string"));
+    }
     return list;
 }
 
@@ -233,8 +242,17 @@ answer_content(const route_t *route)
     case ANSWER_TEXT:
         out = content("text/plain", json_pack("{ss}", "type", "string"));
         break;
+    case ANSWER_FILE:
+        out = json_object();
+        break;
+    case ANSWER_EVENTS:
+        out = content("text/event-stream", json_pack("{ss}", "type", "string"));
+        break;
     case ANSWER_NONE:
         break;
+    }
+    for (size_t i = 0; i < sizeof(route->media) / sizeof(route->media[0]) && route->media[i] != NULL; i++) {
+        json_object_set_new(out, route->media[i], json_pack("{s{ss}}", "schema", "type", "string"));
     }
     free(name);
     return out;
@@ -273,6 +291,7 @@ responses(const route_t *route)
         { changes, PKI_E_CONFLICT },
         { route->body != NULL, PKI_E_TOO_LARGE },
         { route->body != NULL, PKI_E_MEDIA_TYPE },
+        { limits_rows[route->limits].rates != 0, PKI_E_RATE },
         { true, PKI_E_INTERNAL },
         { !(route->flags & R_INLINE) && route->limits != LIMITS_PROBE, PKI_E_UNAVAILABLE },
     };

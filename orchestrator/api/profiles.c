@@ -27,6 +27,9 @@ profile_check(req_t *r, const profile_row_t *row)
     if (row->revocation_exempt && row->validity_s > EXEMPT_VALIDITY_MAX_S) {
         check_problem(r, "revocation_exempt", "is for lifetimes of at most %d seconds", EXEMPT_VALIDITY_MAX_S);
     }
+    if (row->must_staple && row->revocation_exempt) {
+        check_problem(r, "must_staple", "needs OCSP, which certificates that are exempt do not have");
+    }
     if (row->key_kinds.count == 0) {
         check_problem(r, "key_kinds", "must name at least one kind of key");
     }

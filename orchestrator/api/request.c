@@ -17,6 +17,7 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "orchestrator/api/cors.h"
 #include "orchestrator/api/error.h"
 #include "orchestrator/api/handlers.h"
 #include "orchestrator/api/server.h"
@@ -68,6 +69,9 @@ request_free(req_t *r)
 {
     api_t *api = r->api;
 
+    if (r->listener != NULL && !events_leave(r->listener)) {
+        return;
+    }
     if (r->body != NULL) {
         OPENSSL_cleanse(r->body, r->body_cap);
     }
@@ -236,8 +240,7 @@ media_is_json(const char *type)
     return len == 16 && strncasecmp(type, "application/json", 16) == 0;
 }
 
-/* The problems of an open member under its name, beside those that are there already. */
-static void
+void
 problems_add(req_t *r, const char *open, const field_problems_t *more)
 {
     for (size_t i = 0; i < more->count; i++) {
@@ -255,16 +258,22 @@ open_decode(req_t *r, const shape_t *shape, json_t *member, pki_err_t *err)
     JSON_AUTO        none = json_object();
     pki_code_t       code;
 
+    r->open_given = member;
+    if (member != NULL && !json_is_object(member)) {
+        check_problem(r, shape->open, "must be an object");
+        return PKI_OK;
+    }
     if (!shape->open_shape(r->in, &inner)) {
+        r->body_secret = r->body_secret || member != NULL; /* nobody knows */
+        return PKI_OK;
+    }
+    r->body_secret = r->body_secret || fields_secret_given(inner.fields, member);
+    if (shape->open_merges) {
         return PKI_OK;
     }
     r->open = pki_alloc(r->a, inner.size);
     if (r->open == NULL || none == NULL) {
         return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
-    }
-    if (member != NULL && !json_is_object(member)) {
-        check_problem(r, shape->open, "must be an object");
-        return PKI_OK;
     }
     code = fields_decode(r->a, inner.fields, member != NULL ? member : none, r->open, &problems, err);
     problems_add(r, shape->open, &problems);
@@ -281,7 +290,9 @@ members_decode(req_t *r, const shape_t *shape, json_t *in, pki_err_t *err)
     if (r->in == NULL) {
         return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
     }
+    r->body_secret = fields_secret_given(shape->fields, in);
     if (open != NULL) {
+        PKI_TRY(pki_arena_own(r->a, json_incref(open), (pki_free_pt) json_decref, err));
         (void) json_object_del(in, shape->open);
     }
     code = fields_decode(r->a, shape->fields, in, r->in, &r->problems, err);
@@ -349,13 +360,16 @@ check_done(req_t *r, pki_err_t *err)
 
 /* ---- serving ---- */
 
-/* The first 8 octets of its SHA-256: what was sent can be compared with what is audited. */
+/*
+ * The first 8 octets of its SHA-256: what was sent can be compared with what is audited.  Of a body with a chosen password
+ * it would be a means to guess that.
+ */
 static void
 body_hash(req_t *r)
 {
     uint8_t digest[SHA256_DIGEST_LENGTH];
 
-    if (r->body_len > 0 && r->body_len == r->body_seen) {
+    if (r->body_hash[0] == '\0' && r->body_len > 0 && r->body_len == r->body_seen && !r->body_secret) {
         hex_encode(bytes_of(SHA256(r->body, r->body_len, digest), 8), r->body_hash);
     }
 }
@@ -377,26 +391,92 @@ answer_unchanged(req_t *r)
 }
 
 static pki_code_t
+rate_take(req_t *r, throttle_kind_t kind, const char *who, pki_err_t *err)
+{
+    throttle_rate_t rate = throttle_rate(&r->api->parts.conf->limits, kind);
+    int64_t         wait_us = throttle_take(r->api->throttle, kind, who, &rate, clock_mono_us());
+
+    if (wait_us == 0) {
+        return PKI_OK;
+    }
+    r->retry_after_s = wait_us / 1000000 + 1;
+    return pki_fail(err, PKI_E_RATE, NULL, "too many %s: try again in %lld seconds",
+                    kind == THROTTLE_EXPORT ? "exports" : "requests", (long long) r->retry_after_s);
+}
+
+/* Whoever is somebody has a bucket of their own, wherever they call from; all others share that of their address. */
+static pki_code_t
+rates_check(req_t *r, bool known, pki_err_t *err)
+{
+    unsigned rates = r->route != NULL ? limits_rows[r->route->limits].rates : L_CALLS;
+
+    if (rates & L_CALLS) {
+        PKI_TRY(rate_take(r, known ? THROTTLE_ACTOR : THROTTLE_SOURCE, known ? r->identity.actor : r->source, err));
+    }
+    return rates & L_EXPORTS && known ? rate_take(r, THROTTLE_EXPORT, r->identity.actor, err) : PKI_OK;
+}
+
+/* Who calls, and not too often: also those who do not say who they are, or say it wrongly. */
+static pki_code_t
+caller_find(req_t *r, pki_err_t *err)
+{
+    pki_err_t  why = { 0 };
+    pki_code_t code = PKI_E_UNAUTHENTICATED;
+
+    if (r->route == NULL || r->route->reach != REACH_OPEN) {
+        code = auth_identify(r, &why);
+    }
+    if (code == PKI_OK || code == PKI_E_UNAUTHENTICATED) {
+        PKI_TRY(rates_check(r, code == PKI_OK, err));
+    }
+    if (code != PKI_OK && r->route != NULL && r->route->reach != REACH_OPEN) {
+        *err = why;
+        return code;
+    }
+    return PKI_OK;
+}
+
+/* A key that was used is answered as before. */
+static pki_code_t
+handler_run(req_t *r, pki_err_t *err)
+{
+    bool       served;
+    pki_code_t code;
+
+    PKI_TRY(idempotency_enter(r, &served, err));
+    if (served) {
+        return PKI_OK;
+    }
+    code = r->route->handler(r, err);
+    idempotency_leave(r, code);
+    return code;
+}
+
+static pki_code_t
 request_serve(req_t *r, pki_err_t *err)
 {
-    pki_err_t ignored;
 
     if (r->early != PKI_OK) {
-        /* Only so that the audit names who asked for what is not there. */
-        (void) auth_identify(r, &ignored);
+        /* Also so that the audit names who asked for what is not there. */
+        PKI_TRY(caller_find(r, err));
+        if (cors_preflight(r)) {
+            r->answer.status = 204;
+            return answer_octets(r, NULL, BYTES_LIT(""), err);
+        }
         *err = r->early_err;
         return r->early;
     }
+    PKI_TRY(caller_find(r, err));
     if (r->route->reach != REACH_OPEN) {
-        PKI_TRY(auth_identify(r, err));
         PKI_TRY(auth_permit(r, err));
     }
     PKI_TRY(query_decode(r, err));
     PKI_TRY(body_decode(r, err));
+    body_hash(r);
     r->answer.status = r->route->status;
-    PKI_TRY(r->route->handler(r, err));
+    PKI_TRY(handler_run(r, err));
     if (r->route->reach != REACH_OPEN && r->route->reach != REACH_SELF) {
-        permission_used(r->api->chores, r->identity.actor, r->route->permission);
+        permission_used(r->api->keeper, r->identity.actor, r->route->permission);
     }
     answer_unchanged(r);
     return PKI_OK;
@@ -413,7 +493,7 @@ answer_error(req_t *r, pki_code_t code, const pki_err_t *err)
     r->answer.content_type = "application/json";
     r->answer.allow = allow;
     r->answer.challenge = code == PKI_E_UNAUTHENTICATED;
-    r->answer.retry_after_s = pki_code_retryable(code) ? 1 : 0;
+    r->answer.retry_after_s = r->retry_after_s != 0 ? r->retry_after_s : pki_code_retryable(code) ? 1 : 0;
     r->answer.body = error_body(r->a, code, err, r->id, &r->problems);
     if (r->answer.body.p == NULL) {
         r->answer.body = BYTES_LIT(fallback);
@@ -469,7 +549,7 @@ request_audit(req_t *r)
 {
     audit_t event;
 
-    if (r->route != NULL && (r->route->audit == AUDIT_NONE || r->route->audit == AUDIT_CALLEE)) {
+    if (r->preflight != NULL || (r->route != NULL && (r->route->audit == AUDIT_NONE || r->route->audit == AUDIT_CALLEE))) {
         return;
     }
     if (r->audited_status == r->answer.status) {
@@ -513,6 +593,8 @@ request_run(req_t *r)
     pki_code_t code;
 
     r->working = r->queued_us != 0;
+    r->body_secret = r->route != NULL && r->route->body != NULL
+                     && (r->route->body->open != NULL || fields_secret(r->route->body->fields));
     body_hash(r);
     if (r->working && clock_mono_us() - r->queued_us > QUEUE_WAIT_US) {
         request_refuse(r, PKI_E_UNAVAILABLE, "too many requests are waiting");

@@ -35,8 +35,19 @@ typedef struct {
     int64_t     retry_after_s;
     bool        challenge;   /* WWW-Authenticate: Bearer */
     bool        secret;      /* the body is cleansed when it has been sent */
+    bool        replayed;    /* the answer of an earlier call with the same Idempotency-Key */
     bytes_t     body;        /* in the arena */
 } answer_t;
+
+/* A call with an Idempotency-Key. */
+typedef struct keyed {
+    const char   *actor, *key; /* key NULL: none was given */
+    bytes_t       digest;      /* of the request */
+    bool          serving;
+    struct keyed *next;        /* of those that this process serves */
+} keyed_t;
+
+typedef struct listener listener_t;
 
 struct req {
     api_t          *api;
@@ -49,12 +60,16 @@ struct req {
     const char     *method, *uri;       /* uri: raw, with its query */
     const char     *content_type, *accept, *source;
     const char     *if_match, *if_none_match; /* if_match: the version of the row, without what else the tag says; NULL: any */
-    const char     *certificate, *csrf, *origin, *user_agent; /* certificate: PEM, percent-encoded by nginx */
+    const char     *origin, *last_event_id;
+    const char     *certificate, *csrf, *user_agent; /* certificate: PEM, percent-encoded by nginx */
+    bool            asks_method;        /* Access-Control-Request-Method: a browser asks first */
+    keyed_t         keyed;
     pki_secret_t    authorization, cookie; /* cookie: the one of sessions */
     pki_code_t      early;              /* found before the body was read; early_err says more */
     pki_err_t       early_err;
     size_t          body_max;
-    char            body_hash[17];      /* in the audit; empty: no body */
+    char            body_hash[17];      /* in the audit; empty: no body, or one with a secret in it */
+    bool            body_secret;        /* members that are secrets were given, or it cannot be known */
     uint8_t        *body;               /* cleansed at the end */
     size_t          body_len, body_cap, body_seen;
 
@@ -66,12 +81,17 @@ struct req {
     scope_t         scope;              /* what the route's permission is good for */
     void           *query, *in;         /* structs of route->query and route->body, decoded */
     void           *open;               /* struct of the body's open member, decoded; its shape by open_shape() */
+    const json_t   *open_given;         /* the open member as it was sent; NULL: it was not */
+    bytes_t         transaction_key;    /* of R_TRANSACTION, with an Idempotency-Key; absent: none */
     list_arg_t      args[REQUEST_ARGS_MAX]; /* filters of a list, decoded */
     size_t          arg_count;
     const char     *resource;           /* what the call was about, for the audit; default: the first parameter */
     field_problems_t problems;
 
     answer_t        answer;
+    const char     *preflight;          /* methods that a preflight is told; NULL: it is none */
+    listener_t     *listener;           /* of ANSWER_EVENTS: what the connection goes on with */
+    int64_t         retry_after_s;      /* of a refusal; 0: by its code */
     int             audited_status;     /* already in the audit with this status (0: not) */
 };
 
@@ -98,6 +118,9 @@ pki_code_t answer_certificates(req_t *r, const bytes_t *der, size_t count, const
 /* Record a wrong field of the body or the query; check_done() fails with INVALID when there is any. */
 void       check_problem(req_t *r, const char *field, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 pki_code_t check_done(req_t *r, pki_err_t *err);
+
+/* The problems of an open member under its name, beside those that are there already. */
+void problems_add(req_t *r, const char *open, const field_problems_t *more);
 
 /*
  * Readable ids: `given` when it has the form PREFIX-[a-z0-9-]{1,}, otherwise derived from the name ("Web

@@ -8,12 +8,13 @@
 #include "orchestrator/api/handlers.h"
 
 const limits_row_t limits_rows[LIMITS_COUNT] = {
-    [LIMITS_PROBE] = { "probe", 0 },
-    [LIMITS_READ] = { "read", 0 },
-    [LIMITS_WRITE] = { "write", 1u << 20 },
-    [LIMITS_ISSUE] = { "issue", 256u << 10 },
-    [LIMITS_ENROL] = { "enrol", 256u << 10 },
-    [LIMITS_LOGIN] = { "login", 8u << 10 },
+    [LIMITS_PROBE] = { "probe", 0, 0 },
+    [LIMITS_READ] = { "read", 0, L_CALLS },
+    [LIMITS_WRITE] = { "write", 1u << 20, L_CALLS },
+    [LIMITS_ISSUE] = { "issue", 256u << 10, L_CALLS },
+    [LIMITS_EXPORT] = { "export", 64u << 10, L_CALLS | L_EXPORTS },
+    [LIMITS_LOGIN] = { "login", 8u << 10, L_CALLS },
+    [LIMITS_ENROL] = { "enrol", 256u << 10, 0 },
 };
 
 /* clang-format off */
@@ -31,6 +32,9 @@ const limits_row_t limits_rows[LIMITS_COUNT] = {
 #define LIST(rows)      .kind = ANSWER_LIST, .resource = &(rows)
 #define PEM             .kind = ANSWER_PEM
 #define TEXT            .kind = ANSWER_TEXT
+#define FILE_OF(...)    .kind = ANSWER_FILE, .media = { __VA_ARGS__ }
+#define OR_FILE_OF(...) , .media = { __VA_ARGS__ }
+#define EVENTS          .kind = ANSWER_EVENTS
 #define EMPTY           .kind = ANSWER_NONE
 static const route_t routes[] = {
 #define ROUTE(m, p, perm, far, lim, aud, act, in, out, st, fl, fn, sum) \

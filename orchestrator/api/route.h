@@ -19,6 +19,8 @@ typedef struct shape {
     size_t         size;
     const char    *open; /* a member whose own shape depends on the others (an issuer's config), or NULL */
     bool (*open_shape)(const void *in, struct shape *out); /* its shape by the struct decoded so far; false: none */
+    bool (*open_at)(size_t i, struct shape *out);          /* walks its shapes, for OpenAPI; false at the end */
+    bool           open_merges; /* it is laid over what is kept: the handler decodes it */
 } shape_t;
 #define SHAPE(text, type, table) { .name = (text), .fields = (table), .size = sizeof(type) }
 
@@ -30,14 +32,19 @@ typedef enum {
     ANSWER_LIST,   /* {"data": [rows of .resource], "total": n, "next_cursor": ...}; its query, too */
     ANSWER_PEM,    /* certificates: PEM, or the first as DER */
     ANSWER_TEXT,   /* text/plain of Prometheus */
+    ANSWER_FILE,   /* octets of one of .media */
+    ANSWER_EVENTS, /* a stream of server-sent events */
 } answer_kind_t;
 
-/* Limits classes: the largest body, the label of the latency histogram. */
-typedef enum { LIMITS_PROBE, LIMITS_READ, LIMITS_WRITE, LIMITS_ISSUE, LIMITS_ENROL, LIMITS_LOGIN, LIMITS_COUNT } limits_t;
+/* Limits classes: the largest body, the rate, the label of the latency histogram. */
+typedef enum { LIMITS_PROBE, LIMITS_READ, LIMITS_WRITE, LIMITS_ISSUE, LIMITS_EXPORT, LIMITS_LOGIN, LIMITS_ENROL, LIMITS_COUNT } limits_t;
 typedef struct {
     const char *name;
     size_t      body_max;
+    unsigned    rates; /* L_CALLS, L_EXPORTS; 0: probes are never limited */
 } limits_row_t;
+#define L_CALLS   0x01u /* of limits.source_rps and limits.actor_rps */
+#define L_EXPORTS 0x02u /* of limits.export_per_hour */
 extern const limits_row_t limits_rows[LIMITS_COUNT];
 
 /* Audit classes. */
@@ -69,6 +76,8 @@ typedef enum {
 #define R_SECRET 0x10u /* open, and a secret in the body is checked: refusals as of an identity */
 #define R_INLINE 0x01u /* cannot block: answered by the I/O thread, also when every worker is busy */
 
+#define R_TRANSACTION 0x02u /* with an Idempotency-Key: done again, it gives what it gave before (req_t.transaction_key) */
+
 #define ROUTE_PARAMS_MAX 3
 
 typedef pki_code_t (*route_pt)(req_t *r, pki_err_t *err);
@@ -85,6 +94,7 @@ typedef struct {
     const shape_t *query, *body, *answer;
     const list_resource_t *resource;
     answer_kind_t  kind;
+    const char    *media[3];      /* of a file, or what an object can be had as, too; NULL at its end */
     int            status;        /* of success */
     route_pt       handler;       /* NULL: of the edge socket */
     const char    *summary;

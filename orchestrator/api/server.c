@@ -17,12 +17,15 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "orchestrator/api/cors.h"
 #include "orchestrator/api/listen.h"
 #include "orchestrator/api/server.h"
 
 #define CONNECTION_MEMORY  65536u /* headers with an escaped client certificate need 16 KiB */
 #define CONNECTION_LIMIT   1024u
 #define CONNECTION_IDLE_S  75u    /* above nginx' keepalive_timeout of upstreams: 60 s */
+#define STREAM_BLOCK       4096u
+#define THROTTLE_BUCKETS   65536u     /* 1 MiB */
 #define BODY_DISCARD_MAX   (8u << 20) /* of a refused request: after that the connection is closed */
 #define LOGINS_WAITING     6u        /* for their passwords to be checked: each has a worker */
 #define BODY_UNKNOWN       65536u     /* first room for a body without Content-Length */
@@ -69,8 +72,9 @@ headers_take(req_t *r, struct MHD_Connection *c)
     const struct {
         const char **to, *name;
     } copied[] = { { &r->content_type, "Content-Type" }, { &r->accept, "Accept" }, { &r->source, "X-Real-IP" },
-                   { &r->if_none_match, "If-None-Match" }, { &r->certificate, "X-Chancery-Certificate" },
-                   { &r->csrf, "X-CSRF-Token" }, { &r->origin, "Origin" }, { &r->user_agent, "User-Agent" } };
+                   { &r->if_none_match, "If-None-Match" }, { &r->origin, "Origin" }, { &r->keyed.key, "Idempotency-Key" },
+                   { &r->last_event_id, "Last-Event-ID" }, { &r->certificate, "X-Chancery-Certificate" },
+                   { &r->csrf, "X-CSRF-Token" }, { &r->user_agent, "User-Agent" } };
 
     for (size_t i = 0; i < sizeof(copied) / sizeof(copied[0]); i++) {
         const char *value = header_of(c, copied[i].name);
@@ -82,6 +86,7 @@ headers_take(req_t *r, struct MHD_Connection *c)
     if (id != NULL && request_id_valid(id)) {
         snprintf(r->id, sizeof(r->id), "%s", id);
     }
+    r->asks_method = header_of(c, "Access-Control-Request-Method") != NULL;
     if (if_match_take(r, header_of(c, "If-Match")) != PKI_OK) {
         return PKI_E_NOMEM;
     }
@@ -162,6 +167,12 @@ header_add(struct MHD_Response *response, const char *name, const char *value)
 }
 
 static void
+cors_header_add(void *response, const char *name, const char *value)
+{
+    header_add(response, name, value);
+}
+
+static void
 headers_add(req_t *r, struct MHD_Response *response)
 {
     const answer_t *answer = &r->answer;
@@ -170,6 +181,7 @@ headers_add(req_t *r, struct MHD_Response *response)
     for (size_t i = 0; i < sizeof(common_headers) / sizeof(common_headers[0]); i++) {
         header_add(response, common_headers[i].name, common_headers[i].value);
     }
+    cors_headers(r, cors_header_add, response);
     header_add(response, "X-Request-ID", r->id);
     header_add(response, "Content-Type", answer->content_type);
     header_add(response, "Content-Disposition", answer->disposition);
@@ -177,6 +189,7 @@ headers_add(req_t *r, struct MHD_Response *response)
     header_add(response, "Location", answer->location);
     header_add(response, "ETag", answer->etag);
     header_add(response, "Set-Cookie", answer->set_cookie);
+    header_add(response, "Idempotency-Replayed", answer->replayed ? "true" : NULL);
     header_add(response, "WWW-Authenticate", answer->challenge ? "Bearer realm=\"chancery\"" : NULL);
     if (answer->retry_after_s > 0) {
         snprintf(seconds, sizeof(seconds), "%lld", (long long) answer->retry_after_s);
@@ -187,13 +200,57 @@ headers_add(req_t *r, struct MHD_Response *response)
     }
 }
 
+/* The stream of a listener, from where the I/O thread asks for more. */
+static ssize_t
+stream_read(void *cls, uint64_t pos, char *out, size_t max)
+{
+    ssize_t n = events_read(cls, out, max);
+
+    (void) pos;
+    return n == EVENTS_END ? MHD_CONTENT_READER_END_OF_STREAM : n == EVENTS_LOST ? MHD_CONTENT_READER_END_WITH_ERROR : n;
+}
+
+static void
+stream_suspend(void *connection)
+{
+    MHD_suspend_connection(connection);
+}
+
+static void
+stream_resume(void *connection)
+{
+    MHD_resume_connection(connection);
+}
+
+/* Also when the caller takes nothing: the I/O thread then finds the connection broken, and closes it. */
+static void
+stream_drop(void *connection)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+    if (info != NULL) {
+        (void) shutdown(info->connect_fd, SHUT_RDWR);
+    }
+}
+
+static const events_io_t stream_io = { stream_suspend, stream_resume, stream_drop };
+
+static struct MHD_Response *
+response_make(req_t *r)
+{
+    if (r->listener != NULL) {
+        return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, stream_read, r->listener, NULL);
+    }
+    return MHD_create_response_from_buffer(r->answer.body.len, (void *) r->answer.body.p, MHD_RESPMEM_PERSISTENT);
+}
+
 static enum MHD_Result
 request_answer(req_t *r, struct MHD_Connection *c)
 {
     struct MHD_Response *response;
     enum MHD_Result      sent;
 
-    response = MHD_create_response_from_buffer(r->answer.body.len, (void *) r->answer.body.p, MHD_RESPMEM_PERSISTENT);
+    response = response_make(r);
     if (response == NULL) {
         return MHD_NO;
     }
@@ -355,10 +412,14 @@ api_open(const api_parts_t *parts, api_t **out, pki_err_t *err)
     }
     (void) signal(SIGPIPE, SIG_IGN);
     api->parts = *parts;
+    api->opened_us = clock_mono_us();
     api->face.fd = -1;
     api->metrics = metrics_new();
     api->identities = identity_cache_new();
-    code = api->metrics == NULL || api->identities == NULL ? pki_fail(err, PKI_E_NOMEM, NULL, "out of memory") : PKI_OK;
+    api->throttle = throttle_new(THROTTLE_BUCKETS);
+    code = api->metrics == NULL || api->identities == NULL || api->throttle == NULL
+               ? pki_fail(err, PKI_E_NOMEM, NULL, "out of memory")
+               : PKI_OK;
     if (code == PKI_OK) {
         code = trail_open(parts->db, &api->trail, err);
     }
@@ -366,7 +427,13 @@ api_open(const api_parts_t *parts, api_t **out, pki_err_t *err)
         code = passwords_open(LOGINS_WAITING, &api->passwords, err);
     }
     if (code == PKI_OK) {
-        code = chores_open(api, &api->chores, err);
+        code = keeper_open(api, &api->keeper, err);
+    }
+    if (code == PKI_OK) {
+        code = idempotency_open(&api->idempotency, err);
+    }
+    if (code == PKI_OK) {
+        code = events_open(api, &stream_io, &api->events, err);
     }
     if (code == PKI_OK) {
         code = queue_open((size_t) listen_conf->workers, (size_t) listen_conf->queue, request_work, api, &api->queue, err);
@@ -376,6 +443,9 @@ api_open(const api_parts_t *parts, api_t **out, pki_err_t *err)
     }
     if (code == PKI_OK) {
         code = hop_open(api, &api->hop, err);
+    }
+    if (code == PKI_OK) {
+        code = chores_open(&api->parts, &api->chores, err);
     }
     if (code != PKI_OK) {
         api_close(api);
@@ -393,6 +463,7 @@ api_drain(api_t *api, int64_t wait_s)
     atomic_store(&api->draining, true);
     face_quiesce(&api->face);
     hop_quiesce(api->hop);
+    events_end(api->events);
     while (atomic_load(&api->active) > 0 && clock_mono_us() < until) {
         usleep(2000);
     }
@@ -409,14 +480,19 @@ api_close(api_t *api)
     atomic_store(&api->draining, true);
     face_quiesce(&api->face);
     hop_quiesce(api->hop);
+    chores_close(api->chores);
     queue_stop(api->queue);
+    events_end(api->events);
     face_close(&api->face);
+    events_close(api->events);
     hop_close(api->hop);
     queue_free(api->queue);
     trail_close(api->trail);
-    chores_close(api->chores);
+    keeper_close(api->keeper);
     passwords_close(api->passwords);
     identity_cache_free(api->identities);
+    throttle_free(api->throttle);
+    idempotency_close(api->idempotency);
     metrics_free(api->metrics);
     free(api);
 }

@@ -11,11 +11,15 @@
 #include "core/password.h"
 #include "orchestrator/api/auth.h"
 #include "orchestrator/api/chores.h"
+#include "orchestrator/api/events.h"
 #include "orchestrator/api/hop.h"
+#include "orchestrator/api/idempotency.h"
 #include "orchestrator/api/identity.h"
+#include "orchestrator/api/keeper.h"
 #include "orchestrator/api/metrics.h"
 #include "orchestrator/api/queue.h"
 #include "orchestrator/api/request.h"
+#include "orchestrator/api/throttle.h"
 #include "orchestrator/api/trail.h"
 
 /* The API's listening socket with its I/O thread. */
@@ -32,9 +36,14 @@ struct api {
     trail_t     *trail;
     identity_cache_t *identities;
     passwords_t *passwords;
+    keeper_t    *keeper;
+    throttle_t  *throttle;
+    idempotency_t *idempotency;
+    events_t    *events;
     chores_t    *chores;
     face_t       face;
     hop_t       *hop;
+    int64_t      opened_us; /* monotonic */
     atomic_int   active; /* requests that have begun and are not yet answered */
     atomic_bool  draining;
 };

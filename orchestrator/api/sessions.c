@@ -227,7 +227,7 @@ session_list(req_t *r, pki_err_t *err)
     scope_t all = { .all = true }, scope;
 
     if (identity_may(r->a, &r->identity, "auth.session.list.all", &scope) && scope.all) {
-        permission_used(r->api->chores, r->identity.actor, "auth.session.list.all");
+        permission_used(r->api->keeper, r->identity.actor, "auth.session.list.all");
     } else if (r->arg_count == REQUEST_ARGS_MAX) {
         return pki_fail(err, PKI_E_INVALID, NULL, "too many query parameters");
     } else {

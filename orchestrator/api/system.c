@@ -6,7 +6,7 @@
  */
 #include "orchestrator/api/handlers.h"
 #include "orchestrator/api/server.h"
-#include "orchestrator/store/cert.h"
+#include "orchestrator/store/stats.h"
 
 #define METRICS_MAX (6u << 20)
 
@@ -34,7 +34,7 @@ static const field_t health_fields[] = {
     FIELD_END };
 
 static const field_t check_fields[] = {
-    FIELD_STR (check_t, name, F_REQUIRED, NULL, "part that was asked: database, schema, signer, edge or issuance"),
+    FIELD_STR (check_t, name, F_REQUIRED, NULL, "part that was asked: database, schema, signer, edge, issuance or scheduler"),
     FIELD_BOOL(check_t, ok,   F_REQUIRED, NULL, "whether it is there"),
     FIELD_STR (check_t, text, 0,          NULL, "what is missing"),
     FIELD_END };
@@ -98,7 +98,7 @@ checks_database(req_t *r, check_t *database, check_t *schema)
 pki_code_t
 ready_get(req_t *r, pki_err_t *err)
 {
-    check_t          check[5];
+    check_t          check[6];
     ready_t          out = { .status = "ready", .checks = { check, sizeof(check) / sizeof(check[0]) } };
     signer_journal_t journal;
     edge_health_t    edge;
@@ -113,6 +113,8 @@ ready_get(req_t *r, pki_err_t *err)
     check_fact(&check[3], "edge", edge.ready, "the edge store is not in step with the database");
     issue_health(r->api->parts.issue, &issue);
     check_fact(&check[4], "issuance", issue.reconciled, "the signer's journal is not reconciled with the database");
+
+    check_fact(&check[5], "scheduler", jobs_alive(r->api->parts.jobs), "nobody has looked for jobs lately");
 
     for (size_t i = 0; i < out.checks.count; i++) {
         if (!check[i].ok) {
@@ -207,24 +209,43 @@ process_print(req_t *r, pki_buf_t *out)
     FIGURES_PRINT(figures, out);
 }
 
+static void
+events_print(req_t *r, pki_buf_t *out)
+{
+    size_t   listeners;
+    uint64_t dropped;
+
+    events_count(r->api->events, &listeners, &dropped);
+    metric_print(out, "chancery_event_listeners", "gauge", "Callers that listen to /api/v1/events.", (double) listeners);
+    metric_print(out, "chancery_event_listeners_dropped_total", "counter", "Listeners that were too slow.", (double) dropped);
+}
+
 /* Counts of the database; they are left out when it does not answer. */
 static void
 counts_print(req_t *r, pki_buf_t *out)
 {
-    cert_counts_t c = { 0 };
-    bool          up = cert_counts(r->api->parts.db, &c, NULL) == PKI_OK;
+    static const scope_t all = { .all = true };
+    stats_certificates_t c = { 0 };
+    bool                 up = stats_certificates(r->api->parts.db, &all, &c, NULL) == PKI_OK;
+    const struct {
+        const char *status;
+        int64_t     count;
+    } rows[] = {
+        { "Active", c.active },   { "Expiring", c.expiring }, { "Expired", c.expired },
+        { "RenewalInProgress", c.renewal_in_progress },       { "Failed", c.failed },
+        { "Revoked", c.revoked }, { "Archived", c.archived },
+    };
 
     metric_print(out, "chancery_database_up", "gauge", "1 when the database answered.", up);
     if (!up) {
         return;
     }
-    pki_buf_printf(out,
-                   "# HELP chancery_managed_certificates Managed certificates by status.\n"
-                   "# TYPE chancery_managed_certificates gauge\n"
-                   "chancery_managed_certificates{status=\"Active\"} %lld\n"
-                   "chancery_managed_certificates{status=\"Expired\"} %lld\n"
-                   "chancery_managed_certificates{status=\"Revoked\"} %lld\n",
-                   (long long) c.active, (long long) c.expired, (long long) c.revoked);
+    pki_buf_put(out, BYTES_LIT("# HELP chancery_managed_certificates Managed certificates by status.\n"
+                               "# TYPE chancery_managed_certificates gauge\n"));
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        pki_buf_printf(out, "chancery_managed_certificates{status=\"%s\"} %lld\n", rows[i].status,
+                       (long long) rows[i].count);
+    }
     metric_print(out, "chancery_certificate_versions", "gauge", "Certificates ever issued, by the planner's estimate.",
                  (double) c.versions);
 }
@@ -240,7 +261,9 @@ metrics_get(req_t *r, pki_err_t *err)
     edge_print(r, &out);
     PKI_TRY(crl_metrics_print(r, &out, err));
     process_print(r, &out);
+    job_metrics_print(r, &out);
     counts_print(r, &out);
+    events_print(r, &out);
     metrics_edge_print(r->api->parts.conf->edge.metrics_socket, r->a, &out);
     PKI_TRY(pki_buf_check(&out, "metrics", err));
     return answer_octets(r, "text/plain; version=0.0.4; charset=utf-8", pki_buf_bytes(&out), err);

@@ -186,9 +186,14 @@ enrol_decide(enrol_t *e, pki_err_t *err)
     s->policy = e->label->policy;
     s->source = "EST";
     s->label_id = e->label->row->id;
+    s->meta = (issue_meta_t){ .owner_id = e->label->row->owner_id,
+                              .team_id = e->label->row->team_id,
+                              .environment = e->label->row->environment,
+                              .renewal_policy_id = e->label->row->renewal_policy_id };
     s->transaction_key = e->in->transaction_key;
     PKI_TRY(sign_prepare(e->issue, e->arena, s, err));
-    return enrol_identity(e, err);
+    PKI_TRY(enrol_identity(e, err));
+    return sign_enforce(e->issue, e->arena, e->snapshot, s, err);
 }
 
 /* What the database says of the presented certificate (RE-04, and the same for a first enrolment with one of ours). */

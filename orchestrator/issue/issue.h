@@ -10,7 +10,7 @@
 #include "orchestrator/conf.h"
 #include "orchestrator/edge/edge.h"
 #include "orchestrator/signer/signer.h"
-#include "orchestrator/store/audit.h"
+#include "orchestrator/store/job.h"
 #include "pkiproto/edge/enrol.h"
 
 typedef struct issue issue_t;
@@ -41,12 +41,20 @@ typedef struct {
 } issue_next_t;
 void issue_enrol(issue_t *i, issue_enrol_t *calls, size_t count, const issue_next_t *next);
 
+/* What is said of a certificate, and not in it; NULL: none. */
+typedef struct {
+    const char *owner_id, *team_id, *environment, *renewal_policy_id;
+    const char *tags; /* JSON, an object of strings */
+} issue_meta_t;
+
 /* Issue for the management API: POST /api/v1/certificates.  Names come from the CSR as the profile allows. */
 typedef struct {
-    const char *name, *profile_id, *issuer_id, *owner_id; /* name: unique; owner may be NULL */
-    const char *csr;                                      /* PEM */
+    const char  *name, *profile_id, *issuer_id; /* name: unique */
+    const char  *csr;                           /* PEM */
+    bytes_t      transaction_key;               /* the same again gives the same certificate; absent: none */
     const str_list_t *allowed_names; /* that the caller may ask for: patterns; NULL or empty: any */
-    audit_t     audit; /* of the call: who, from where, the request; what was done is filled in */
+    issue_meta_t meta;
+    audit_t      audit; /* of the call: who, from where, the request; what was done is filled in */
 } issue_order_t;
 typedef struct {
     const char *managed_id;
@@ -57,6 +65,29 @@ pki_code_t issue_request(issue_t *i, pki_arena_t *a, const issue_order_t *in, is
 
 /* Whether a pattern of allowed names lets through no more than another one (see policy_names_check()). */
 bool issue_name_covers(const char *ours, const char *theirs);
+
+/*
+ * Another version of a managed certificate, for a renewal job: however often it is tried, one certificate comes of it.
+ * Without a job, only whether it could be done now.  CONFLICT for a state that it is not for.
+ */
+typedef struct {
+    const char *managed_id, *job_id;
+    const char *csr;   /* PEM: re-key; NULL: the same key again */
+    bool        force; /* also what is revoked or has expired */
+    const str_list_t *allowed_names; /* as in issue_order_t: of whoever asks, not of their job */
+    audit_t     audit; /* who asked for the job */
+} renew_order_t;
+pki_code_t issue_renew(issue_t *i, pki_arena_t *a, const renew_order_t *in, pki_err_t *err);
+
+/*
+ * What the rules say of new metadata for a certificate that is there.  POLICY, and recorded, when one refuses; otherwise
+ * *violations is what has to be recorded with the change (NULL: nothing).
+ */
+typedef struct {
+    const char  *managed_id, *profile_id, *issuer_id, *actor;
+    issue_meta_t meta;
+} issue_review_t;
+pki_code_t issue_review(issue_t *i, pki_arena_t *a, const issue_review_t *in, const char **violations, pki_err_t *err);
 
 /*
  * Revoke versions of a managed certificate: all unexpired ones, or those named by serial.  reason is a
@@ -73,6 +104,15 @@ typedef struct {
     audit_t        audit; /* of the call, as in issue_order_t */
 } revoke_order_t;
 pki_code_t issue_revoke(issue_t *i, const revoke_order_t *in, size_t *changed, pki_err_t *err);
+
+/*
+ * The next certificates of a bulk revocation, many in one transaction; on return every local worker knows, and they are
+ * Done.  *taken: how many items; 0: none is left.  *after: where the one before ended, at first "".  A CRL is asked for at
+ * the end of each.  issue_revoke_resume() comes first: it tells the edge what an earlier worker of the job could not.
+ */
+pki_code_t issue_revoke_resume(issue_t *i, const job_claim_t *job, pki_err_t *err);
+pki_code_t issue_revoke_bulk(issue_t *i, pki_arena_t *a, const job_claim_t *job, int reason, int64_t invalidity_at,
+                             const char **after, int64_t *taken, pki_err_t *err);
 
 /* Counters and state for metrics and readiness. */
 typedef struct {

@@ -6,10 +6,13 @@
  *   issue.c      opening, closing, health
  *   enrol.c      one enrolment from a protocol module: authorise, decide, answer
  *   request.c    one order from the management API
+ *   renew.c      another version of a managed certificate
  *   sign.c       what both end in: signature, one transaction, edge store
  *   revoke.c     revocation, hold, release
  *   reconcile.c  the signer's journal against the database
  *   policy.c     what a profile makes of a request (pure)
+ *   rule.c       what the installation's rules have against it (pure)
+ *   enforce.c    the rules on the way to a signature, and what they found
  *   snapshot.c   configuration, cached
  */
 #ifndef ORCHESTRATOR_ISSUE_PART_H
@@ -64,15 +67,20 @@ typedef struct {
     csr_t                    csr;
     issuer_order_t           order;
     const char              *source;                 /* "EST", "API" */
-    const char              *label_id, *owner_id;    /* NULL: none */
+    const char              *label_id;               /* NULL: none */
+    issue_meta_t             meta;
     const str_list_t        *allowed_names;          /* that whoever asks may ask for; NULL or empty: any */
     const char              *managed_id, *name;
     bytes_t                  transaction_key;        /* absent: none */
+    const char              *violations;             /* of rules, let through; NULL: none */
     audit_t                  audit;
 } signing_t;
 
 /* The decision: policy and what the order says of its issuer. */
 pki_code_t sign_prepare(issue_t *i, pki_arena_t *a, signing_t *s, pki_err_t *err);
+
+/* After sign_prepare(): the rules.  POLICY, and recorded, when one refuses. */
+pki_code_t sign_enforce(issue_t *i, pki_arena_t *a, const snapshot_t *snapshot, signing_t *s, pki_err_t *err);
 
 /*
  * Ask, judge, sign, record, publish.  Callers that come together are served together: one statement asks for all,

@@ -373,6 +373,13 @@ validity_set(const policy_t *policy, const cert_t *ca, int64_t now, issuer_order
     return PKI_OK;
 }
 
+/* Signed mail stands for its signer (RFC 8551 4.4.2): contentCommitment, too. */
+static uint16_t
+key_usage_of(const policy_t *policy, pki_key_kind_t kind)
+{
+    return (uint16_t) (cert_leaf_key_usage(kind) | ((policy->eku & EKU_EMAIL) != 0 ? KU_NON_REPUDIATION : 0u));
+}
+
 pki_code_t
 policy_apply(pki_arena_t *a, const policy_t *policy, const csr_t *csr, const cert_t *ca, int64_t now,
              issuer_order_t *out, pki_err_t *err)
@@ -380,9 +387,10 @@ policy_apply(pki_arena_t *a, const policy_t *policy, const csr_t *csr, const cer
     *out = (issuer_order_t){
         .spki = csr->key.spki,
         .key_kind = csr->key.kind,
-        .key_usage = cert_leaf_key_usage(csr->key.kind),
+        .key_usage = key_usage_of(policy, csr->key.kind),
         .eku = policy->eku,
         .no_rev_avail = policy->row->revocation_exempt,
+        .must_staple = policy->row->must_staple,
     };
     PKI_TRY(key_accept(policy, &csr->key, err));
     PKI_TRY(san_build(a, policy, &csr->names, &out->san, err));

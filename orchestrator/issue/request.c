@@ -47,20 +47,25 @@ request_prepare(issue_t *i, pki_arena_t *a, const snapshot_t *snapshot, const is
     PKI_TRY(csr_check(&s->csr, err));
     s->source = "API";
     s->name = in->name;
-    s->owner_id = in->owner_id;
     s->allowed_names = in->allowed_names;
+    s->meta = in->meta;
+    s->transaction_key = in->transaction_key;
     PKI_TRY(request_id(a, in->name, &s->managed_id, err));
     s->audit = in->audit;
     s->audit.action = "certificate.issue";
     s->audit.resource_type = "certificate";
     s->audit.resource_id = s->managed_id;
     s->audit.status = 201;
-    return sign_prepare(i, a, s, err);
+    PKI_TRY(sign_prepare(i, a, s, err));
+    return sign_enforce(i, a, snapshot, s, err);
 }
 
 static bool
 request_judge(sign_job_t *job)
 {
+    if (job->prior.repeated) {
+        return false;
+    }
     if (job->prior.managed_status != NULL) {
         job->code = pki_fail(&job->err, PKI_E_CONFLICT, NULL, "certificate %s exists already", job->s->managed_id);
         return false;
@@ -80,16 +85,31 @@ request_result(pki_arena_t *a, const signing_t *s, const issuer_result_t *cert, 
         PKI_TRY(pki_bytes_dup(a, s->issuer->ca.chain.v[n], &out->chain.v[n], err));
         out->chain.count++;
     }
-    log_info("cert.issued", LOG_S("issuer", s->issuer->ca.issuer_id), LOG_X("serial", cert->serial),
-             LOG_S("certificate", s->managed_id));
     return PKI_OK;
+}
+
+/* The certificate that this very order got before. */
+static pki_code_t
+request_repeated(issue_t *i, pki_arena_t *a, signing_t *s, const cert_prior_t *prior, issue_result_t *out, pki_err_t *err)
+{
+    issuer_result_t cert = { .der = prior->der, .serial = prior->serial };
+    edge_change_t   change;
+
+    if (prior->repeated_id == NULL) {
+        return pki_fail(err, PKI_E_INTERNAL, NULL, "a certificate of the API without a managed one");
+    }
+    PKI_TRY(sign_republish(i, a, prior->issuer_no, prior->serial, &change, err));
+    s->managed_id = prior->repeated_id;
+    atomic_fetch_add(&i->repeated, 1);
+    return request_result(a, s, &cert, out, err);
 }
 
 /* In this process one at a time for each certificate, so that two orders of one name cannot both be the first. */
 static pki_code_t
 request_run(issue_t *i, pki_arena_t *a, signing_t *s, issue_result_t *out, pki_err_t *err)
 {
-    cert_prior_ask_t ask = { .managed_id = s->managed_id };
+    cert_prior_ask_t ask = { .managed_id = s->managed_id, .transaction_key = s->transaction_key,
+                             .window_s = i->conf->retry_window_s };
     sign_job_t       job = { .a = a, .s = s, .ask = &ask, .judge = request_judge };
     flight_t         flight;
 
@@ -103,9 +123,21 @@ request_run(issue_t *i, pki_arena_t *a, signing_t *s, issue_result_t *out, pki_e
         *err = job.err;
         return job.code;
     }
-    if (!job.won) {
-        return pki_fail(err, PKI_E_CONFLICT, NULL, "the profile %s was deleted meanwhile", s->policy->row->id);
+    if (!job.signs) {
+        return request_repeated(i, a, s, &job.prior, out, err);
     }
+    if (!job.won && s->transaction_key.p != NULL) {
+        PKI_TRY(cert_prior(i->db, a, &ask, &job.prior, err));
+        if (job.prior.repeated) {
+            return request_repeated(i, a, s, &job.prior, out, err);
+        }
+    }
+    if (!job.won) {
+        return pki_fail(err, PKI_E_CONFLICT, NULL, "the profile %s, or what the certificate belongs to, was deleted meanwhile",
+                        s->policy->row->id);
+    }
+    log_info("cert.issued", LOG_S("issuer", s->issuer->ca.issuer_id), LOG_X("serial", job.cert.serial),
+             LOG_S("certificate", s->managed_id));
     return request_result(a, s, &job.cert, out, err);
 }
 

@@ -9,9 +9,11 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "orchestrator/issue/part.h"
+#include "orchestrator/store/bulk.h"
 
 #define REVOKE_PUBLISH_TRIES   20
 #define REVOKE_PUBLISH_WAIT_US 100000
+#define REVOKE_BULK            1000 /* certificates in one transaction: short enough for those who wait behind it */
 
 /*
  * The database has decided; only the edge is behind.  A store that is being swapped is back in a moment; when it is
@@ -43,6 +45,74 @@ revoke_publish(issue_t *i, pki_arena_t *a, const status_row_t *rows, size_t coun
     for (size_t n = 0; n < count; n++) {
         edge_crl_request(i->edge, changes[n].authority, changes[n].serial);
     }
+    return code;
+}
+
+/* What the database has decided is known at the edge, and only then the items are done. */
+static pki_code_t
+bulk_run(issue_t *i, pki_arena_t *a, const job_claim_t *job, const char *after, const bulk_step_t *step, pki_err_t *err)
+{
+    if (step->count == 0) {
+        return PKI_OK;
+    }
+    PKI_TRY(revoke_publish(i, a, step->changed, step->count, err));
+    return bulk_told(i->db, job, after, err);
+}
+
+pki_code_t
+issue_revoke_bulk(issue_t *i, pki_arena_t *a, const job_claim_t *job, int reason, int64_t invalidity_at,
+                  const char **after, int64_t *taken, pki_err_t *err)
+{
+    pki_arena_t *mine = pki_arena_new(0);
+    bulk_step_t  step = { 0 };
+    pki_code_t   code;
+
+    if (mine == NULL) {
+        return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
+    }
+    code = bulk_revoke(i->db, mine, job, reason, invalidity_at, *after, REVOKE_BULK, &step, err);
+    if (code == PKI_OK) {
+        atomic_fetch_add(&i->revoked, step.count);
+        log_info("cert.bulk_status", LOG_S("job", job->id), LOG_I("versions", step.count), LOG_I("reason", reason));
+        code = bulk_run(i, mine, job, *after, &step, err);
+    }
+    *taken = step.taken;
+    if (code == PKI_OK && (*after = pki_strdup(a, step.last)) == NULL) {
+        code = pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
+    }
+    pki_arena_free(mine);
+    return code;
+}
+
+static pki_code_t
+resume_run(issue_t *i, pki_arena_t *a, const job_claim_t *job, pki_err_t *err)
+{
+    const char *after = "";
+    bulk_step_t step;
+    bool        any = false;
+
+    for (;;) {
+        PKI_TRY(bulk_applied(i->db, a, job, after, REVOKE_BULK, &step, err));
+        if (step.taken == 0) {
+            return any ? bulk_told(i->db, job, "", err) : PKI_OK;
+        }
+        PKI_TRY(revoke_publish(i, a, step.changed, step.count, err));
+        after = step.last;
+        any = true;
+    }
+}
+
+pki_code_t
+issue_revoke_resume(issue_t *i, const job_claim_t *job, pki_err_t *err)
+{
+    pki_arena_t *a = pki_arena_new(0);
+    pki_code_t   code;
+
+    if (a == NULL) {
+        return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
+    }
+    code = resume_run(i, a, job, err);
+    pki_arena_free(a);
     return code;
 }
 

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "core/log.h"
+#include "orchestrator/store/renewal_policy.h"
 #include "pkiproto/crl/scope.h"
 
 struct snapshot {
@@ -26,6 +27,10 @@ struct snapshot {
     size_t                past_count;
     policy_t             *policies;
     size_t                policy_count;
+    rule_t               *rules;
+    size_t                rule_count;
+    renewal_window_t     *windows;
+    size_t                window_count;
     snapshot_label_t     *labels;
     size_t                label_count;
     est_credential_row_t *credentials; /* sorted by label name and user name */
@@ -130,6 +135,24 @@ policies_load(snapshot_t *s, db_t *db, pki_err_t *err)
     return PKI_OK;
 }
 
+/* A rule that cannot be read would be one that is not kept: nothing is issued until it can. */
+static pki_code_t
+rules_load(snapshot_t *s, db_t *db, pki_err_t *err)
+{
+    rule_row_t *rows;
+    size_t      count;
+    pki_err_t   why = { 0 };
+
+    PKI_TRY(rule_list(db, s->arena, &rows, &count, err));
+    PKI_TRY(PKI_NEW_N(s->arena, count + 1, &s->rules, err));
+    for (size_t i = 0; i < count; i++) {
+        if (rows[i].enabled && rule_compile(s->arena, &rows[i], &s->rules[s->rule_count++], &why) != PKI_OK) {
+            return pki_fail(err, PKI_E_CONFIG, NULL, "policy %s: %s", rows[i].id, why.text);
+        }
+    }
+    return renewal_policy_windows(db, s->arena, &s->windows, &s->window_count, err);
+}
+
 static pki_code_t
 labels_load(snapshot_t *s, db_t *db, pki_err_t *err)
 {
@@ -164,6 +187,7 @@ snapshot_load(snapshot_t *s, const snapshot_cache_t *cache, pki_err_t *err)
 {
     PKI_TRY(issuers_load(s, cache->db, cache->conf->edge.public_url, err));
     PKI_TRY(policies_load(s, cache->db, err));
+    PKI_TRY(rules_load(s, cache->db, err));
     PKI_TRY(labels_load(s, cache->db, err));
     PKI_TRY(est_credential_list(cache->db, s->arena, NULL, &s->credentials, &s->credential_count, err));
     if (s->credential_count != 0) {
@@ -300,6 +324,24 @@ snapshot_policy(const snapshot_t *s, const char *profile_id)
         }
     }
     return NULL;
+}
+
+size_t
+snapshot_rules(const snapshot_t *s, const rule_t **out)
+{
+    *out = s->rules;
+    return s->rule_count;
+}
+
+int64_t
+snapshot_window_days(const snapshot_t *s, const char *renewal_policy_id)
+{
+    for (size_t i = 0; i < s->window_count && renewal_policy_id != NULL; i++) {
+        if (strcmp(s->windows[i].id, renewal_policy_id) == 0) {
+            return s->windows[i].renewal_window_days;
+        }
+    }
+    return 0;
 }
 
 const snapshot_label_t *

@@ -2,13 +2,14 @@
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
  * What issuance needs of the configuration in PostgreSQL, read once and parsed once: issuers with their CA
- * certificates, profiles as policies, EST labels and credentials.  Immutable; shared by reference.
+ * certificates, profiles as policies, rules, EST labels and credentials.  Immutable; shared by reference.
  */
 #ifndef ORCHESTRATOR_ISSUE_SNAPSHOT_H
 #define ORCHESTRATOR_ISSUE_SNAPSHOT_H
 
 #include "orchestrator/edge/edge.h"
 #include "orchestrator/issue/policy.h"
+#include "orchestrator/issue/rule.h"
 #include "orchestrator/store/est.h"
 #include "orchestrator/store/issuer.h"
 
@@ -44,6 +45,9 @@ const snapshot_issuer_t    *snapshot_issuer_no(const snapshot_t *s, uint32_t no)
 const snapshot_issuer_t    *snapshot_issuer_named(const snapshot_t *s, bytes_t subject, bytes_t key_id);
 const policy_t             *snapshot_policy(const snapshot_t *s, const char *profile_id);
 const snapshot_label_t     *snapshot_label(const snapshot_t *s, const char *name);
+/* The rules that are enabled: 0 is what most have. */
+size_t                      snapshot_rules(const snapshot_t *s, const rule_t **out);
+int64_t                     snapshot_window_days(const snapshot_t *s, const char *renewal_policy_id); /* 0: there is none */
 const est_credential_row_t *snapshot_credential(const snapshot_t *s, const char *label, const char *user);
 
 #endif

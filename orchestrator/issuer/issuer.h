@@ -33,6 +33,7 @@ typedef struct {
     unsigned eku;
     bool     ocsp_nocheck;
     bool     no_rev_avail; /* RFC 9608: then none of the first two below */
+    bool     must_staple;  /* RFC 7633 */
     const char *crl_base;  /* base URL of the CRL, whose name can depend on the serial; NULL: none */
     const char *ocsp_url, *ca_issuers_url; /* NULL: none */
 } issuer_order_t;
@@ -59,6 +60,8 @@ typedef struct {
     size_t         conf_size;
     const field_t *conf_fields; /* body of POST /api/v1/issuers beside id, name, type */
     void         (*issue)(signer_t *signer, issuer_job_t *jobs, size_t count); /* at most ISSUER_JOBS_MAX */
+    /* Whether it could issue now; an error says what is wrong. */
+    pki_code_t   (*check)(signer_t *signer, pki_arena_t *a, const issuer_ca_t *ca, pki_err_t *err);
 } issuer_ops_t;
 
 /* One order alone. */

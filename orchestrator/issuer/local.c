@@ -15,16 +15,17 @@
 #define LOCAL_CERT_MAX   (LOCAL_TBS_MAX + SIGNER_SIGNATURE_MAX + 64)
 
 static const field_t local_fields[] = {
-    FIELD_STR(issuer_local_conf_t, subject, 0, NULL, "name of the issuing CA, such as CN=Example Issuing CA,O=Example"),
-    FIELD_STR(issuer_local_conf_t, key, 0, "p-256", "key of the issuing CA: rsa-2048, rsa-3072, rsa-4096, p-256, p-384 or ed25519"),
-    FIELD_INT(issuer_local_conf_t, validity_s, 0, "157680000", 3600, 3153600000, "lifetime of the issuing CA in seconds, at most the root's"),
-    FIELD_STR(issuer_local_conf_t, root_subject, 0, NULL, "name of the root; by default the subject with Root after its CN"),
-    FIELD_STR(issuer_local_conf_t, root_key, 0, "p-256", "key of the root"),
-    FIELD_INT(issuer_local_conf_t, root_validity_s, 0, "630720000", 3600, 3153600000, "lifetime of the root in seconds"),
-    FIELD_STR(issuer_local_conf_t, key_ref, 0, NULL, "a key that the signer has already, file:NAME or pkcs11:...; needed with certificates"),
-    FIELD_STR(issuer_local_conf_t, root_key_ref, 0, NULL, "the same for the root"),
+    FIELD_STR(issuer_local_conf_t, subject, F_FIXED, NULL, "name of the issuing CA, such as CN=Example Issuing CA,O=Example"),
+    FIELD_STR(issuer_local_conf_t, key, F_FIXED, "p-256", "key of the issuing CA: rsa-2048, rsa-3072, rsa-4096, p-256, p-384 or ed25519"),
+    FIELD_INT(issuer_local_conf_t, validity_s, F_FIXED, "157680000", 3600, 3153600000, "lifetime of the issuing CA in seconds, at most the root's"),
+    FIELD_STR(issuer_local_conf_t, root_subject, F_FIXED, NULL, "name of the root; by default the subject with Root after its CN"),
+    FIELD_STR(issuer_local_conf_t, root_key, F_FIXED, "p-256", "key of the root"),
+    FIELD_INT(issuer_local_conf_t, root_validity_s, F_FIXED, "630720000", 3600, 3153600000, "lifetime of the root in seconds"),
+    FIELD_STR(issuer_local_conf_t, key_ref, F_FIXED, NULL, "a key that the signer has already, file:NAME or pkcs11:...; needed with certificates"),
+    FIELD_STR(issuer_local_conf_t, root_key_ref, F_FIXED, NULL, "the same for the root"),
     { .name = "certificates", .type = FIELD_T_STR, .offset = FIELD_CHECK_(issuer_local_conf_t, certificates, const char *),
-      .max = LOCAL_PEM_MAX, .help = "PEM of an existing CA to take over: the issuing CA first, its root last" },
+      .flags = F_FIXED, .max = LOCAL_PEM_MAX,
+      .help = "PEM of an existing CA to take over: the issuing CA first, its root last" },
     FIELD_END
 };
 
@@ -124,6 +125,7 @@ job_prepare(issuer_job_t *job, signer_order_t *out, pki_err_t *err)
         .ca_issuers_url = order->ca_issuers_url,
         .ocsp_nocheck = order->ocsp_nocheck,
         .no_rev_avail = order->no_rev_avail,
+        .must_staple = order->must_staple,
     };
 
     if (t.not_before >= t.not_after) {
@@ -410,10 +412,31 @@ issuer_local_rekey(signer_t *signer, pki_arena_t *a, const issuer_ca_t *present,
     return PKI_OK;
 }
 
+/* What has to hold for a signature, short of making one, which the journal would have to keep. */
+static pki_code_t
+local_check(signer_t *signer, pki_arena_t *a, const issuer_ca_t *ca, pki_err_t *err)
+{
+    int64_t now = clock_now();
+    bytes_t spki;
+
+    if (now < ca->cert.not_before || now > ca->cert.not_after) {
+        return pki_fail(err, PKI_E_POLICY, "RFC 5280 4.1.2.5", "the CA certificate is not valid now");
+    }
+    if (ca->key_ref == NULL) {
+        return pki_fail(err, PKI_E_CONFIG, NULL, "the key of the CA is not here");
+    }
+    PKI_TRY(signer_key_public(signer, a, ca->key_ref, &spki, err));
+    if (!bytes_eq(spki, ca->cert.key.spki)) {
+        return pki_fail(err, PKI_E_CONFIG, NULL, "the signer's key %.64s is not the one of the CA certificate", ca->key_ref);
+    }
+    return PKI_OK;
+}
+
 const issuer_ops_t issuer_local = {
     .type = "local",
     .title = "Local CA",
     .conf_size = sizeof(issuer_local_conf_t),
     .conf_fields = local_fields,
     .issue = local_issue,
+    .check = local_check,
 };

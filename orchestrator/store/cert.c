@@ -10,11 +10,11 @@
 #include <string.h>
 
 #include "orchestrator/store/batch.h"
+#include "orchestrator/store/rule.h"
 #include "orchestrator/store/verb.h"
 #include "pkiproto/base/ossl.h"
 #include "pkiproto/base/text.h"
 
-#define COUNT_WAIT_MS 30000
 #define NAME_CN_MAX   64
 
 /* A value of a batch's result, which belongs to the batch, for the caller that asked. */
@@ -129,13 +129,13 @@ cert_prior(db_t *db, pki_arena_t *a, const cert_prior_ask_t *in, cert_prior_t *o
     return item_outcome(&item, err);
 }
 
-#define RECORD_WIDTH 31
+#define RECORD_WIDTH 35
 
 static const db_type_t record_types[RECORD_WIDTH] = {
     DB_BYTES, DB_INT, DB_BYTES, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT,
     DB_TEXT, DB_BYTES, DB_TEXT, DB_TIME, DB_BYTES, DB_BYTES, DB_BYTES, DB_TIME, DB_TEXT, DB_TEXT,
     DB_TEXT, DB_TEXT, DB_TEXT, DB_INT, DB_TEXT, DB_TEXT, DB_INT, DB_TEXT, DB_INT, DB_INT,
-    DB_TEXT,
+    DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT,
 };
 
 /* Names as one text: they hold no control characters. */
@@ -171,7 +171,8 @@ record_row(pki_arena_t *a, const cert_record_t *in, db_param_t *out, pki_err_t *
         DB_B(in->spki_sha256), DB_B(in->fingerprint), DB_TM(in->not_before), DB_T(e->actor),
         DB_T(e->actor_type), DB_T(e->action), DB_T(e->resource_type), DB_T(e->resource_id), DB_I(e->status),
         DB_T(e->request_id), DB_T(e->source), e->latency_us != 0 ? DB_I(e->latency_us) : DB_T(NULL),
-        DB_T(e->details), DB_I(in->generation), DB_I(in->exempt), DB_T(e->body_hash),
+        DB_T(e->details), DB_I(in->generation), DB_I(in->exempt), DB_T(e->body_hash), DB_T(m->team_id),
+        DB_T(m->environment), DB_T(m->renewal_policy_id), DB_T(m->tags),
     };
 
     memcpy(out, row, sizeof(row));
@@ -205,26 +206,60 @@ record_note(const db_rows_t *rows, const db_item_t *item)
     }
 }
 
+typedef struct {
+    db_item_t *items;
+    size_t     count;
+} record_t;
+
 static pki_code_t
-record_run(db_conn_t *c, db_item_t *items, size_t count, pki_err_t *err)
+violations_write(db_conn_t *c, const record_t *x, pki_err_t *err)
 {
-    pki_arena_t *a = pki_arena_new(0);
-    db_rows_t   *rows;
-    pki_code_t   rc;
+    for (size_t i = 0; i < x->count; i++) {
+        const cert_record_t *in = x->items[i].in;
+        const violation_t    v = { .list = in->violations, .certificate_id = in->managed.id, .actor = in->audit.actor };
+
+        if (*(const bool *) x->items[i].out) {
+            PKI_TRY(violation_write(c, &v, err));
+        }
+    }
+    return PKI_OK;
+}
+
+static pki_code_t
+record_all(db_conn_t *c, void *arg, pki_err_t *err)
+{
+    const record_t *x = arg;
+    pki_arena_t    *a = pki_arena_new(0);
+    db_rows_t      *rows;
+    pki_code_t      rc;
 
     if (a == NULL) {
         return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
     }
-    rc = record_send(c, a, items, count, &rows, err);
-    for (size_t i = 0; i < count && rc == PKI_OK; i++) {
-        record_note(rows, &items[i]);
+    rc = record_send(c, a, x->items, x->count, &rows, err);
+    for (size_t i = 0; i < x->count && rc == PKI_OK; i++) {
+        record_note(rows, &x->items[i]);
     }
-    if (rc == PKI_E_CONFLICT && count == 1) {
+    if (rc == PKI_E_CONFLICT && x->count == 1) {
         rc = pki_fail(err, PKI_E_CONFLICT, NULL, "the name %s, or the serial, is another certificate's",
-                      ((const cert_record_t *) items[0].in)->managed.name);
+                      ((const cert_record_t *) x->items[0].in)->managed.name);
     }
     pki_arena_free(a);
-    return rc;
+    return rc == PKI_OK ? violations_write(c, x, err) : rc;
+}
+
+/* One statement commits by itself; violations, which few have, make a transaction of it. */
+static pki_code_t
+record_run(db_conn_t *c, db_item_t *items, size_t count, pki_err_t *err)
+{
+    record_t x = { items, count };
+
+    for (size_t i = 0; i < count; i++) {
+        if (((const cert_record_t *) items[i].in)->violations != NULL) {
+            return conn_tx(c, record_all, &x, err);
+        }
+    }
+    return record_all(c, &x, err);
 }
 
 void
@@ -290,6 +325,10 @@ managed_read(const db_rows_t *r, size_t row, pki_arena_t *a, void *out, pki_err_
         .issuer_no = db_int(r, row, "issuer_no"),
         .est_label_id = db_text(r, row, "est_label_id"),
         .owner_id = db_text(r, row, "owner_id"),
+        .team_id = db_text(r, row, "team_id"),
+        .environment = db_text(r, row, "environment"),
+        .renewal_policy_id = db_text(r, row, "renewal_policy_id"),
+        .tags = db_text(r, row, "tags"),
         .common_name = db_text(r, row, "common_name"),
         .subject = db_text(r, row, "subject"),
         .subject_der = db_bytes(r, row, "subject_der"),
@@ -351,35 +390,4 @@ cert_versions(db_t *db, pki_arena_t *a, const char *managed_id, size_t max, vers
 {
     return verb_list(db, a, Q_cert_versions, DB_PARAMS(DB_T(managed_id), DB_I(max)), version_read,
                      sizeof(**out), (void **) out, count, err);
-}
-
-static pki_code_t
-counts_run(db_conn_t *c, void *arg, pki_err_t *err)
-{
-    cert_counts_t *out = arg;
-    pki_arena_t   *a = pki_arena_new(0);
-    db_rows_t     *rows;
-    pki_code_t     rc;
-
-    if (a == NULL) {
-        return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
-    }
-    conn_patience(c, COUNT_WAIT_MS);
-    rc = db_query(c, a, Q_cert_counts, NULL, 0, &rows, err);
-    if (rc == PKI_OK) {
-        *out = (cert_counts_t){
-            .active = db_int(rows, 0, "active"),
-            .expired = db_int(rows, 0, "expired"),
-            .revoked = db_int(rows, 0, "revoked"),
-            .versions = db_int(rows, 0, "versions"),
-        };
-    }
-    pki_arena_free(a);
-    return rc;
-}
-
-pki_code_t
-cert_counts(db_t *db, cert_counts_t *out, pki_err_t *err)
-{
-    return db_run(db, counts_run, out, err);
 }

@@ -14,11 +14,13 @@ typedef struct {
     const char *id, *name, *source; /* "mc-..", unique name, "API" or "EST" */
     const char *profile_id, *issuer_id;
     int64_t     issuer_no;
-    const char *est_label_id, *owner_id, *common_name; /* NULL: none */
+    const char *est_label_id, *common_name; /* NULL: none */
+    const char *owner_id, *team_id, *environment, *renewal_policy_id; /* NULL: none */
+    const char *tags;        /* JSON, an object of strings; NULL: none */
     const char *subject;     /* RFC 4514 */
     bytes_t     subject_der;
     str_list_t  sans;        /* as general_name_print() has them */
-    const char *status;      /* "Active", "Revoked", "Expired" */
+    const char *status;      /* "Active", "Revoked", "Expired", "Archived" */
     int64_t     expires_at;
     bytes_t     last_serial;
     int64_t     revoked_at;  /* 0: not revoked */
@@ -74,11 +76,13 @@ pki_code_t cert_prior(db_t *db, pki_arena_t *a, const cert_prior_ask_t *in, cert
  * Record a certificate: managed certificate (made, or brought up to date by id), version, transaction key,
  * audit row and change feed row in one statement, durable on return; calls that come at the same time share
  * it.  *won is false, and nothing was written, when another call with the same transaction key came first:
- * ask cert_prior() for its certificate; ours is then an orphan (journal_orphans()).  So it is when the profile was
- * deleted meanwhile.  CONFLICT when another managed certificate has the name.
+ * ask cert_prior() for its certificate; ours is then an orphan (journal_orphans()).  So it is when the profile, or what
+ * it is to belong to, was deleted meanwhile.  CONFLICT when another managed certificate has the name.  One that is there
+ * keeps its owner, team, environment, renewal policy and tags; it is not archived any more.
  */
 typedef struct {
     managed_row_t managed; /* its members up to sans, but not no and issuer_id */
+    const char   *violations; /* that were let through, as violation_t has them; NULL: none */
     bytes_t       serial, der, spki_sha256, fingerprint;
     int64_t       not_before, not_after;
     bytes_t       transaction_key; /* absent: no idempotency */
@@ -117,14 +121,5 @@ pki_code_t cert_version_find(db_t *db, pki_arena_t *a, uint32_t issuer_no, bytes
 /* Newest first, at most max. */
 pki_code_t cert_versions(db_t *db, pki_arena_t *a, const char *managed_id, size_t max, version_row_t **out,
                          size_t *count, pki_err_t *err);
-
-/*
- * For metrics: managed certificates by status, and certificates ever issued (estimated by the
- * planner's statistics).
- */
-typedef struct {
-    int64_t active, expired, revoked, versions;
-} cert_counts_t;
-pki_code_t cert_counts(db_t *db, cert_counts_t *out, pki_err_t *err);
 
 #endif

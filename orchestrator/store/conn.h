@@ -43,6 +43,9 @@ void conn_patience(db_conn_t *c, int64_t ms);
 /* One or more statements without parameters or rows: BEGIN, a migration. */
 pki_code_t conn_exec(db_conn_t *c, const char *sql, pki_err_t *err);
 
+/* fn between BEGIN and COMMIT, once; ROLLBACK when it fails. */
+pki_code_t conn_tx(db_conn_t *c, db_tx_pt fn, void *arg, pki_err_t *err);
+
 /* Send a named statement (prepared when it is new here), or a text; then fetch the answer. */
 #define CONN_PARAMS_MAX 40
 pki_code_t conn_send(db_conn_t *c, db_query_t q, const db_param_t *params, size_t count, pki_err_t *err);

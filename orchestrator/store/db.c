@@ -154,8 +154,8 @@ db_run(db_t *db, db_tx_pt fn, void *arg, pki_err_t *err)
     return db_run_by(db, db_deadline(db), fn, arg, err);
 }
 
-static pki_code_t
-tx_once(db_conn_t *c, db_tx_pt fn, void *arg, pki_err_t *err)
+pki_code_t
+conn_tx(db_conn_t *c, db_tx_pt fn, void *arg, pki_err_t *err)
 {
     pki_code_t rc;
 
@@ -186,7 +186,7 @@ db_tx(db_t *db, db_tx_pt fn, void *arg, pki_err_t *err)
     PKI_TRY(pool_checkout(db, db_deadline(db), &c, err));
     for (int i = 0; i < DB_TRIES; i++) {
         c->sqlstate[0] = '\0';
-        rc = tx_once(c, fn, arg, err);
+        rc = conn_tx(c, fn, arg, err);
         if (rc == PKI_OK || !tx_repeats(c)) {
             break;
         }

@@ -23,6 +23,11 @@ const field_t est_label_fields[] = {
       .flags = F_NULLABLE, .max = 131072, .help = "PEM certificates that client certificates may chain to, besides the issuer's own" },
     FIELD_INT(est_label_row_t, superseded_grace_s, 0, "604800", 0, 3155760000, "seconds for which a certificate that was renewed may still renew"),
     FIELD_STRS(est_label_row_t, allowed_names, 0, NULL, "names that client certificates may ask for: patterns, * being any run of characters; empty: any"),
+    FIELD_STR(est_label_row_t, owner_id, 0, NULL, "owner of what is enrolled here for the first time"),
+    FIELD_STR(est_label_row_t, team_id, 0, NULL, "team of what is enrolled here for the first time"),
+    { .name = "environment", .type = FIELD_T_STR, .offset = FIELD_CHECK_(est_label_row_t, environment, const char *),
+      .min = 1, .max = 64, .help = "environment of what is enrolled here for the first time" },
+    FIELD_STR(est_label_row_t, renewal_policy_id, 0, NULL, "renewal policy of what is enrolled here for the first time"),
     FIELD_TIME(est_label_row_t, created_at, F_READONLY, "when it was made"),
     FIELD_TIME(est_label_row_t, updated_at, F_READONLY, "when it was last changed"),
     FIELD_END,
@@ -64,7 +69,8 @@ label_write(db_t *db, const verb_change_t *how, const est_label_row_t *l, pki_er
         DB_T(l->id), DB_T(l->name), DB_F(l->is_default), DB_F(l->enabled), DB_T(l->issuer_id),
         DB_T(l->profile_id),
         DB_F(l->auth_basic), DB_F(l->auth_certificate), DB_I(l->wrap), DB_T(l->trust_pem),
-        DB_I(l->superseded_grace_s), DB_TS(&l->allowed_names),
+        DB_I(l->superseded_grace_s), DB_T(l->owner_id), DB_T(l->team_id), DB_T(l->environment),
+        DB_T(l->renewal_policy_id), DB_TS(&l->allowed_names),
     };
     verb_change_t v = *how;
 

@@ -18,6 +18,7 @@ typedef struct {
     const char *trust_pem; /* anchors for client certificates besides the label's own issuer; NULL: none */
     int64_t     superseded_grace_s; /* a superseded certificate may still re-enrol this long */
     str_list_t  allowed_names;      /* that client certificates may ask for; empty: any */
+    const char *owner_id, *team_id, *environment, *renewal_policy_id; /* of what is enrolled; NULL: none */
     int64_t     created_at, updated_at;
 } est_label_row_t;
 

@@ -21,6 +21,9 @@ issuer_read(const db_rows_t *r, size_t row, issuer_row_t *out)
         .enabled = db_bool(r, row, "enabled"),
         .config = db_text(r, row, "config"),
         .settings = db_text(r, row, "settings"),
+        .source = db_text(r, row, "source"),
+        .secrets = db_bytes(r, row, "secrets"),
+        .retired_at = db_time(r, row, "retired_at"),
         .created_at = db_time(r, row, "created_at"),
         .updated_at = db_time(r, row, "updated_at"),
     };
@@ -173,9 +176,10 @@ issuer_insert(db_conn_t *c, void *arg, pki_err_t *err)
     const issuer_row_t *i = &n->in->issuer;
     const db_param_t    params[] = {
         DB_I(i->no), DB_T(i->id), DB_T(i->name), DB_T(i->type), DB_F(i->enabled), DB_T(i->config),
+        DB_T(i->source), DB_B(i->secrets),
     };
     const verb_change_t v = {
-        .q = Q_issuer_insert, .params = params, .count = 6, .what = "issuer", .id = i->id,
+        .q = Q_issuer_insert, .params = params, .count = 8, .what = "issuer", .id = i->id,
     };
 
     PKI_TRY(verb_apply(c, &v, err));
@@ -199,6 +203,83 @@ issuer_row_enable(db_t *db, const char *id, bool enabled, const audit_t *audit, 
     const verb_change_t v = {
         .q = Q_issuer_enable, .params = params, .count = 2, .what = "issuer", .id = id,
         .none = PKI_E_NOT_FOUND, .announce = true, .audit = audit,
+    };
+
+    return verb_change(db, &v, err);
+}
+
+pki_code_t
+issuer_row_update(db_t *db, const issuer_row_t *in, const char *version, const audit_t *audit, pki_err_t *err)
+{
+    const db_param_t    params[] = { DB_T(in->id), DB_T(in->name), DB_F(in->enabled), DB_T(in->config), DB_B(in->secrets) };
+    const verb_change_t v = {
+        .q = Q_issuer_update, .params = params, .count = 5, .what = "issuer", .id = in->id, .none = PKI_E_NOT_FOUND,
+        .announce = true, .table = "issuer", .version = version, .audit = audit,
+    };
+
+    return verb_change(db, &v, err);
+}
+
+typedef struct {
+    const char    *id, *version;
+    const audit_t *audit;
+} retire_t;
+
+static pki_code_t
+used_check(db_conn_t *c, pki_arena_t *a, const char *id, pki_err_t *err)
+{
+    db_rows_t *rows;
+    int64_t    labels;
+
+    PKI_TRY(db_query(c, a, Q_issuer_used, DB_PARAMS(DB_T(id)), &rows, err));
+    labels = db_int(rows, 0, "labels");
+    if (labels != 0) {
+        return pki_fail(err, PKI_E_CONFLICT, NULL, "issuer %s is used by %lld EST label%s", id, (long long) labels,
+                        labels == 1 ? "" : "s");
+    }
+    return PKI_OK;
+}
+
+static pki_code_t
+retire_run(db_conn_t *c, void *arg, pki_err_t *err)
+{
+    const retire_t     *r = arg;
+    const db_param_t    params[] = { DB_T(r->id) };
+    const verb_change_t v = {
+        .q = Q_issuer_end, .params = params, .count = 1, .what = "issuer that is not retired:", .id = r->id,
+        .none = PKI_E_NOT_FOUND, .table = "issuer", .version = r->version,
+    };
+    pki_arena_t        *a = pki_arena_new(0);
+    pki_code_t          code;
+
+    if (a == NULL) {
+        return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
+    }
+    code = verb_apply(c, &v, err);
+    if (code == PKI_OK) {
+        code = used_check(c, a, r->id, err);
+    }
+    pki_arena_free(a);
+    PKI_TRY(code);
+    PKI_TRY(change_write(c, "config", 0, BYTES_NONE, err));
+    return audit_write(c, r->audit, err);
+}
+
+pki_code_t
+issuer_row_retire(db_t *db, const char *id, const char *version, const audit_t *audit, pki_err_t *err)
+{
+    retire_t r = { id, version, audit };
+
+    return db_tx(db, retire_run, &r, err);
+}
+
+pki_code_t
+issuer_row_tested(db_t *db, const char *id, const char *error, const audit_t *audit, pki_err_t *err)
+{
+    const db_param_t    params[] = { DB_T(id), DB_T(error == NULL ? "ok" : "failed"), DB_T(error) };
+    const verb_change_t v = {
+        .q = Q_issuer_tested, .params = params, .count = 3, .what = "issuer", .id = id, .none = PKI_E_NOT_FOUND,
+        .audit = audit,
     };
 
     return verb_change(db, &v, err);

@@ -15,6 +15,9 @@ typedef struct {
     bool        enabled;
     const char *config;           /* JSON text, without secrets */
     const char *settings;         /* JSON text: see issuer_settings_t */
+    const char *source;           /* who made it: "database" (the API; also NULL), "file" */
+    bytes_t     secrets;          /* members of the configuration that are secret, sealed; absent: none */
+    int64_t     retired_at;       /* 0: not */
     int64_t     created_at, updated_at;
 } issuer_row_t;
 
@@ -76,6 +79,15 @@ pki_code_t issuer_row_rekey(db_t *db, const issuer_chain_t *in, const audit_t *a
 /* Note that a generation's CA certificate is revoked; CONFLICT when it is so already, or when there is none. */
 pki_code_t issuer_row_revoke_ca(db_t *db, const char *id, uint32_t generation, int reason, const audit_t *audit,
                                 pki_err_t *err);
+
+/* Name, enabled, config and secrets of a row; NOT_FOUND, also when a retired one is to be enabled. */
+pki_code_t issuer_row_update(db_t *db, const issuer_row_t *in, const char *version, const audit_t *audit, pki_err_t *err);
+
+/* It issues no more, for good.  CONFLICT while EST labels use it; NOT_FOUND, also when it is retired already. */
+pki_code_t issuer_row_retire(db_t *db, const char *id, const char *version, const audit_t *audit, pki_err_t *err);
+
+/* What a test of it found; NULL: nothing wrong. */
+pki_code_t issuer_row_tested(db_t *db, const char *id, const char *error, const audit_t *audit, pki_err_t *err);
 
 pki_code_t issuer_row_enable(db_t *db, const char *id, bool enabled, const audit_t *audit, pki_err_t *err);
 

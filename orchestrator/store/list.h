@@ -50,8 +50,10 @@ typedef struct {
     bool                 newest_first; /* direction of the default order */
 } list_resource_t;
 
-extern const list_resource_t list_issuers, list_profiles, list_certificates, list_versions, list_est_labels,
-    list_est_credentials, list_api_keys, list_audit, list_roles, list_accounts, list_sessions, list_certificate_identities;
+extern const list_resource_t list_issuers, list_ca_certificates, list_profiles, list_certificates, list_versions,
+    list_est_labels, list_est_credentials, list_api_keys, list_audit, list_jobs, list_job_items, list_teams, list_owners,
+    list_renewal_policies, list_policies, list_violations, list_roles, list_accounts, list_sessions,
+    list_certificate_identities;
 
 #define LIST_LIMIT_DEFAULT 50
 #define LIST_LIMIT_MAX     1000

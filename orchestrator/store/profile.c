@@ -30,6 +30,7 @@ const field_t profile_fields[] = {
     FIELD_ENUM(profile_row_t, subject_rule, 0, "csr", subject_rules, "csr: the subject of the request; san: its first DNS name"),
     FIELD_BOOL(profile_row_t, allow_empty_subject, 0, "false", "a request without a subject is accepted when it has names"),
     FIELD_BOOL(profile_row_t, revocation_exempt, 0, "false", "certificates say that no revocation information is available (noRevAvail) and name neither OCSP nor CRL; for lifetimes of an hour at most"),
+    FIELD_BOOL(profile_row_t, must_staple, 0, "false", "certificates say that TLS servers have to staple an OCSP response"),
     FIELD_TIME(profile_row_t, created_at, F_READONLY, "when it was made"),
     FIELD_TIME(profile_row_t, updated_at, F_READONLY, "when it was last changed"),
     FIELD_END,
@@ -64,7 +65,7 @@ profile_write(db_t *db, db_query_t q, const profile_row_t *p, const char *versio
         DB_T(p->id), DB_T(p->name), DB_TS(&p->key_kinds), DB_I(p->min_rsa_bits), DB_I(p->validity_s),
         DB_TS(&p->eku), DB_TS(&p->name_kinds), DB_TS(&p->dns_patterns), DB_TS(&p->ip_patterns),
         DB_TS(&p->email_patterns), DB_TS(&p->uri_patterns), DB_T(p->subject_rule),
-        DB_F(p->allow_empty_subject), DB_F(p->revocation_exempt),
+        DB_F(p->allow_empty_subject), DB_F(p->revocation_exempt), DB_F(p->must_staple),
     };
     const verb_change_t v = {
         .q = q, .params = params, .count = sizeof(params) / sizeof(params[0]), .what = "profile", .id = p->id,

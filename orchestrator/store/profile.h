@@ -22,6 +22,7 @@ typedef struct {
     const char *subject_rule;
     bool        allow_empty_subject;
     bool        revocation_exempt; /* RFC 9608: short-lived, and nobody can ask */
+    bool        must_staple;       /* RFC 7633 */
     int64_t     created_at, updated_at;
 } profile_row_t;
 

@@ -7,11 +7,13 @@
 
 #define END { .name = NULL }
 
-static const char *const statuses[] = { "Active", "Expired", "Revoked", NULL };
-static const char *const sources[] = { "API", "EST", NULL };
+static const char *const statuses[] = { "Active", "Expired", "Revoked", "Archived", NULL };
+static const char *const issuer_sources[] = { "database", "file", NULL };
+static const char *const sources[] = { "API", "EST", "Import", NULL };
 
 #define MANAGED_STATUS                                                                                       \
-    "CASE WHEN m.status = 'Active' AND m.expires_at <= now() THEN 'Expired' ELSE m.status END"
+    "CASE WHEN m.archived_at IS NOT NULL THEN 'Archived' "                                                   \
+    "WHEN m.status = 'Active' AND m.expires_at <= now() THEN 'Expired' ELSE m.status END"
 #define REASON_NAME(column)                                                                                  \
     "(ARRAY['unspecified', 'keyCompromise', 'cACompromise', 'affiliationChanged', 'superseded', "            \
     "'cessationOfOperation', 'certificateHold', NULL, 'removeFromCRL', 'privilegeWithdrawn', "               \
@@ -46,7 +48,12 @@ static const list_column_t issuer_columns[] = {
     { "not_after",  "c.not_after",  LIST_TIME, "its certificate is valid to" },
     { "generation", "c.generation", LIST_INT,  "generation of the CA that issues; every re-key makes another" },
     { "generations", ISSUER_GENERATIONS, LIST_JSON, "all generations of the CA, newest first: generation, active, subject, key_kind, serial, not_before, not_after, crl_shards, retired_at, revoked_at, revocation_reason" },
-    { "config",     "i.config",     LIST_JSON, "configuration, without secrets" },
+    { "config",     "i.config",     LIST_JSON, "configuration; secrets are ***" },
+    { "source",     "i.source",     LIST_TEXT, "who made it: database (the API) or file (seed_file)" },
+    { "test_status", "i.test_status", LIST_TEXT, "what the last test found: ok or failed; null: it was not tested" },
+    { "test_error", "i.test_error", LIST_TEXT, "what was wrong" },
+    { "tested_at",  "i.tested_at",  LIST_TIME, "when it was tested" },
+    { "retired_at", "i.retired_at", LIST_TIME, "since when it issues no more, for good" },
     { "created_at", "i.created_at", LIST_TIME, "when it was made" },
     { "updated_at", "i.updated_at", LIST_TIME, "when it was last changed" },
     END
@@ -55,6 +62,8 @@ static const list_filter_t issuer_filters[] = {
     { "name",    "i.name = %s",    LIST_TEXT, NULL, "exact name" },
     { "type",    "i.type = %s",    LIST_TEXT, NULL, "kind of issuer" },
     { "enabled", "i.enabled = %s", LIST_BOOL, NULL, "true or false" },
+    { "source",  "i.source = %s",  LIST_TEXT, issuer_sources, "database or file" },
+    { "retired", "(i.retired_at IS NOT NULL) = %s", LIST_BOOL, NULL, "true or false" },
     END
 };
 static const list_sort_t issuer_sorts[] = {
@@ -64,10 +73,53 @@ static const list_sort_t issuer_sorts[] = {
 };
 const list_resource_t list_issuers = {
     .name = "issuers",
-    .from = "issuer i JOIN ca_certificate c ON c.issuer_no = i.no AND c.active AND c.position = 0",
+    .from = "issuer i LEFT JOIN ca_certificate c ON c.issuer_no = i.no AND c.active AND c.position = 0",
     .id = "i.id", .key = "i.no", .key_cast = "integer", .version = "i.xmin",
     .scopes = { [SCOPE_ISSUER] = "i.id" },
     .columns = issuer_columns, .filters = issuer_filters, .sorts = issuer_sorts,
+};
+
+#define CA_ID "i.id || '.' || c.generation || '.' || c.position"
+
+static const list_column_t ca_columns[] = {
+    { "id",                CA_ID,          LIST_TEXT, "identifier: issuer, generation and position" },
+    { "issuer_id",         "i.id",         LIST_TEXT, "issuer" },
+    { "generation",        "c.generation", LIST_INT,  "generation of its CA" },
+    { "position",          "c.position",   LIST_INT,  "0: it issues; above it the others, the last one is the root" },
+    { "active",            "c.active",     LIST_BOOL, "whether its generation is the one that issues" },
+    { "subject",           "c.subject",    LIST_TEXT, "subject, RFC 4514" },
+    { "serial",            "c.serial",     LIST_HEX,  "serial number" },
+    { "key_kind",          "c.key_kind",   LIST_TEXT, "kind of its key" },
+    { "not_before",        "c.not_before", LIST_TIME, "valid from" },
+    { "not_after",         "c.not_after",  LIST_TIME, "valid to" },
+    { "revoked",           "c.revoked_at IS NOT NULL", LIST_BOOL, "whether it is revoked" },
+    { "revoked_at",        "c.revoked_at", LIST_TIME, "when it was revoked" },
+    { "revocation_reason", REASON_NAME("c.revocation_reason"), LIST_TEXT, "why" },
+    { "retired_at",        "c.retired_at", LIST_TIME, "when the next generation took its place" },
+    { "pem",               "c.der",        LIST_PEM,  "the certificate" },
+    END
+};
+static const list_filter_t ca_filters[] = {
+    { "issuer_id",      "i.id = %s",                       LIST_TEXT, NULL, "issuer" },
+    { "generation",     "c.generation = %s",               LIST_INT,  NULL, "generation of its CA" },
+    { "active",         "c.active = %s",                   LIST_BOOL, NULL, "true or false" },
+    { "revoked",        "(c.revoked_at IS NOT NULL) = %s", LIST_BOOL, NULL, "true or false" },
+    { "serial",         "c.serial = decode(%s, 'hex')",    LIST_HEX,  NULL, "serial number, hexadecimal" },
+    { "expires_before", "c.not_after < %s",                LIST_TIME, NULL, "ends before this time" },
+    { "expires_after",  "c.not_after > %s",                LIST_TIME, NULL, "ends after this time" },
+    END
+};
+static const list_sort_t ca_sorts[] = {
+    { "id", CA_ID, "text" },
+    { "not_after", "c.not_after", "timestamptz" },
+    { "subject", "c.subject", "text" },
+    END
+};
+const list_resource_t list_ca_certificates = {
+    .name = "CA certificates", .from = "ca_certificate c JOIN issuer i ON i.no = c.issuer_no",
+    .id = CA_ID, .key = CA_ID, .key_cast = "text", .version = "c.xmin",
+    .scopes = { [SCOPE_ISSUER] = "i.id" },
+    .columns = ca_columns, .filters = ca_filters, .sorts = ca_sorts,
 };
 
 static const list_column_t profile_columns[] = {
@@ -85,6 +137,7 @@ static const list_column_t profile_columns[] = {
     { "subject_rule",        "p.subject_rule",        LIST_TEXT,  "where the subject comes from" },
     { "allow_empty_subject", "p.allow_empty_subject", LIST_BOOL,  "whether a request without a subject is accepted" },
     { "revocation_exempt",   "p.revocation_exempt",   LIST_BOOL,  "whether its certificates say that no revocation information is available" },
+    { "must_staple",         "p.must_staple",         LIST_BOOL,  "whether its certificates ask TLS servers to staple" },
     { "created_at",          "p.created_at",          LIST_TIME,  "when it was made" },
     { "updated_at",          "p.updated_at",          LIST_TIME,  "when it was last changed" },
     END
@@ -112,7 +165,7 @@ static const list_column_t certificate_columns[] = {
     { "id",                "m.id",            LIST_TEXT,  "identifier" },
     { "name",              "m.name",          LIST_TEXT,  "unique name" },
     { "source",            "m.source",        LIST_TEXT,  "what it was enrolled by" },
-    { "status",            MANAGED_STATUS,    LIST_TEXT,  "Active, Expired or Revoked" },
+    { "status",            MANAGED_STATUS,    LIST_TEXT,  "Active, Expired, Revoked or Archived" },
     { "common_name",       "m.common_name",   LIST_TEXT,  "common name of the subject" },
     { "subject",           "m.subject",       LIST_TEXT,  "subject, RFC 4514" },
     { "sans",              "m.sans",          LIST_TEXTS, "alternative names" },
@@ -120,10 +173,15 @@ static const list_column_t certificate_columns[] = {
     { "profile_id",        "m.profile_id",    LIST_TEXT,  "its profile" },
     { "est_label_id",      "m.est_label_id",  LIST_TEXT,  "EST label that it was enrolled at" },
     { "owner_id",          "m.owner_id",      LIST_TEXT,  "who answers for it" },
+    { "team_id",           "m.team_id",       LIST_TEXT,  "team that it belongs to" },
+    { "environment",       "m.environment",   LIST_TEXT,  "environment that it is used in" },
+    { "renewal_policy_id", "m.renewal_policy_id", LIST_TEXT, "when it is renewed" },
+    { "tags",              "m.tags",          LIST_JSON,  "whatever else is said of it" },
     { "serial",            "m.last_serial",   LIST_HEX,   "serial number of the newest version" },
     { "expires_at",        "m.expires_at",    LIST_TIME,  "end of the newest version" },
     { "revoked_at",        "m.revoked_at",    LIST_TIME,  "when it was revoked" },
     { "revocation_reason", REASON_NAME("m.revocation_reason"), LIST_TEXT, "why it was revoked" },
+    { "archived_at",       "m.archived_at",   LIST_TIME,  "when it was put away" },
     { "created_at",        "m.created_at",    LIST_TIME,  "first enrolment" },
     { "updated_at",        "m.updated_at",    LIST_TIME,  "last change" },
     END
@@ -132,12 +190,15 @@ static const list_filter_t certificate_filters[] = {
     { "serial",         "m.no IN (SELECT v.managed_no FROM issuer x JOIN certificate_version v ON v.issuer_no = x.no"
                         " AND v.serial = decode(%s, 'hex'))", LIST_HEX, NULL, "serial number of any version, hexadecimal" },
     { "id",             "m.id = %s",                  LIST_TEXT, NULL,     "exact identifier" },
-    { "status",         MANAGED_STATUS " = %s",       LIST_TEXT, statuses, "Active, Expired or Revoked" },
-    { "source",         "m.source = %s",              LIST_TEXT, sources,  "API or EST" },
+    { "status",         MANAGED_STATUS " = %s",       LIST_TEXT, statuses, "Active, Expired, Revoked or Archived" },
+    { "source",         "m.source = %s",              LIST_TEXT, sources,  "API, EST or Import" },
     { "issuer_id",      "i.id = %s",                  LIST_TEXT, NULL,     "issuer" },
     { "profile_id",     "m.profile_id = %s",          LIST_TEXT, NULL,     "profile" },
     { "est_label_id",   "m.est_label_id = %s",        LIST_TEXT, NULL,     "EST label" },
     { "owner_id",       "m.owner_id = %s",            LIST_TEXT, NULL,     "owner" },
+    { "team_id",        "m.team_id = %s",             LIST_TEXT, NULL,     "team" },
+    { "environment",    "m.environment = %s",         LIST_TEXT, NULL,     "environment" },
+    { "renewal_policy_id", "m.renewal_policy_id = %s", LIST_TEXT, NULL,    "renewal policy" },
     { "name",           "m.name = %s",                LIST_TEXT, NULL,     "exact name" },
     { "common_name",    "m.common_name = %s",         LIST_TEXT, NULL,     "exact common name" },
     { "expires_before", "m.expires_at < %s",          LIST_TIME, NULL,     "ends before this time" },
@@ -204,6 +265,10 @@ static const list_column_t est_label_columns[] = {
     { "trust_pem",          "l.trust_pem",          LIST_TEXT, "anchors for client certificates" },
     { "superseded_grace_s", "l.superseded_grace_s", LIST_INT,  "seconds for which a renewed certificate may still renew" },
     { "allowed_names",      "l.allowed_names",      LIST_TEXTS, "names that client certificates may ask for; empty: any" },
+    { "owner_id",           "l.owner_id",           LIST_TEXT, "owner of what is enrolled" },
+    { "team_id",            "l.team_id",            LIST_TEXT, "team of what is enrolled" },
+    { "environment",        "l.environment",        LIST_TEXT, "environment of what is enrolled" },
+    { "renewal_policy_id",  "l.renewal_policy_id",  LIST_TEXT, "renewal policy of what is enrolled" },
     { "created_at",         "l.created_at",         LIST_TIME, "when it was made" },
     { "updated_at",         "l.updated_at",         LIST_TIME, "when it was last changed" },
     END

@@ -5,11 +5,9 @@
  */
 #include "orchestrator/store/revocation.h"
 
+#include "orchestrator/store/revocation_rule.h"
 #include "orchestrator/store/verb.h"
 #include "pkiproto/base/text.h"
-
-#define REASON_HOLD    6
-#define REASON_RELEASE 8
 
 /*
  * What an order does to a version in a state, by (state, wanted): 'r', 'h' or 'l' is its new state, '=' it is
@@ -34,8 +32,8 @@ typedef struct {
     size_t                    count;
 } apply_t;
 
-static char
-transition(char from, int reason)
+char
+revocation_next(char from, int reason)
 {
     for (size_t i = 0; i < sizeof(transitions) / sizeof(transitions[0]); i++) {
         if (transitions[i].from == from) {
@@ -47,8 +45,8 @@ transition(char from, int reason)
     return '!';
 }
 
-static const char *
-state_name(char state)
+const char *
+revocation_state_name(char state)
 {
     return state == 'r' ? "revoked" : state == 'h' ? "hold" : state == 'l' ? "released" : "good";
 }
@@ -118,7 +116,7 @@ status_change(db_conn_t *c, apply_t *x, const status_row_t *was, char to, pki_er
     db_rows_t *rows;
 
     PKI_TRY(db_query(c, x->a, Q_revocation_put,
-                     DB_PARAMS(DB_I(was->issuer_no), DB_B(was->serial), DB_T(state_name(to)),
+                     DB_PARAMS(DB_I(was->issuer_no), DB_B(was->serial), DB_T(revocation_state_name(to)),
                                DB_I(x->in->reason), DB_TM(x->in->invalidity_at), DB_TM(was->not_after),
                                DB_I(was->generation)),
                      &rows, err));
@@ -126,9 +124,8 @@ status_change(db_conn_t *c, apply_t *x, const status_row_t *was, char to, pki_er
     return change_write(c, "status", (uint32_t) was->issuer_no, was->serial, err);
 }
 
-/* CA/Browser Forum BR 7.2.2: none (0), and these; and the way out of a hold from before the policy. */
-static bool
-is_webpki(int reason)
+bool
+revocation_is_webpki(int reason)
 {
     static const int allowed[] = { 0, 1, 3, 4, 5, 9, REASON_RELEASE };
 
@@ -148,16 +145,20 @@ version_apply(db_conn_t *c, apply_t *x, size_t row, pki_err_t *err)
     char         to;
 
     status_read(x->versions, row, &was);
-    to = expired ? '!' : transition(was.state, x->in->reason);
+    to = expired ? '!' : revocation_next(was.state, x->in->reason);
     if (to == '!' || to == '=') {
         if (x->in->serial_count == 0) {
             return PKI_OK;
         }
         return pki_fail(err, PKI_E_CONFLICT, "RFC 5280 5.3.1", "version %s of %s is %s",
                         hex_print(x->a, was.serial), x->in->managed_id,
-                        expired ? "expired" : state_name(was.state));
+                        expired ? "expired" : revocation_state_name(was.state));
     }
-    if (db_bool(x->versions, row, "webpki") && !is_webpki(x->in->reason)) {
+    if (db_bool(x->versions, row, "external")) {
+        return pki_fail(err, PKI_E_CONFLICT, NULL, "%s was issued by somebody else, who alone can revoke it",
+                        x->in->managed_id);
+    }
+    if (db_bool(x->versions, row, "webpki") && !revocation_is_webpki(x->in->reason)) {
         return pki_fail(err, PKI_E_INVALID, x->in->reason == REASON_HOLD ? "CA/B BR 4.9.13" : "CA/B BR 7.2.2",
                         "reason %d is none that this issuer may give", x->in->reason);
     }

@@ -170,6 +170,55 @@ verb_change(db_t *db, const verb_change_t *v, pki_err_t *err)
     return db_tx(db, change_run, (void *) v, err);
 }
 
+typedef struct {
+    const verb_change_t *v;
+    db_query_t           uses;
+} remove_t;
+
+/* "2 owners, 17 certificates" */
+static pki_code_t
+uses_check(db_conn_t *c, pki_arena_t *a, const remove_t *x, pki_err_t *err)
+{
+    const verb_change_t *v = x->v;
+    char                 text[128];
+    pki_buf_t            b;
+    db_rows_t           *rows;
+
+    PKI_TRY(db_query(c, a, x->uses, v->params, v->count, &rows, err));
+    if (db_row_count(rows) == 0) {
+        return PKI_OK;
+    }
+    pki_buf_fixed(&b, text, sizeof(text) - 1);
+    for (size_t i = 0; i < db_row_count(rows); i++) {
+        pki_buf_printf(&b, "%s%lld %s", i > 0 ? ", " : "", (long long) db_int(rows, i, "uses"), db_text(rows, i, "what"));
+    }
+    text[b.len] = '\0';
+    return pki_fail(err, PKI_E_CONFLICT, NULL, "%s %s is in use by %s", v->what, v->id, text);
+}
+
+static pki_code_t
+remove_run(db_conn_t *c, void *arg, pki_err_t *err)
+{
+    const remove_t *x = arg;
+    pki_arena_t    *a = pki_arena_new(0);
+    pki_code_t      rc;
+
+    if (a == NULL) {
+        return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
+    }
+    rc = uses_check(c, a, x, err);
+    pki_arena_free(a);
+    return rc == PKI_OK ? change_run(c, (void *) x->v, err) : rc;
+}
+
+pki_code_t
+verb_remove(db_t *db, const verb_change_t *v, db_query_t uses, pki_err_t *err)
+{
+    remove_t x = { v, uses };
+
+    return db_tx(db, remove_run, &x, err);
+}
+
 void
 status_read(const db_rows_t *r, size_t row, status_row_t *out)
 {

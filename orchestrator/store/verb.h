@@ -35,6 +35,12 @@ typedef struct {
 } verb_change_t;
 pki_code_t verb_change(db_t *db, const verb_change_t *v, pki_err_t *err);
 
+/*
+ * verb_change() for something that others may refer to: CONFLICT that names how many do, by a statement with the
+ * parameters of the change and rows of (what, uses).
+ */
+pki_code_t verb_remove(db_t *db, const verb_change_t *v, db_query_t uses, pki_err_t *err);
+
 /* The parts of verb_change(), inside of a longer transaction. */
 pki_code_t verb_apply(db_conn_t *c, const verb_change_t *v, pki_err_t *err);
 pki_code_t change_write(db_conn_t *c, const char *kind, uint32_t issuer_no, bytes_t serial, pki_err_t *err);

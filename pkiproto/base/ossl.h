@@ -9,6 +9,7 @@
 #include <openssl/bio.h>
 #include <openssl/bn.h>
 #include <openssl/evp.h>
+#include <openssl/pkcs12.h>
 #include <openssl/x509.h>
 
 #define PKI_AUTO(type) __attribute__((cleanup(pki_auto_##type))) type *
@@ -25,6 +26,7 @@ PKI_AUTO_DEFINE(BIGNUM, BN_free)
 PKI_AUTO_DEFINE(EVP_MD_CTX, EVP_MD_CTX_free)
 PKI_AUTO_DEFINE(EVP_PKEY, EVP_PKEY_free)
 PKI_AUTO_DEFINE(EVP_PKEY_CTX, EVP_PKEY_CTX_free)
+PKI_AUTO_DEFINE(PKCS12, PKCS12_free)
 PKI_AUTO_DEFINE(X509, X509_free)
 PKI_AUTO_DEFINE(X509_CRL, X509_CRL_free)
 PKI_AUTO_DEFINE(X509_REQ, X509_REQ_free)

@@ -282,7 +282,7 @@ int
 crl_reason_parse(const char *name)
 {
     for (int i = 0; i < REASONS; i++) {
-        if (reason_names[i] != NULL && strcmp(reason_names[i], name) == 0) {
+        if (reason_names[i] != NULL && strcasecmp(reason_names[i], name) == 0) {
             return i;
         }
     }

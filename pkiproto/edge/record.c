@@ -223,15 +223,15 @@ changes_take(const uint8_t *p)
 }
 
 /* Where the count is: by the last octets, which differ between serials whether they are random or counted. */
-static size_t
-changes_at(bytes_t key)
+size_t
+edge_changes_stripe(bytes_t key)
 {
     uint64_t v = 0;
 
     for (size_t i = key.len > 8 ? key.len - 8 : 0; i < key.len; i++) {
         v = v << 8 | key.p[i];
     }
-    return 1 + 8 * (size_t) ((v * 0x9e3779b97f4a7c15 >> 32) % EDGE_STRIPES);
+    return (size_t) ((v * 0x9e3779b97f4a7c15 >> 32) % EDGE_STRIPES);
 }
 
 void
@@ -246,19 +246,25 @@ edge_changes_init(uint64_t first, uint8_t record[EDGE_CHANGES_LEN])
 void
 edge_changes_add(uint8_t record[EDGE_CHANGES_LEN], bytes_t status_key)
 {
-    uint8_t *p = record + changes_at(status_key);
+    uint8_t *p = record + 1 + 8 * edge_changes_stripe(status_key);
 
     changes_put(p, changes_take(p) + 1);
 }
 
 bool
-edge_changes_get(bytes_t record, bytes_t status_key, uint64_t *count)
+edge_changes_get_stripe(bytes_t record, size_t stripe, uint64_t *count)
 {
     if (record.len != EDGE_CHANGES_LEN || record.p[0] != EDGE_CHANGES_VERSION) {
         return false;
     }
-    *count = changes_take(record.p + changes_at(status_key));
+    *count = changes_take(record.p + 1 + 8 * (stripe % EDGE_STRIPES));
     return true;
+}
+
+bool
+edge_changes_get(bytes_t record, bytes_t status_key, uint64_t *count)
+{
+    return edge_changes_get_stripe(record, edge_changes_stripe(status_key), count);
 }
 
 size_t

@@ -83,6 +83,10 @@ void edge_changes_init(uint64_t first, uint8_t record[EDGE_CHANGES_LEN]);
 void edge_changes_add(uint8_t record[EDGE_CHANGES_LEN], bytes_t status_key);
 bool edge_changes_get(bytes_t record, bytes_t status_key, uint64_t *count); /* false: it is not such a record */
 
+/* For who has to remember where the count of a status is. */
+size_t edge_changes_stripe(bytes_t status_key);
+bool   edge_changes_get_stripe(bytes_t record, size_t stripe, uint64_t *count);
+
 /* issuer */
 #define EDGE_CHAIN_MAX 8
 typedef struct {

@@ -59,6 +59,34 @@ encode_strs(const str_list_t *in)
 }
 
 static json_t *
+encode_ints(const int_list_t *in)
+{
+    json_t *out = json_array();
+
+    for (size_t i = 0; i < in->count; i++) {
+        if (json_array_append_new(out, json_integer(in->v[i])) != 0) {
+            json_decref(out);
+            return NULL;
+        }
+    }
+    return out;
+}
+
+static json_t *
+encode_map(const str_map_t *in)
+{
+    json_t *out = json_object();
+
+    for (size_t i = 0; i < in->count; i++) {
+        if (json_object_set_new(out, in->names[i], json_string(in->values[i])) != 0) {
+            json_decref(out);
+            return NULL;
+        }
+    }
+    return out;
+}
+
+static json_t *
 encode_objects(const field_t *f, const object_list_t *in)
 {
     json_t *out = json_array();
@@ -91,6 +119,10 @@ encode_value(const field_t *f, const void *member)
         return encode_octets(f, *(const bytes_t *) member);
     case FIELD_T_STRS:
         return encode_strs(member);
+    case FIELD_T_INTS:
+        return encode_ints(member);
+    case FIELD_T_MAP:
+        return encode_map(member);
     case FIELD_T_OBJECT:
         return fields_encode(f->sub, member);
     case FIELD_T_OBJECTS:
@@ -152,6 +184,20 @@ fields_encode(const field_t *table, const void *in)
     return out;
 }
 
+pki_code_t
+fields_print(pki_arena_t *a, const field_t *table, const char *name, const void *in, const char **out, pki_err_t *err)
+{
+    JSON_AUTO     all = fields_encode(table, in);
+    const json_t *part = name != NULL ? json_object_get(all, name) : all;
+    char         *text = part != NULL ? json_dumps(part, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+
+    if (text == NULL) {
+        return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory while encoding");
+    }
+    *out = text;
+    return pki_arena_own(a, text, free, err);
+}
+
 /* The keywords of one kind of field, without those that come from its flags and bounds. */
 static json_t *
 schema_of_type(const field_t *f, bool for_input)
@@ -169,6 +215,11 @@ schema_of_type(const field_t *f, bool for_input)
         return json_pack("{ssss}", "type", "string", "pattern", "^([0-9a-fA-F]{2})*$");
     case FIELD_T_STRS:
         return json_pack("{sss{ss}}", "type", "array", "items", "type", "string");
+    case FIELD_T_INTS:
+        return json_pack("{sss{ss}}", "type", "array", "items", "type", "integer");
+    case FIELD_T_MAP:
+        return json_pack("{sss{ss}sis{sisi}}", "type", "object", "additionalProperties", "type", "string", "maxProperties",
+                         FIELD_MAP_MAX, "propertyNames", "minLength", 1, "maxLength", FIELD_NAME_MAX);
     case FIELD_T_OBJECT:
         return fields_schema(f->sub, for_input);
     case FIELD_T_OBJECTS:
@@ -178,12 +229,23 @@ schema_of_type(const field_t *f, bool for_input)
     }
 }
 
-static void
-schema_bounds(const field_t *f, json_t *out)
+/* Of lists and maps the elements are bounded. */
+static json_t *
+schema_bounded(const field_t *f, json_t *schema)
 {
-    bool text = f->type == FIELD_T_STR || f->type == FIELD_T_BASE64 || f->type == FIELD_T_HEX;
+    return f->type == FIELD_T_STRS || f->type == FIELD_T_INTS ? json_object_get(schema, "items")
+           : f->type == FIELD_T_MAP                           ? json_object_get(schema, "additionalProperties")
+                                                              : schema;
+}
 
-    if (f->type == FIELD_T_INT && (f->min != 0 || f->max != 0)) {
+static void
+schema_bounds(const field_t *f, json_t *schema)
+{
+    json_t *out = schema_bounded(f, schema);
+    bool    text = f->type == FIELD_T_STR || f->type == FIELD_T_BASE64 || f->type == FIELD_T_HEX || f->type == FIELD_T_MAP;
+    bool    number = f->type == FIELD_T_INT || f->type == FIELD_T_INTS;
+
+    if (number && (f->min != 0 || f->max != 0)) {
         json_object_set_new(out, "minimum", json_integer(f->min));
         if (f->max >= f->min) {
             json_object_set_new(out, "maximum", json_integer(f->max));
@@ -192,7 +254,7 @@ schema_bounds(const field_t *f, json_t *out)
     if (text && f->min > 0) {
         json_object_set_new(out, "minLength", json_integer(f->min));
     }
-    if (text && (f->max > 0 || f->type == FIELD_T_STR) && f->choices == NULL) {
+    if (text && (f->max > 0 || f->type == FIELD_T_STR || f->type == FIELD_T_MAP) && f->choices == NULL) {
         json_object_set_new(out, "maxLength", json_integer(f->max > 0 ? f->max : FIELD_STR_MAX));
     }
 }
@@ -208,7 +270,7 @@ schema_choices(const field_t *f, json_t *out)
     if ((f->flags & F_NULLABLE) && f->type == FIELD_T_STR) {
         json_array_append_new(list, json_null());
     }
-    json_object_set_new(f->type == FIELD_T_STRS ? json_object_get(out, "items") : out, "enum", list);
+    json_object_set_new(schema_bounded(f, out), "enum", list);
 }
 
 static json_t *
@@ -220,6 +282,8 @@ schema_default(const field_t *f)
     case FIELD_T_BOOL:
         return json_boolean(strcmp(f->def, "true") == 0);
     case FIELD_T_STRS:
+    case FIELD_T_INTS:
+    case FIELD_T_MAP:
     case FIELD_T_OBJECT:
     case FIELD_T_OBJECTS:
         return json_loads(f->def, 0, NULL);
@@ -252,7 +316,7 @@ static bool
 field_always_present(const field_t *f)
 {
     return (f->flags & (F_REQUIRED | F_NULLABLE)) || f->type == FIELD_T_INT || f->type == FIELD_T_BOOL
-           || f->type == FIELD_T_STRS || f->type == FIELD_T_OBJECTS;
+           || f->type == FIELD_T_STRS || f->type == FIELD_T_INTS || f->type == FIELD_T_MAP || f->type == FIELD_T_OBJECTS;
 }
 
 json_t *

@@ -123,7 +123,7 @@ choices_problem(decoder_t *d, const path_t *path, const char *const *choices)
 static bool
 string_check(decoder_t *d, const path_t *path, const field_t *f, bytes_t text)
 {
-    bool   chars = f->type == FIELD_T_STR || f->type == FIELD_T_STRS;
+    bool   chars = f->type == FIELD_T_STR || f->type == FIELD_T_STRS || f->type == FIELD_T_MAP;
     size_t most = f->max > 0 ? (size_t) f->max : chars ? FIELD_STR_MAX : SIZE_MAX;
 
     if (memchr(text.p, 0, text.len) != NULL) {
@@ -246,6 +246,75 @@ decode_strs(decoder_t *d, const path_t *path, const field_t *f, const json_t *in
 }
 
 static void
+decode_ints(decoder_t *d, const path_t *path, const field_t *f, const json_t *in, int_list_t *out)
+{
+    size_t count = json_array_size(in);
+
+    if (!list_check(d, path, f, count)) {
+        return;
+    }
+    out->v = pki_alloc(d->a, count * sizeof(*out->v));
+    if (out->v == NULL) {
+        decode_nomem(d);
+        return;
+    }
+    out->count = count;
+    for (size_t i = 0; i < count; i++) {
+        const json_t *e = json_array_get(in, i);
+        path_t        at = { path, NULL, i };
+
+        if (!json_is_integer(e)) {
+            decode_problem(d, &at, "must be an integer");
+            continue;
+        }
+        int_store(d, &at, f, json_integer_value(e), &out->v[i]);
+    }
+}
+
+static void
+map_put(decoder_t *d, const path_t *path, const field_t *f, const char *name, const json_t *in, str_map_t *out)
+{
+    path_t at = { path, name, 0 };
+
+    if (*name == '\0' || strlen(name) > FIELD_NAME_MAX) {
+        decode_problem(d, &at, "a name must have 1 to %d characters", FIELD_NAME_MAX);
+        return;
+    }
+    if (!json_is_string(in)) {
+        decode_problem(d, &at, "must be a string");
+        return;
+    }
+    out->names[out->count] = pki_strdup(d->a, name);
+    if (out->names[out->count] == NULL) {
+        decode_nomem(d);
+        return;
+    }
+    string_store(d, &at, f, bytes_of(json_string_value(in), json_string_length(in)), &out->values[out->count++]);
+}
+
+static void
+decode_map(decoder_t *d, const path_t *path, const field_t *f, const json_t *in, str_map_t *out)
+{
+    size_t      count = json_object_size(in);
+    const char *name;
+    json_t     *value;
+
+    if (count > FIELD_MAP_MAX) {
+        decode_problem(d, path, "must have at most %d members", FIELD_MAP_MAX);
+        return;
+    }
+    out->names = pki_alloc(d->a, count * sizeof(*out->names));
+    out->values = pki_alloc(d->a, count * sizeof(*out->values));
+    if (out->names == NULL || out->values == NULL) {
+        decode_nomem(d);
+        return;
+    }
+    json_object_foreach((json_t *) in, name, value) {
+        map_put(d, path, f, name, value, out);
+    }
+}
+
+static void
 decode_objects(decoder_t *d, const path_t *path, const field_t *f, const json_t *in, object_list_t *out)
 {
     size_t count = json_array_size(in);
@@ -284,6 +353,8 @@ static const type_row_t type_rows[] = {
     [FIELD_T_BASE64] = { sizeof(bytes_t), JSON_STRING, "must be a string of base64" },
     [FIELD_T_HEX] = { sizeof(bytes_t), JSON_STRING, "must be a string of hexadecimal digits" },
     [FIELD_T_STRS] = { sizeof(str_list_t), JSON_ARRAY, "must be an array of strings" },
+    [FIELD_T_INTS] = { sizeof(int_list_t), JSON_ARRAY, "must be an array of integers" },
+    [FIELD_T_MAP] = { sizeof(str_map_t), JSON_OBJECT, "must be an object of strings" },
     [FIELD_T_OBJECT] = { 0, JSON_OBJECT, "must be an object" },
     [FIELD_T_OBJECTS] = { sizeof(object_list_t), JSON_ARRAY, "must be an array of objects" },
 };
@@ -326,6 +397,12 @@ decode_value(decoder_t *d, const path_t *path, const field_t *f, const json_t *i
         break;
     case FIELD_T_STRS:
         decode_strs(d, path, f, in, member);
+        break;
+    case FIELD_T_INTS:
+        decode_ints(d, path, f, in, member);
+        break;
+    case FIELD_T_MAP:
+        decode_map(d, path, f, in, member);
         break;
     case FIELD_T_OBJECT:
         decode_object(d, path, f->sub, in, member);
@@ -414,7 +491,7 @@ text_to_json(decoder_t *d, const path_t *path, const field_t *f, const char *tex
 static void
 decode_text(decoder_t *d, const path_t *path, const field_t *f, const char *text, void *member)
 {
-    bool    is_json = f->type == FIELD_T_OBJECT || f->type == FIELD_T_OBJECTS;
+    bool    is_json = f->type >= FIELD_T_INTS; /* it, and maps and objects, have no other form */
     int64_t v;
 
     if (is_json || (f->type == FIELD_T_STRS && *text == '[')) {
@@ -569,4 +646,45 @@ field_from_text(pki_arena_t *a, const field_t *f, const char *text, void *out, p
     memset(member, 0, member_size(f));
     decode_text(&d, &path, f, text, member);
     return d.code;
+}
+
+static bool
+field_nests(const field_t *f)
+{
+    return f->type == FIELD_T_OBJECT || f->type == FIELD_T_OBJECTS;
+}
+
+bool
+fields_secret(const field_t *table)
+{
+    for (const field_t *f = table; f->type != FIELD_T_END; f++) {
+        if (f->flags & F_SECRET || (field_nests(f) && fields_secret(f->sub))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool
+fields_secret_given(const field_t *table, const json_t *in)
+{
+    const json_t *element;
+    size_t        i;
+
+    for (const field_t *f = table; f->type != FIELD_T_END; f++) {
+        const json_t *given = json_object_get(in, f->name);
+
+        if (given == NULL || json_is_null(given)) {
+            continue;
+        }
+        if (f->flags & F_SECRET || (field_nests(f) && json_is_object(given) && fields_secret_given(f->sub, given))) {
+            return true;
+        }
+        json_array_foreach((json_t *) (uintptr_t) given, i, element) {
+            if (field_nests(f) && fields_secret_given(f->sub, element)) {
+                return true;
+            }
+        }
+    }
+    return false;
 }

@@ -23,6 +23,16 @@ typedef struct {
     size_t       count;
 } str_list_t;
 
+typedef struct {
+    int64_t *v;
+    size_t   count;
+} int_list_t;
+
+typedef struct {
+    const char **names, **values; /* count of each */
+    size_t       count;
+} str_map_t;
+
 typedef enum {
     FIELD_T_END = 0,
     FIELD_T_STR,     /* const char *        JSON string */
@@ -32,6 +42,8 @@ typedef enum {
     FIELD_T_BASE64,  /* bytes_t             JSON string, base64 */
     FIELD_T_HEX,     /* bytes_t             JSON string, hexadecimal */
     FIELD_T_STRS,    /* str_list_t          JSON array of strings */
+    FIELD_T_INTS,    /* int_list_t          JSON array of integers, each min..max */
+    FIELD_T_MAP,     /* str_map_t           JSON object of strings: names are the caller's */
     FIELD_T_OBJECT,  /* struct              JSON object, described by .sub */
     FIELD_T_OBJECTS, /* object_list_t       JSON array of objects, described by .sub and .sub_size */
 } field_type_t;
@@ -48,10 +60,13 @@ typedef struct {
 #define F_NULLABLE  0x10u /* an absent value is encoded as null; otherwise it is left out */
 #define F_RESTART   0x20u /* configuration: a reload does not change it */
 #define F_CARRIED   0x40u /* with F_SECRET: a message between our own processes, encoded in clear */
+#define F_FIXED     0x80u /* of a thing's configuration: what it was made with, and not to be changed */
 
 /* A max of 0: strings have at most FIELD_STR_MAX characters, numbers (with min 0) and octets no bound. */
 #define FIELD_STR_MAX  4096
 #define FIELD_LIST_MAX 10000 /* elements of a list, where max of OBJECTS does not say otherwise */
+#define FIELD_MAP_MAX  64    /* members of a MAP */
+#define FIELD_NAME_MAX 128   /* length of their names */
 
 typedef struct field {
     const char         *name;
@@ -59,8 +74,8 @@ typedef struct field {
     size_t              offset;
     unsigned            flags;
     const char         *def;      /* default, as text; NULL: none */
-    int64_t             min, max; /* INT: value; STR, HEX, BASE64: length of the text; max 0: see below */
-    const char *const  *choices;  /* STR, STRS: allowed values, NULL-terminated; NULL: any */
+    int64_t             min, max; /* INT, INTS: value; STR, MAP, HEX, BASE64: length of the text; max 0: see below */
+    const char *const  *choices;  /* STR, STRS, MAP: allowed values, NULL-terminated; NULL: any */
     const struct field *sub;
     size_t              sub_size;
     const char         *help;     /* one sentence; every field has one */
@@ -79,6 +94,8 @@ typedef struct field {
 #define FIELD_BASE64(s, m, fl, text)        { .name = #m, .type = FIELD_T_BASE64, .offset = FIELD_CHECK_(s, m, bytes_t), .flags = (fl), .help = (text) }
 #define FIELD_HEX(s, m, fl, text)           { .name = #m, .type = FIELD_T_HEX, .offset = FIELD_CHECK_(s, m, bytes_t), .flags = (fl), .help = (text) }
 #define FIELD_STRS(s, m, fl, list, text)    { .name = #m, .type = FIELD_T_STRS, .offset = FIELD_CHECK_(s, m, str_list_t), .flags = (fl), .choices = (list), .help = (text) }
+#define FIELD_INTS(s, m, fl, dflt, lo, hi, text) { .name = #m, .type = FIELD_T_INTS, .offset = FIELD_CHECK_(s, m, int_list_t), .flags = (fl), .def = (dflt), .min = (lo), .max = (hi), .help = (text) }
+#define FIELD_MAP(s, m, fl, dflt, longest, list, text) { .name = #m, .type = FIELD_T_MAP, .offset = FIELD_CHECK_(s, m, str_map_t), .flags = (fl), .def = (dflt), .max = (longest), .choices = (list), .help = (text) }
 #define FIELD_OBJECT(s, m, fl, table, text) { .name = #m, .type = FIELD_T_OBJECT, .offset = offsetof(s, m), .flags = (fl), .sub = (table), .sub_size = sizeof(((s *) 0)->m), .help = (text) }
 #define FIELD_OBJECTS(s, m, fl, table, size, text) { .name = #m, .type = FIELD_T_OBJECTS, .offset = FIELD_CHECK_(s, m, object_list_t), .flags = (fl), .sub = (table), .sub_size = (size), .help = (text) }
 #define FIELD_END                           { .type = FIELD_T_END }
@@ -111,6 +128,13 @@ pki_code_t fields_merge(pki_arena_t *a, const field_t *table, const json_t *in, 
 
 /* A new object, or NULL when out of memory. */
 json_t *fields_encode(const field_t *table, const void *in);
+
+/* The same as text in the arena; of one member alone when a name is given, which then has to be present. */
+pki_code_t fields_print(pki_arena_t *a, const field_t *table, const char *name, const void *in, const char **out,
+                        pki_err_t *err);
+/* Whether a table has F_SECRET members, also in objects inside; whether an object has one of them that is not null. */
+bool fields_secret(const field_t *table);
+bool fields_secret_given(const field_t *table, const json_t *in);
 
 /*
  * One member from text (environment variables, database columns in text form), out being the whole

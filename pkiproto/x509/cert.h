@@ -99,6 +99,7 @@ typedef struct {
     const char *ocsp_url, *ca_issuers_url, *crl_url; /* NULL: left out */
     bool     ocsp_nocheck;      /* id-pkix-ocsp-nocheck (RFC 6960 4.2.2.2.1) */
     bool     no_rev_avail;      /* RFC 9608: neither OCSP nor CRL */
+    bool     must_staple;       /* RFC 7633: TLS feature status_request; needs an OCSP URL */
 } cert_template_t;
 
 /* The whole TBSCertificate. */

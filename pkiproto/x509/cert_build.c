@@ -10,6 +10,8 @@
 #include "pkiproto/x509/cert.h"
 #include "pkiproto/x509/ext.h"
 
+#define TLS_STATUS_REQUEST 5
+
 static const bytes_t oid_skid = OID_OCTETS("\x55\x1d\x0e");
 static const bytes_t oid_key_usage = OID_OCTETS("\x55\x1d\x0f");
 static const bytes_t oid_san = OID_OCTETS("\x55\x1d\x11");
@@ -17,6 +19,7 @@ static const bytes_t oid_basic_constraints = OID_OCTETS("\x55\x1d\x13");
 static const bytes_t oid_crl_distribution = OID_OCTETS("\x55\x1d\x1f");
 static const bytes_t oid_akid = OID_OCTETS("\x55\x1d\x23");
 static const bytes_t oid_eku = OID_OCTETS("\x55\x1d\x25");
+static const bytes_t oid_tls_feature = OID_OCTETS("\x2b\x06\x01\x05\x05\x07\x01\x18");
 static const bytes_t oid_no_rev_avail = OID_OCTETS("\x55\x1d\x38");
 static const bytes_t oid_aia = OID_OCTETS("\x2b\x06\x01\x05\x05\x07\x01\x01");
 static const bytes_t oid_ad_ocsp = OID_OCTETS("\x2b\x06\x01\x05\x05\x07\x30\x01");
@@ -62,6 +65,9 @@ template_check(const cert_template_t *t, pki_err_t *err)
     }
     if (t->no_rev_avail && (t->is_ca || t->ocsp_url != NULL || t->crl_url != NULL)) {
         return template_fail(err, "RFC 9608 2", "noRevAvail in a CA certificate, or beside a place to ask");
+    }
+    if (t->must_staple && t->ocsp_url == NULL) {
+        return template_fail(err, "RFC 7633 4.2.3.1", "a stapled answer is asked for, and nowhere to get it");
     }
     if (t->eku & EKU_ANY) {
         return template_fail(err, "RFC 5280 4.2.1.12", "anyExtendedKeyUsage is never issued");
@@ -214,6 +220,18 @@ put_null(pki_buf_t *out, bytes_t oid)
     ext_close(out, ext);
 }
 
+/* Features { status_request (5) }: a server must staple an OCSP response (RFC 7633 4.1, RFC 6066 8). */
+static void
+put_must_staple(pki_buf_t *out)
+{
+    ext_open_t ext = ext_open(out, oid_tls_feature, false);
+    size_t     seq = der_open(out, DER_SEQUENCE);
+
+    der_put_uint(out, DER_INTEGER, TLS_STATUS_REQUEST);
+    der_close(out, seq);
+    ext_close(out, ext);
+}
+
 static void
 put_extensions(const cert_template_t *t, pki_buf_t *out)
 {
@@ -239,6 +257,9 @@ put_extensions(const cert_template_t *t, pki_buf_t *out)
     }
     if (t->no_rev_avail) {
         put_null(out, oid_no_rev_avail);
+    }
+    if (t->must_staple) {
+        put_must_staple(out);
     }
     der_close(out, seq);
     der_close(out, explicit);

@@ -302,6 +302,7 @@ def certificates(s):
     ok(answer.status in (400, 403), 'a key that the profile does not take is refused', answer)
     is_(total(s, path), before, 'none of that issued anything')
 
+    call(s, 'POST', V1 + '/owners', {'name': 'web'})
     made = call(s, 'POST', path, order(s, web, 'web', owner_id='owner-web'))
     if not is_(made.status, 201, 'a certificate is issued for a request') and made.status != 201:
         return
@@ -374,7 +375,7 @@ def revoke(s, path, mc, web, serial):
 def pages(s):
     path = V1 + '/profiles'
     for query, fields in (('limit=0', ['limit']), ('limit=1001', ['limit']), ('limit=x', ['limit']), ('sort=colour', ['sort']),
-                          ('limit=-1&sort=x&colour=red&page=1', ['limit', 'colour', 'page']), ('name=a&name=b', ['name']),
+                          ('limit=-1&sort=x&colour=red&page=1', ['limit', 'sort', 'colour', 'page']), ('name=a&name=b', ['name']),
                           ('%zz=1', [])):
         refused(call(s, 'GET', '%s?%s' % (path, query)), 400, 'invalid', 'a list with ?%s: 400' % query, fields)
     refused(call(s, 'GET', path + '?cursor=garbage'), 400, 'invalid', 'a cursor that is not ours: 400')

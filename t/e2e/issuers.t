@@ -5,6 +5,7 @@ CAs that are taken over: a certificate with its chain, and a key that the signer
 is refused and leaves nothing behind; what is accepted issues, answers OCSP and has a CRL.
 """
 
+import json
 import os
 import sys
 import urllib.parse
@@ -152,6 +153,111 @@ def accepted(s):
     return made
 
 
+V1 = '/api/v1'
+
+
+def code(answer):
+    error = answer.json['error']
+    return answer.status, error['code'], [each['field'] for each in error['fields']]
+
+
+def ask(s, issuer, name):
+    order = {'name': name, 'profile_id': 'prof-device', 'issuer_id': issuer, 'csr_pem': pem(request(new_key(), name))}
+    return s.api('POST', V1 + '/certificates', order)
+
+
+def changes(s):
+    """An issuer from its making to its end: renamed, switched off and on, tested, retired."""
+    path = V1 + '/issuers/iss-life'
+    made = s.api('POST', V1 + '/issuers', {'id': 'iss-life', 'name': 'Life', 'config': {'subject': 'CN=Life CA'}}).json
+    is_((made['source'], made['test_status'], made['tested_at'], made['retired_at']), ('database', None, None, None), 'an issuer of the API')
+    answer = s.api('PUT', path, {'name': 'Renamed'})
+    is_((answer.status, answer.json['name'], answer.json['config']), (200, 'Renamed', made['config']), 'it is renamed, its config stays')
+    is_(s.api('PUT', path, {'name': 'Renamed', 'type': 'local', 'config': made['config']}).status, 200, 'the same config is no change')
+    is_(code(s.api('PUT', path, {'name': 'x', 'id': 'iss-y', 'type': 'vault', 'config': {'subject': 'CN=Other', 'colour': 1}})),
+        (400, 'invalid', ['type', 'id']), 'what it is cannot be changed')
+    is_(code(s.api('PUT', path, {'name': 'x', 'config': {'subject': 'CN=Other', 'key': 5, 'colour': 1}})),
+        (400, 'invalid', ['config.subject', 'config.key', 'config.key', 'config.colour']), 'nor what its CA was made with')
+    is_(code(s.api('PUT', path, {'name': 'Demo'}))[:2] if s.api('PUT', V1 + '/issuers/' + s.issuer_id, {'name': 'Demo'}).status == 200
+        else None, (409, 'conflict'), 'a name that is taken: 409')
+    is_(s.api('PUT', V1 + '/issuers/iss-none', {'name': 'x'}).status, 404, 'of nothing: 404')
+    headers = {'Authorization': 'Bearer ' + s.env['CHANCERY_API_KEY'], 'Content-Type': 'application/json', 'If-Match': '"1-x"'}
+    is_(s.http('PUT', path, '{"name": "x"}', headers, tls=True).status, 412, 'an old If-Match: 412')
+    headers['If-Match'] = s.api('GET', path).headers['ETag']
+    is_(s.http('PUT', path, '{"name": "Life", "enabled": false}', headers, tls=True).status, 200, 'the present one: switched off')
+    is_(code(ask(s, 'iss-life', 'off'))[:2], (403, 'policy'), 'it does not issue')
+    is_(s.api('PUT', path, {'name': 'Life'}).json['enabled'], True, 'and on again')
+    first = ask(s, 'iss-life', 'first')
+    is_(first.status, 201, 'it does')
+
+    good = wait_for('its CRL', lambda: (lambda a: a if a.json['test_status'] == 'ok' else None)(s.api('POST', path + '/test', {})))
+    ok(good and good.json['test_error'] is None and good.json['tested_at'], 'a test finds that all is well', good)
+    is_(s.api('GET', path).json['test_status'], 'ok', 'which is kept')
+    ended = s.api('POST', V1 + '/issuers', {'id': 'iss-ended', 'name': 'Ended', 'config': {'subject': 'CN=Ended CA'}})
+    is_((ended.status, s.api('POST', V1 + '/issuers/iss-ended/revoke-ca', {}).status), (201, 200), 'a CA whose certificate is revoked')
+    bad = s.api('POST', V1 + '/issuers/iss-ended/test', {})
+    is_((bad.status, bad.json['test_status']), (200, 'failed'), 'fails its test')
+    like(bad.json['test_error'], 'revoked', 'and says why')
+    is_(s.api('POST', V1 + '/issuers/iss-none/test', {}).status, 404, 'a test of nothing: 404')
+
+    for name in ('life-1', 'life-2'):
+        s.api('POST', V1 + '/est/labels', {'name': name, 'issuer_id': 'iss-life', 'profile_id': 'prof-device'})
+    answer = s.api('DELETE', path)
+    is_(code(answer)[:2], (409, 'conflict'), 'while EST labels use it, it is not retired')
+    like(answer.json['error']['message'], 'used by 2 EST labels', 'the answer counts them')
+    is_(s.api('GET', path).json['enabled'], True, 'nothing has changed')
+    for name in ('life-1', 'life-2'):
+        s.api('DELETE', V1 + '/est/labels/est-' + name)
+    is_(s.api('DELETE', path).status, 204, 'then it is')
+    is_(s.api('DELETE', path).status, 404, 'once')
+    row = s.api('GET', path).json
+    is_((row['enabled'], bool(row['retired_at'])), (False, True), 'it is still there, and retired')
+    is_([each['id'] for each in s.api('GET', V1 + '/issuers?retired=true').json['data']], ['iss-life'], 'the list finds it')
+    is_(code(ask(s, 'iss-life', 'late'))[0], 403, 'it issues no more')
+    is_(code(s.api('PUT', path, {'name': 'Life', 'enabled': True})), (400, 'invalid', ['enabled']), 'for good')
+    is_(code(s.api('POST', path + '/rekey', {}))[:2], (409, 'conflict'), 'it gets no new key')
+    is_(code(s.api('POST', V1 + '/est/labels', {'name': 'life-3', 'issuer_id': 'iss-life', 'profile_id': 'prof-device'})),
+        (400, 'invalid', ['issuer_id']), 'and no new label')
+    is_(s.http('GET', '/crl/iss-life.crl').status, 200, 'its CRL is served')
+    is_(s.api('POST', '%s/certificates/%s/revoke' % (V1, first.json['id']), {}).json['changed'], 1, 'its certificates are revoked')
+    ok(wait_for('the CRL', lambda: first.json['serial'].lstrip('0') in openssl('crl', '-inform', 'DER', '-noout', '-text', input=s.http(
+        'GET', '/crl/iss-life.crl').body).out.lower()), 'and listed')
+
+
+def ca_certificates(s):
+    path = V1 + '/ca-certificates'
+    rows = s.api('GET', path + '?issuer_id=iss-life').json
+    is_([(each['id'], each['position'], each['active']) for each in rows['data']],
+        [('iss-life.1.0', 0, True), ('iss-life.1.1', 1, True)], 'the CA certificates of an issuer, its root last')
+    one = s.api('GET', path + '/iss-life.1.0').json
+    is_(one, rows['data'][0], 'each has an id')
+    like(openssl('x509', '-noout', '-subject', input=one['pem']).out, 'CN = Life CA', 'and PEM')
+    is_((one['issuer_id'], one['generation'], one['key_kind'], one['revoked']), ('iss-life', 1, 'p-256', False), 'and what it is')
+    found = s.api('GET', path + '?revoked=true').json['data']
+    is_([(each['issuer_id'], each['revocation_reason']) for each in found], [('iss-ended', 'unspecified')], 'revoked ones are found')
+    ends = [each['not_after'] for each in s.api('GET', path + '?sort=-not_after&limit=100').json['data']]
+    is_(ends, sorted(ends, reverse=True), 'by their end')
+    is_(s.api('GET', path + '/iss-life.9.0').status, 404, 'none: 404')
+
+
+def seeds(s):
+    """Issuers of a file: made at start when they are not there."""
+    seed = os.path.join(s.tmp, 'seed.json')
+    with open(seed, 'w') as file:
+        json.dump([{'id': 'iss-seed', 'name': 'Seed', 'config': {'subject': 'CN=Seed CA', 'key': 'p-384'}},
+                   {'id': 'iss-life', 'name': 'Life again', 'config': {'subject': 'CN=Life again'}},
+                   {'id': 'iss-wrong', 'name': 'Wrong', 'config': {'key': 7}}], file)
+    os.chmod(seed, 0o644)
+    s.extra_env['CHANCERY_SEED_FILE'] = seed
+    s.restart()
+    row = wait_for('the seed', lambda: (lambda a: a.json if a.status == 200 else None)(s.api('GET', V1 + '/issuers/iss-seed')))
+    is_((row['source'], row['subject'], row['key_kind']), ('file', 'CN=Seed CA', 'p-384'), 'an issuer of the seed file is made')
+    is_(ask(s, 'iss-seed', 'seeded').status, 201, 'and issues')
+    is_(s.api('GET', V1 + '/issuers/iss-life').json['name'], 'Life', 'one that is there is left alone')
+    ok(wait_for('the log', lambda: 'issuer 3 of the seed file' in s.log()), 'a wrong one is in the log')
+    is_([each['id'] for each in s.api('GET', V1 + '/issuers?source=file').json['data']], ['iss-seed'], 'and not made')
+
+
 with Stack() as s:
     witness = Witness(s)
     with open(s.path('signer/passphrase')) as file:
@@ -168,4 +274,7 @@ with Stack() as s:
     found = lint.leaf(x509.load_pem_x509_certificate(answer.json['pem'].encode()), chain[0].cert, key.public_key(),
                       {EKU.CLIENT_AUTH, EKU.SERVER_AUTH}, 90 * DAY_S)
     is_(list(found), [], 'certificates that are as they should be')
+    changes(s)
+    ca_certificates(s)
+    seeds(s)
 done()

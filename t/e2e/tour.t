@@ -11,14 +11,20 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'
 from chancery import ROOT, Stack, diag, done, is_, like, ok, openssl, unlike, wait_for  # noqa: E402
 
 
-def tour():
+def blocks():
+    """What the README shows for a shell: each is run as it stands, from the top."""
     with open(os.path.join(ROOT, 'README.md')) as file:
-        return re.search(r'^```sh\n(.*?)^```$', file.read(), re.M | re.S).group(1)
+        return re.findall(r'^```sh\n(.*?)^```$', file.read(), re.M | re.S)
 
 
 with Stack(workers=2) as s:
-    shown = s.sh('set -eu\n' + tour(), check=False)
+    tour, *others = blocks()
+    shown = s.sh('set -eu\n' + tour, check=False)
     is_(shown.status, 0, "the README's tour runs to its end") or diag(shown)
+    for each in others:
+        command = s.sh('set -eu\n' + each, check=False)
+        is_(command.status, 0, "the README's other commands run to their end") or diag(command)
+        like(command.out, r'(?s)ready +yes.*valve.*, 0 problems', 'and show what they should')
     os.chdir(s.path('tour'))
 
     cacerts = openssl('storeutl', '-noout', '-certs', 'cacerts.pem').out

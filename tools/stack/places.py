@@ -14,8 +14,8 @@ from .say import Failure, line
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 SUN_PATH_MAX = 107
-PASSED_ON = re.compile(r'^(CHANCERY_(DATABASE|LISTEN|SIGNER|EDGE|OCSP|CRL|LOG|DRAIN|RETRY)_.*|(A|UB|L)SAN_OPTIONS|TZ|'
-                       r'SOFTHSM2_CONF|PATH)$')
+PASSED_ON = re.compile(r'^(CHANCERY_(DATABASE|LISTEN|LIMITS|SIGNER|EDGE|OCSP|CRL|JOBS|LOG|DRAIN|RETRY|SEED|MASTER)_.*|'
+                       r'(A|UB|L)SAN_OPTIONS|TZ|CREDENTIALS_DIRECTORY|SOFTHSM2_CONF|PATH)$')
 
 
 def port_of(name, default):
@@ -81,7 +81,8 @@ class Places:
         ]
         for name, owner, group, mode in folders:
             self._folder(self.path(name), owner, group, mode)
-        self._passphrase()
+        self._secret('signer/passphrase', self.signer_user, 24)
+        self._secret('conf/master-key', self.user, 32)
         longest = self.path('run/pg/.s.PGSQL.5432.lock')
         if len(os.fsencode(longest)) > SUN_PATH_MAX:
             raise Failure('the path %s is too long for a unix socket' % self.var, hint='set VAR= to a shorter path')
@@ -101,16 +102,16 @@ class Places:
         self.own(path, owner, group if self.as_root else None)
         os.chmod(path, mode)
 
-    def _passphrase(self):
-        path = self.path('signer/passphrase')
+    def _secret(self, name, owner, octets):
+        path = self.path(name)
         if os.path.exists(path):
             return
         handle = os.open(path + '.new', os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(handle, 'w') as file:
-            file.write(os.urandom(24).hex() + '\n')
+            file.write(os.urandom(octets).hex() + '\n')
             file.flush()
             os.fsync(file.fileno())
-        self.own(path + '.new', self.signer_user, None)
+        self.own(path + '.new', owner, None)
         os.rename(path + '.new', path)
 
     def _make_var(self):

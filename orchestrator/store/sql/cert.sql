@@ -32,42 +32,47 @@ SELECT i.place, k.issuer_no, k.serial, k.der, k.id AS repeated_id, m.name AS man
         LIMIT 1) AS p ON true;
 
 -- name: cert_record
--- A batch of certificates, all or nothing for each: without its transaction key, or for a profile that is not there
--- any more, nothing of it is written.  Sorted, so that two batches never wait for each other.  Gives the managed ids
--- of those recorded.
+-- A batch of certificates, all or nothing for each: without its transaction key, or for a profile, owner, team or renewal
+-- policy that is not there any more, nothing of it is written.  What operators say of one that is there stays.  Sorted, so
+-- that two batches never wait for each other.  Gives the managed ids of those recorded.
 WITH input AS MATERIALIZED (
     SELECT *
       FROM unnest($1::bytea[], $2::bigint[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
                   $9::text[], $10::text[], $11::text[], $12::bytea[], $13::text[], $14::timestamptz[], $15::bytea[],
                   $16::bytea[], $17::bytea[], $18::timestamptz[], $19::text[], $20::text[], $21::text[], $22::text[],
                   $23::text[], $24::bigint[], $25::text[], $26::text[], $27::bigint[], $28::text[], $29::bigint[],
-                  $30::bigint[], $31::text[])
+                  $30::bigint[], $31::text[], $32::text[], $33::text[], $34::text[], $35::text[])
            AS i (txn_key, issuer_no, serial, id, name, source, profile_id, est_label_id, owner_id, common_name, subject,
                  subject_der, sans, not_after, der, spki_sha256, fingerprint, not_before, actor, actor_type, action,
                  resource_type, resource_id, status, request_id, peer, latency_us, details, generation,
-                 exempt, body_hash)
+                 exempt, body_hash, team_id, environment, renewal_policy_id, tags)
      WHERE EXISTS (SELECT FROM profile p WHERE p.id = i.profile_id)
+       AND (i.owner_id IS NULL OR EXISTS (SELECT FROM owner o WHERE o.id = i.owner_id))
+       AND (i.team_id IS NULL OR EXISTS (SELECT FROM team t WHERE t.id = i.team_id))
+       AND (i.renewal_policy_id IS NULL OR EXISTS (SELECT FROM renewal_policy r WHERE r.id = i.renewal_policy_id))
 ), key AS (
     INSERT INTO issuance_key AS k (txn_key, issuer_no, serial)
     SELECT txn_key, issuer_no, serial FROM input WHERE txn_key IS NOT NULL ORDER BY txn_key
     ON CONFLICT (txn_key) DO UPDATE
        SET issuer_no = excluded.issuer_no, serial = excluded.serial, created_at = now()
-     WHERE k.created_at < now() - make_interval(secs => $32::bigint)
+     WHERE k.created_at < now() - make_interval(secs => $36::bigint)
     RETURNING txn_key
 ), won AS MATERIALIZED (
     SELECT * FROM input WHERE txn_key IS NULL OR txn_key IN (SELECT txn_key FROM key) ORDER BY id
 ), managed AS (
-    INSERT INTO managed_certificate AS m (id, name, source, profile_id, issuer_no, est_label_id, owner_id, common_name,
-                                          subject, subject_der, sans, status, expires_at, last_serial)
-    SELECT id, name, source, profile_id, issuer_no, est_label_id, owner_id, common_name, subject, subject_der,
-           string_to_array(sans, E'\x1f'), 'Active', not_after, serial
+    INSERT INTO managed_certificate AS m (id, name, source, profile_id, issuer_no, est_label_id, owner_id, team_id,
+                                          environment, renewal_policy_id, tags, common_name, subject, subject_der, sans,
+                                          status, expires_at, last_serial)
+    SELECT id, name, source, profile_id, issuer_no, est_label_id, owner_id, team_id, environment, renewal_policy_id,
+           coalesce(tags::jsonb, '{}'), common_name, subject, subject_der, string_to_array(sans, E'\x1f'), 'Active',
+           not_after, serial
       FROM won
     ON CONFLICT (id) DO UPDATE
        SET profile_id = excluded.profile_id, issuer_no = excluded.issuer_no,
-           owner_id = coalesce(excluded.owner_id, m.owner_id), common_name = excluded.common_name,
-           subject = excluded.subject, subject_der = excluded.subject_der,
+           common_name = excluded.common_name, subject = excluded.subject, subject_der = excluded.subject_der,
            sans = excluded.sans, status = 'Active', expires_at = excluded.expires_at,
-           last_serial = excluded.last_serial, revoked_at = NULL, revocation_reason = NULL, updated_at = now()
+           last_serial = excluded.last_serial, revoked_at = NULL, revocation_reason = NULL, archived_at = NULL,
+           updated_at = now(), last_renewal_at = now()
     RETURNING no, id
 ), version AS (
     INSERT INTO certificate_version (issuer_no, generation, serial, managed_no, orphan, der, spki_sha256, fingerprint,
@@ -91,8 +96,10 @@ SELECT id FROM managed;
 -- By id.
 SELECT
        m.no, m.id, m.name, m.source, m.profile_id, m.issuer_no, i.id AS issuer_id, m.est_label_id, m.owner_id,
-       m.common_name, m.subject, m.subject_der, m.sans,
-       CASE WHEN m.status = 'Active' AND m.expires_at <= now() THEN 'Expired' ELSE m.status END AS status,
+       m.team_id, m.environment, m.renewal_policy_id, m.tags::text AS tags, m.common_name, m.subject, m.subject_der,
+       m.sans,
+       CASE WHEN m.archived_at IS NOT NULL THEN 'Archived'
+            WHEN m.status = 'Active' AND m.expires_at <= now() THEN 'Expired' ELSE m.status END AS status,
        m.expires_at, m.last_serial, m.revoked_at, m.revocation_reason, m.created_at, m.updated_at
   FROM managed_certificate m
   JOIN issuer i ON i.no = m.issuer_no
@@ -124,10 +131,3 @@ SELECT
  WHERE m.id = $1
  ORDER BY v.issued_at DESC
  LIMIT $2;
-
--- name: cert_counts
-SELECT count(*) FILTER (WHERE status = 'Active' AND expires_at > now()) AS active,
-       count(*) FILTER (WHERE status = 'Active' AND expires_at <= now()) AS expired,
-       count(*) FILTER (WHERE status = 'Revoked') AS revoked,
-       (SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'certificate_version'::regclass) AS versions
-  FROM managed_certificate;

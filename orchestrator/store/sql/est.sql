@@ -3,7 +3,8 @@
 -- name: est_label_list
 -- All, or the one with this id or name.
 SELECT l.id, l.name, l.is_default, l.enabled, l.issuer_no, i.id AS issuer_id, l.profile_id, l.auth_basic,
-       l.auth_certificate, l.wrap, l.trust_pem, l.superseded_grace_s, l.allowed_names, l.created_at, l.updated_at
+       l.auth_certificate, l.wrap, l.trust_pem, l.superseded_grace_s, l.owner_id, l.team_id, l.environment,
+       l.renewal_policy_id, l.allowed_names, l.created_at, l.updated_at
   FROM est_label l
   JOIN issuer i ON i.no = l.issuer_no
  WHERE ($1::text IS NULL OR l.id = $1) AND ($2::text IS NULL OR l.name = $2)
@@ -12,13 +13,15 @@ SELECT l.id, l.name, l.is_default, l.enabled, l.issuer_no, i.id AS issuer_id, l.
 -- name: est_label_insert
 -- No row when there is no such issuer.
 INSERT INTO est_label (id, name, is_default, enabled, issuer_no, profile_id, auth_basic, auth_certificate, wrap,
-                       trust_pem, superseded_grace_s, allowed_names)
-SELECT $1, $2, $3, $4, i.no, $6, $7, $8, $9, $10, $11, $12 FROM issuer i WHERE i.id = $5;
+                       trust_pem, superseded_grace_s, owner_id, team_id, environment, renewal_policy_id,
+                       allowed_names)
+SELECT $1, $2, $3, $4, i.no, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16 FROM issuer i WHERE i.id = $5;
 
 -- name: est_label_update
 UPDATE est_label l
    SET name = $2, is_default = $3, enabled = $4, issuer_no = i.no, profile_id = $6, auth_basic = $7,
-       auth_certificate = $8, wrap = $9, trust_pem = $10, superseded_grace_s = $11, allowed_names = $12, updated_at = now()
+       auth_certificate = $8, wrap = $9, trust_pem = $10, superseded_grace_s = $11, owner_id = $12, team_id = $13,
+       environment = $14, renewal_policy_id = $15, allowed_names = $16, updated_at = now()
   FROM issuer i
  WHERE l.id = $1 AND i.id = $5;
 

@@ -3,7 +3,8 @@
 -- name: issuer_chains
 -- One row for each certificate of the active chains of all issuers, or of the one with this id or number; of another
 -- generation, when there is a third parameter.
-SELECT i.no, i.id, i.name, i.type, i.enabled, i.config, i.settings, i.created_at, i.updated_at,
+SELECT i.no, i.id, i.name, i.type, i.enabled, i.config, i.settings, i.source, i.secrets, i.retired_at, i.created_at,
+       i.updated_at,
        c.generation, c.position, c.active, c.der, c.serial, c.skid, c.subject, c.key_ref, c.key_kind, c.not_before,
        c.not_after, c.crl_shards, c.revoked_at, c.revocation_reason
   FROM issuer i
@@ -14,7 +15,8 @@ SELECT i.no, i.id, i.name, i.type, i.enabled, i.config, i.settings, i.created_at
 -- name: issuer_generations
 -- The same for every generation that lives: the active ones, and those before them until each of their certificates has
 -- ended and the CRLs since then are out.  A CA that has itself ended cannot sign.
-SELECT i.no, i.id, i.name, i.type, i.enabled, i.config, i.settings, i.created_at, i.updated_at,
+SELECT i.no, i.id, i.name, i.type, i.enabled, i.config, i.settings, i.source, i.secrets, i.retired_at, i.created_at,
+       i.updated_at,
        c.generation, c.position, c.active, c.der, c.serial, c.skid, c.subject, c.key_ref, c.key_kind, c.not_before,
        c.not_after, c.crl_shards, c.revoked_at, c.revocation_reason
   FROM issuer i
@@ -52,6 +54,21 @@ UPDATE ca_certificate c
  WHERE NOT c.active AND c.position = 0 AND c.ends_at IS NULL
    AND c.retired_at < now() - make_interval(secs => $1::bigint);
 
+-- name: issuer_update
+UPDATE issuer
+   SET name = $2, enabled = $3, config = $4::jsonb, secrets = $5, updated_at = now()
+ WHERE id = $1 AND (retired_at IS NULL OR NOT $3);
+
+-- name: issuer_end
+UPDATE issuer SET enabled = false, retired_at = now(), updated_at = now() WHERE id = $1 AND retired_at IS NULL;
+
+-- name: issuer_used
+-- What still sends orders to an issuer.
+SELECT count(*) AS labels FROM est_label l JOIN issuer i ON i.no = l.issuer_no WHERE i.id = $1;
+
+-- name: issuer_tested
+UPDATE issuer SET test_status = $2, test_error = $3, tested_at = now() WHERE id = $1;
+
 -- name: issuer_settings_put
 UPDATE issuer SET settings = $2::jsonb, updated_at = now() WHERE id = $1;
 
@@ -65,7 +82,8 @@ UPDATE ca_certificate c
 SELECT nextval(pg_get_serial_sequence('issuer', 'no')) AS no;
 
 -- name: issuer_insert
-INSERT INTO issuer (no, id, name, type, enabled, config) VALUES ($1, $2, $3, $4, $5, coalesce($6::jsonb, '{}'));
+INSERT INTO issuer (no, id, name, type, enabled, config, source, secrets)
+VALUES ($1, $2, $3, $4, $5, coalesce($6::jsonb, '{}'), coalesce($7, 'database'), $8);
 
 -- name: ca_insert
 INSERT INTO ca_certificate (issuer_no, generation, position, active, der, serial, subject, key_ref, key_kind, skid,

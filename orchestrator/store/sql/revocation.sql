@@ -8,7 +8,7 @@ SELECT no FROM managed_certificate WHERE id = $1 FOR NO KEY UPDATE;
 -- Versions in question: unexpired ones, and those named.
 SELECT v.issuer_no, v.generation, v.serial, v.not_after, NULL::bytea AS fingerprint, r.state, r.reason, r.revoked_at,
        r.invalidity_at, r.revision, v.not_after <= now() AS expired,
-       coalesce((i.settings->>'webpki')::boolean, false) AS webpki
+       coalesce((i.settings->>'webpki')::boolean, false) AS webpki, coalesce(i.type = 'external', false) AS external
   FROM certificate_version v
   LEFT JOIN revocation r ON r.issuer_no = v.issuer_no AND r.serial = v.serial
   LEFT JOIN issuer i ON i.no = v.issuer_no

@@ -103,6 +103,12 @@ ParameterizedTestParameters(chanceryd_conf, names_what_does_not_fit)
         { "CHANCERY_LOG_LEVEL", "loud", "log_level" },
         { "CHANCERY_DATABASE_POOL", "0", "database.pool" },
         { "CHANCERY_USER", "", "user" },
+        { "CHANCERY_MASTER_KEY_FILE", "master-key", "master_key_file" },
+        { "CHANCERY_LIMITS_SOURCE_BURST", "0", "limits.source_burst" },
+        { "CHANCERY_LISTEN_CORS_ORIGINS", "https://ops.example/", "listen.cors_origins" },
+        { "CHANCERY_LISTEN_CORS_ORIGINS", "https://OPS.example", "listen.cors_origins" },
+        { "CHANCERY_LISTEN_CORS_ORIGINS", "null", "listen.cors_origins" },
+        { "CHANCERY_LISTEN_CORS_ORIGINS", "https://", "listen.cors_origins" },
         { "CHANCERY_LISTEN_API_SOCKET",
           "/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
           "aaaaaaaaaa", "listen.api_socket" },
@@ -119,6 +125,20 @@ ParameterizedTest(bad_case_t *c, chanceryd_conf, names_what_does_not_fit)
     cr_assert_eq(conf_read(arena, NULL, &out, &problems, &err), PKI_E_INVALID, "%s=%s", c->variable, c->value);
     cr_assert_eq(problems.count, 1);
     cr_expect_str_eq(problems.item[0].field, c->field);
+}
+
+Test(chanceryd_conf, any_origin_may_call_but_not_with_cookies)
+{
+    conf_t c;
+
+    setenv("CHANCERY_LISTEN_CORS_ORIGINS", "*", 1);
+    cr_assert_eq(conf_read(arena, NULL, &c, &problems, &err), PKI_OK);
+    setenv("CHANCERY_LISTEN_CORS_CREDENTIALS", "true", 1);
+    cr_assert_eq(conf_read(arena, NULL, &c, &problems, &err), PKI_E_INVALID);
+    cr_expect_str_eq(problems.item[0].field, "listen.cors_credentials");
+    setenv("CHANCERY_LISTEN_CORS_ORIGINS", "https://ops.example, http://[::1]:8080", 1);
+    cr_expect_eq(conf_read(arena, NULL, &c, &problems, &err), PKI_OK);
+    cr_expect_eq(c.listen.cors_origins.count, 2);
 }
 
 Test(chanceryd_conf, leaves_the_clients_variables_alone)

@@ -373,3 +373,24 @@ Test(policy, refuses_a_profile_with_an_unknown_word)
         cr_expect_eq(policy_compile(&row, &policy, NULL), PKI_E_INVALID, "case %zu", i);
     }
 }
+
+Test(policy, signed_mail_stands_for_its_signer)
+{
+    static const struct {
+        const char *eku;
+        uint16_t    usage;
+    } mail_cases[] = { { "emailProtection", KU_DIGITAL_SIGNATURE | KU_NON_REPUDIATION },
+                       { "serverAuth emailProtection", KU_DIGITAL_SIGNATURE | KU_NON_REPUDIATION },
+                       { "serverAuth", KU_DIGITAL_SIGNATURE },
+                       { "", KU_DIGITAL_SIGNATURE } };
+
+    for (size_t i = 0; i < sizeof(mail_cases) / sizeof(mail_cases[0]); i++) {
+        profile_spec_t spec = ordinary;
+        issuer_order_t order;
+        csr_t          csr = csr_of("p-256", "device", NULL);
+
+        spec.eku = mail_cases[i].eku;
+        cr_assert_eq(apply(&spec, &csr, &order, NULL), PKI_OK);
+        cr_expect_eq(order.key_usage, mail_cases[i].usage, "%s", mail_cases[i].eku);
+    }
+}

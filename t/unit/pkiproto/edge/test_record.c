@@ -167,6 +167,8 @@ Test(record, changes_count_by_stripes_that_spread)
     edge_changes_add(record, bytes_of(key, len));
     cr_assert(edge_changes_get(BYTES_ARR(record), bytes_of(key, len), &count));
     cr_assert_eq(count, 1);
+    cr_assert(edge_changes_get_stripe(BYTES_ARR(record), edge_changes_stripe(bytes_of(key, len)), &count));
+    cr_assert_eq(count, 1);
 
     /* Serials that are counted fall on the stripe of one of them about as often as random ones would. */
     for (uint32_t i = 1; i <= 10 * EDGE_STRIPES; i++) {

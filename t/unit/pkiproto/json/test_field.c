@@ -7,6 +7,7 @@
 
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
+#include <stdio.h>
 
 typedef struct {
     const char *host;
@@ -475,4 +476,100 @@ Test(field, json_parse_bounds_depth_and_never_quotes_the_input)
     cr_expect_not_null(strstr(err.text, "nested"));
     cr_expect_eq(json_parse(BYTES_LIT("{\"password\":\"hunter2\" x"), &none, &err), PKI_E_PARSE);
     cr_expect_null(strstr(err.text, "hunter2"));
+}
+
+typedef struct {
+    int_list_t days;
+    str_map_t  words;
+} bag_t;
+
+static const char *const loudness[] = { "low", "high", NULL };
+
+static const field_t bag_fields[] = {
+    FIELD_INTS(bag_t, days, 0, "[7, 0]", 0, 30, "days"),
+    FIELD_MAP(bag_t, words, 0, NULL, 0, loudness, "words"),
+    FIELD_END,
+};
+
+static pki_code_t
+bag_decode(const char *text, bag_t *out, field_problems_t *problems)
+{
+    JSON_AUTO in = json_of(text);
+
+    return fields_decode(arena, bag_fields, in, out, problems, NULL);
+}
+
+Test(field, lists_of_integers_and_maps_of_strings_go_in_and_out)
+{
+    bag_t       bag;
+    const char *text;
+
+    cr_assert_eq(bag_decode("{\"days\":[30,14],\"words\":{\"a b\":\"low\",\"c\":\"high\"}}", &bag, NULL), PKI_OK);
+    cr_assert_eq(bag.days.count, 2);
+    cr_expect_eq(bag.days.v[1], 14);
+    cr_assert_eq(bag.words.count, 2);
+    cr_expect_str_eq(bag.words.names[0], "a b");
+    cr_expect_str_eq(bag.words.values[1], "high");
+    cr_assert_eq(fields_print(arena, bag_fields, NULL, &bag, &text, NULL), PKI_OK);
+    cr_expect_str_eq(text, "{\"days\":[30,14],\"words\":{\"a b\":\"low\",\"c\":\"high\"}}");
+    cr_assert_eq(fields_print(arena, bag_fields, "days", &bag, &text, NULL), PKI_OK);
+    cr_expect_str_eq(text, "[30,14]");
+
+    cr_assert_eq(bag_decode("{}", &bag, NULL), PKI_OK);
+    cr_assert_eq(bag.days.count, 2, "a default is JSON");
+    cr_expect_eq(bag.days.v[0], 7);
+    cr_assert_eq(fields_print(arena, bag_fields, NULL, &bag, &text, NULL), PKI_OK);
+    cr_expect_str_eq(text, "{\"days\":[7,0],\"words\":{}}", "they are never absent");
+}
+
+Test(field, names_every_wrong_element_of_lists_and_maps)
+{
+    static const struct {
+        const char *text, *field;
+    } bad[] = {
+        { "{\"days\":[1,\"2\"]}", "days.1" },  { "{\"days\":[1.5]}", "days.0" },     { "{\"days\":[1,2,31]}", "days.2" },
+        { "{\"days\":[-1]}", "days.0" },       { "{\"days\":{}}", "days" },          { "{\"words\":[]}", "words" },
+        { "{\"words\":{\"a\":1}}", "words.a" },  { "{\"words\":{\"a\":null}}", "words.a" }, { "{\"words\":{\"a\":\"loud\"}}", "words.a" },
+        { "{\"words\":{\"\":\"low\"}}", "words." },
+    };
+
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        field_problems_t problems;
+        bag_t            bag;
+
+        cr_assert_eq(bag_decode(bad[i].text, &bag, &problems), PKI_E_INVALID, "%s", bad[i].text);
+        cr_assert_eq(problems.count, 1, "%s", bad[i].text);
+        cr_expect_str_eq(problems.item[0].field, bad[i].field);
+    }
+}
+
+Test(field, a_map_has_a_bound)
+{
+    JSON_AUTO        in = json_object();
+    field_problems_t problems;
+    bag_t            bag;
+    char             name[16];
+
+    json_t *words = json_object();
+
+    json_object_set_new(in, "words", words);
+    for (int i = 0; i < FIELD_MAP_MAX; i++) {
+        snprintf(name, sizeof(name), "w%d", i);
+        json_object_set_new(words, name, json_string("low"));
+    }
+    cr_expect_eq(fields_decode(arena, bag_fields, in, &bag, &problems, NULL), PKI_OK);
+    json_object_set_new(words, "one more", json_string("low"));
+    cr_expect_eq(fields_decode(arena, bag_fields, in, &bag, &problems, NULL), PKI_E_INVALID);
+}
+
+Test(field, schema_bounds_the_elements_of_lists_and_maps)
+{
+    JSON_AUTO schema = fields_schema(bag_fields, true);
+    json_t   *properties = json_object_get(schema, "properties");
+    json_t   *days = json_object_get(json_object_get(properties, "days"), "items");
+    json_t   *words = json_object_get(json_object_get(properties, "words"), "additionalProperties");
+
+    cr_expect_eq(json_integer_value(json_object_get(days, "maximum")), 30);
+    cr_expect_eq(json_array_size(json_object_get(words, "enum")), 2);
+    cr_expect_eq(json_array_size(json_object_get(json_object_get(properties, "days"), "default")), 2);
 }

@@ -310,6 +310,16 @@ Test(cert_build, a_responder_certificate_has_nocheck_and_no_addresses)
     expect_extension(x, NID_key_usage, "critical;03:02:07:80");
 }
 
+Test(cert_build, what_must_be_stapled_says_so)
+{
+    signer_t        ca = signer_new(EVP_EC_gen("P-256")), leaf = signer_new(EVP_EC_gen("P-256"));
+    cert_template_t t = leaf_template(&ca, &leaf);
+
+    expect_extension(x509_of(build(&t, &ca)), NID_tlsfeature, NULL);
+    t.must_staple = true;
+    expect_extension(x509_of(build(&t, &ca)), NID_tlsfeature, "30:03:02:01:05");
+}
+
 Test(cert_build, the_san_is_critical_exactly_when_the_subject_is_empty)
 {
     signer_t        ca = signer_new(EVP_EC_gen("P-256")), leaf = signer_new(EVP_EC_gen("P-256"));
@@ -343,6 +353,8 @@ Test(cert_build, refuses_templates_that_make_no_certificate)
     wrong[n++].eku = EKU_ANY;
     wrong[n++].spki = BYTES_NONE;
     wrong[n++].sigalg = NULL;
+    wrong[n].must_staple = true;
+    wrong[n++].ocsp_url = NULL;
     wrong[n].san = BYTES_NONE;
     wrong[n++].subject = BYTES_LIT("\x30\x00");
     for (size_t i = 0; i < n; i++) {
