@@ -14,7 +14,7 @@ from .say import Failure, line
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 SUN_PATH_MAX = 107
-PASSED_ON = re.compile(r'^(CHANCERY_(DATABASE|LISTEN|LIMITS|SIGNER|EDGE|OCSP|CRL|JOBS|LOG|DRAIN|RETRY|SEED|MASTER)_.*|'
+PASSED_ON = re.compile(r'^(CHANCERY_(DATABASE|LISTEN|LIMITS|SIGNER|EDGE|OCSP|CRL|JOBS|LOG|DRAIN|RETRY|SEED|MASTER|BOOTSTRAP|SESSION)_.*|'
                        r'(A|UB|L)SAN_OPTIONS|TZ|CREDENTIALS_DIRECTORY|SOFTHSM2_CONF|PATH)$')
 
 
