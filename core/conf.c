@@ -172,13 +172,13 @@ conf_load(pki_arena_t *a, const field_t *table, const char *path, const char *en
 static void
 manual_comment(pki_buf_t *out, unsigned indent, const char *text)
 {
-    size_t column = CONF_WIDTH;
+    size_t column = 0; /* 0: nothing was put yet */
 
     while (*text != '\0') {
         size_t len = strcspn(text, " ");
 
-        if (column + 1 + len > CONF_WIDTH) {
-            pki_buf_printf(out, "%s%*s#", column == CONF_WIDTH ? "" : "\n", (int) indent, "");
+        if (column == 0 || column + 1 + len > CONF_WIDTH) {
+            pki_buf_printf(out, "%s%*s#", column == 0 ? "" : "\n", (int) indent, "");
             column = indent + 1;
         }
         pki_buf_printf(out, " %.*s", (int) len, text);

@@ -94,8 +94,7 @@ static const field_t session_fields[] = {
     FIELD_INT(conf_session_t, idle_s, F_RESTART, "3600", 300, 30 * DAY_S,
               "seconds after which a browser's session ends when it is not used"),
     FIELD_INT(conf_session_t, lifetime_s, F_RESTART, "28800", 300, 365 * DAY_S, "seconds after which it ends in any case"),
-    FIELD_END,
-};
+    FIELD_END };
 
 static const field_t jobs_fields[] = {
     FIELD_INT(conf_jobs_t, workers, F_RESTART, "4", 1, 64, "jobs that run at a time"),

@@ -16,6 +16,7 @@
 
 #include "core/log.h"
 #include "orchestrator/api/api.h"
+#include "orchestrator/search.h"
 
 #define DAEMON_SIGNER_MS    5000
 #define DAEMON_SECURE_HEAP  (1 << 20)
@@ -91,6 +92,7 @@ parts_run(conf_t *conf, const char *conf_path, int signer_fd, const sigset_t *se
 {
     api_parts_t parts = { .conf = conf };
     api_t      *api = NULL;
+    search_t   *search = NULL;
     pki_code_t  rc;
 
     rc = keyring_load(conf->master_key_file, &parts.keyring, err);
@@ -112,6 +114,9 @@ parts_run(conf_t *conf, const char *conf_path, int signer_fd, const sigset_t *se
         rc = jobs_open(&jobs, &parts.jobs, err);
     }
     if (rc == PKI_OK) {
+        rc = search_open(parts.db, &search, err);
+    }
+    if (rc == PKI_OK) {
         rc = api_open(&parts, &api, err);
     }
     if (rc == PKI_OK) {
@@ -119,6 +124,7 @@ parts_run(conf_t *conf, const char *conf_path, int signer_fd, const sigset_t *se
         serve(api, parts.jobs, conf, conf_path, parts.keyring, set);
     }
     api_close(api);
+    search_close(search);
     jobs_close(parts.jobs);
     issue_close(parts.issue);
     edge_close(parts.edge);

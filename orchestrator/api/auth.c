@@ -241,7 +241,7 @@ forgery_check(req_t *r, pki_err_t *err)
     }
     if (r->cookie.p == NULL) {
         return r->origin == NULL ? PKI_OK
-                                 : pki_fail(err, PKI_E_FORBIDDEN, NULL, "browsers log in; a client certificate is for programs");
+                                 : pki_fail(err, PKI_E_FORBIDDEN, NULL, "browsers log in: certificates are for programs");
     }
     PKI_TRY(session_csrf((const char *) r->cookie.p, wanted, err));
     if (r->csrf == NULL || !bytes_eq_secret(bytes_str(r->csrf), bytes_str(wanted))) {

@@ -177,8 +177,8 @@ certificate_create(req_t *r, pki_err_t *err)
 {
     const certificate_new_t *in = r->in;
     issue_order_t            order = { .name = in->name, .profile_id = in->profile_id, .issuer_id = in->issuer_id,
-                                       .csr = in->csr_pem, .transaction_key = r->transaction_key,
-                                       .allowed_names = &r->identity.allowed_names, .audit = audit_of(r, 201),
+                                       .csr = in->csr_pem, .allowed_names = &r->identity.allowed_names,
+                                       .transaction_key = r->transaction_key, .audit = audit_of(r, 201),
                                        .meta = { in->owner_id, in->team_id, in->environment, in->renewal_policy_id, NULL } };
     issue_result_t           issued;
 

@@ -18,7 +18,10 @@
 /* lists.c: every list and every single row, from the resource descriptors of store/list.h */
 pki_code_t list_serve(req_t *r, pki_err_t *err);
 pki_code_t row_serve(req_t *r, pki_err_t *err);
-extern const shape_t shape_list_query; /* limit, cursor, sort */
+extern const shape_t shape_list_query, shape_row_query; /* of every list; of every row that row_serve() answers with */
+
+/* What the query of a route looks like, beside a list's filters; NULL: there is none. */
+const shape_t *route_query(const route_t *route);
 
 /* The row of the route's resource as it is now: what a change answers with. */
 pki_code_t row_answer(req_t *r, const char *id, pki_err_t *err);

@@ -1,7 +1,7 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * The keeper of identities (see keeper.h).
+ * The keeper of rights (see keeper.h).
  */
 #include "orchestrator/api/keeper.h"
 
@@ -181,7 +181,7 @@ keeper_open(api_t *api, keeper_t **out, pki_err_t *err)
     pthread_condattr_destroy(&attr);
     roles_bring(c, LOG_WARN);
     if (pthread_create(&c->thread, NULL, keeper_thread, c) != 0) {
-        return pki_fail(err, PKI_E_INTERNAL, NULL, "the keeper of identities does not start");
+        return pki_fail(err, PKI_E_INTERNAL, NULL, "the keeper of rights does not start");
     }
     c->started = true;
     return PKI_OK;

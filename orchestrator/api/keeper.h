@@ -1,7 +1,7 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * What identities need beside requests, on a thread of its own: bring the built-in roles into the database, write
+ * What the API has to do beside its requests, on a thread of its own: bring the built-in roles into the database, write
  * down which permissions are used, forget sessions that are over.
  */
 #ifndef ORCHESTRATOR_API_KEEPER_H

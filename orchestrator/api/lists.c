@@ -11,20 +11,44 @@
 #define LIST_ANSWER_MAX (16u << 20)
 #define NAME_MAX_       200
 
+/* Two forms: a cursor with page_size, and page with per_page. */
 typedef struct {
-    int64_t     limit;
-    const char *cursor, *sort;
+    const char *cursor;
+    int64_t     page_size, limit, page, per_page;
+    const char *sort, *fields;
 } list_input_t;
 
 /* clang-format off */
 static const field_t list_input_fields[] = {
-    FIELD_INT(list_input_t, limit,  0, "50", 1, LIST_LIMIT_MAX, "rows in one answer"),
-    FIELD_STR(list_input_t, cursor, 0, NULL, "next_cursor of the answer before; absent: from the start"),
-    FIELD_STR(list_input_t, sort,   0, NULL, "order of the rows; with a hyphen before it the other way round"),
+    FIELD_STR(list_input_t, cursor,    0, NULL, "next_cursor of the answer before; absent or empty: from the start"),
+    FIELD_INT(list_input_t, page_size, 0, NULL, 1, LIST_LIMIT_MAX, "rows in one answer, with or without a cursor; default 50"),
+    FIELD_INT(list_input_t, limit,     0, NULL, 1, LIST_LIMIT_MAX, "the same by its older name"),
+    FIELD_INT(list_input_t, page,      0, NULL, 1, LIST_PAGED_MAX, "number of the page, instead of a cursor; the first 10000 rows can be reached so"),
+    FIELD_INT(list_input_t, per_page,  0, NULL, 1, LIST_LIMIT_MAX, "rows in one page; default 50"),
+    FIELD_STR(list_input_t, sort,      0, NULL, "order of the rows; with a hyphen before it the other way round"),
+    FIELD_STR(list_input_t, fields,    0, NULL, "members of each row that are wanted, separated by commas; absent: all"),
+    FIELD_END };
+
+/* What a single row is asked with. */
+typedef struct {
+    const char *fields;
+} row_input_t;
+static const field_t row_input_fields[] = {
+    FIELD_STR(row_input_t, fields, 0, NULL, "members that are wanted, separated by commas; absent: all"),
     FIELD_END };
 /* clang-format on */
 
 const shape_t shape_list_query = SHAPE("ListQuery", list_input_t, list_input_fields);
+const shape_t shape_row_query = SHAPE("RowQuery", row_input_t, row_input_fields);
+
+const shape_t *
+route_query(const route_t *route)
+{
+    if (route->kind == ANSWER_LIST) {
+        return &shape_list_query;
+    }
+    return route->handler == row_serve ? &shape_row_query : route->query;
+}
 
 /* A filter's value as a field, for its check. */
 typedef union {
@@ -37,6 +61,7 @@ typedef union {
 static const field_type_t filter_types[] = {
     [LIST_TEXT] = FIELD_T_STR, [LIST_INT] = FIELD_T_INT, [LIST_BOOL] = FIELD_T_BOOL, [LIST_TIME] = FIELD_T_TIME,
     [LIST_HEX] = FIELD_T_STR,  [LIST_TEXTS] = FIELD_T_STR, [LIST_PEM] = FIELD_T_STR, [LIST_JSON] = FIELD_T_STR,
+    [LIST_TAG] = FIELD_T_STR,
 };
 
 static void
@@ -54,7 +79,7 @@ filter_check(req_t *r, const list_filter_t *filter, const char *value)
         }
         return;
     }
-    if (field_from_text(r->a, &f, value, &out, &why) != PKI_OK) {
+    if (field_from_text(r->a, &f, value, &out, &why) != PKI_OK || list_value_check(filter, value, &why) != PKI_OK) {
         bool named = strncmp(why.text, filter->name, len) == 0 && why.text[len] == ':';
 
         check_problem(r, filter->name, "%s", named ? why.text + len + 2 : why.text);
@@ -76,17 +101,50 @@ sort_check(req_t *r, const list_resource_t *resource, const char *sort)
     }
 }
 
+static void
+fields_names_check(req_t *r, const list_resource_t *resource, const char *fields)
+{
+    bytes_t name;
+
+    while (list_fields_next(&fields, &name)) {
+        if (!list_has_column(resource, name)) {
+            check_problem(r, "fields", "there is no member \"%.*s\"", (int) (name.len < 60 ? name.len : 60), (const char *) name.p);
+        }
+    }
+}
+
+static void
+forms_check(req_t *r, const list_input_t *in)
+{
+    int64_t rows = in->per_page != 0 ? in->per_page : LIST_LIMIT_DEFAULT;
+    bool    paged = in->page != 0 || in->per_page != 0;
+    const struct {
+        bool        given;
+        const char *name;
+    } others[] = { { in->cursor != NULL, "cursor" }, { in->page_size != 0, "page_size" }, { in->limit != 0, "limit" } };
+
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]) && paged; i++) {
+        if (others[i].given) {
+            check_problem(r, others[i].name, "cannot be given with page or per_page");
+        }
+    }
+    if (in->page_size != 0 && in->limit != 0) {
+        check_problem(r, "limit", "cannot be given with page_size, which is the same");
+    }
+    if (in->page > LIST_PAGED_MAX / rows) {
+        check_problem(r, "page", "pages end after %d rows; next_cursor goes on from there", LIST_PAGED_MAX);
+    }
+}
+
 static pki_code_t
 list_check(req_t *r, const list_resource_t *resource, const list_input_t *in, pki_err_t *err)
 {
     for (size_t i = 0; i < r->arg_count; i++) {
-        for (const list_filter_t *f = resource->filters; f->name != NULL; f++) {
-            if (strcmp(f->name, r->args[i].name) == 0) {
-                filter_check(r, f, r->args[i].value);
-            }
-        }
+        filter_check(r, list_filter_of(resource, r->args[i].name), r->args[i].value);
     }
     sort_check(r, resource, in->sort);
+    fields_names_check(r, resource, in->fields);
+    forms_check(r, in);
     return check_done(r, err);
 }
 
@@ -110,13 +168,27 @@ parent_check(req_t *r, const list_resource_t *resource, pki_err_t *err)
     return pki_fail(err, PKI_E_INTERNAL, NULL, "%s have no known parent", resource->name);
 }
 
+/* As the list is asked: in the form that was used. */
+static list_query_t
+list_query_of(req_t *r, const list_input_t *in)
+{
+    bool         paged = in->page != 0 || in->per_page != 0;
+    list_query_t out = { .cursor = in->cursor, .sort = in->sort, .fields = in->fields, .scope = &r->scope, .args = r->args,
+                         .arg_count = r->arg_count, .limit = in->page_size != 0 ? in->page_size : in->limit };
+
+    if (paged) {
+        out.page = in->page != 0 ? in->page : 1;
+        out.limit = in->per_page;
+    }
+    return out;
+}
+
 pki_code_t
 list_serve(req_t *r, pki_err_t *err)
 {
     const list_resource_t *resource = r->route->resource;
     const list_input_t    *in = r->query;
-    list_query_t           query = { .limit = in->limit, .cursor = in->cursor, .sort = in->sort, .scope = &r->scope,
-                                     .args = r->args, .arg_count = r->arg_count };
+    list_query_t           query = list_query_of(r, in);
     list_page_t            page;
     pki_buf_t              out;
 
@@ -133,12 +205,13 @@ list_serve(req_t *r, pki_err_t *err)
     return answer_octets(r, "application/json", pki_buf_bytes(&out), err);
 }
 
-pki_code_t
-row_answer(req_t *r, const char *id, pki_err_t *err)
+static pki_code_t
+row_send(req_t *r, const char *id, const char *fields, pki_err_t *err)
 {
-    list_row_t row;
+    const list_query_t query = { .fields = fields };
+    list_row_t         row;
 
-    PKI_TRY(list_one(r->api->parts.db, r->a, r->route->resource, NULL, id, NULL, &row, err));
+    PKI_TRY(list_one_by(r->api->parts.db, r->a, r->route->resource, &query, id, &row, err));
     PKI_TRY(etag_set(r, row.version, bytes_str(row.json), err));
     if (r->answer.status == 201) {
         r->answer.location = pki_printf(r->a, "%s/%s", r->route->path, id);
@@ -147,9 +220,19 @@ row_answer(req_t *r, const char *id, pki_err_t *err)
 }
 
 pki_code_t
+row_answer(req_t *r, const char *id, pki_err_t *err)
+{
+    return row_send(r, id, NULL, err);
+}
+
+pki_code_t
 row_serve(req_t *r, pki_err_t *err)
 {
-    return row_answer(r, r->param[0], err);
+    const row_input_t *in = r->query;
+
+    fields_names_check(r, r->route->resource, in->fields);
+    PKI_TRY(check_done(r, err));
+    return row_send(r, r->param[0], in->fields, err);
 }
 
 pki_code_t

@@ -24,6 +24,7 @@ column_schema(const list_column_t *c)
         [LIST_TEXT] = { "string", NULL },       [LIST_INT] = { "integer", NULL }, [LIST_BOOL] = { "boolean", NULL },
         [LIST_TIME] = { "string", "date-time" }, [LIST_HEX] = { "string", NULL },  [LIST_TEXTS] = { "array", NULL },
         [LIST_PEM] = { "string", NULL },        [LIST_JSON] = { "object", NULL },
+        [LIST_TAG] = { "string", NULL },
     };
     json_t *out = json_object();
 
@@ -42,26 +43,40 @@ column_schema(const list_column_t *c)
     return out;
 }
 
+/* Nothing is required: a caller may ask for some of the members only. */
 static json_t *
 row_schema(const list_resource_t *r)
 {
-    json_t *properties = json_object(), *required = json_array();
+    json_t *properties = json_object();
 
     for (const list_column_t *c = r->columns; c->name != NULL; c++) {
         json_object_set_new(properties, c->name, column_schema(c));
-        json_array_append_new(required, json_string(c->name));
     }
-    return json_pack("{sssoso}", "type", "object", "properties", properties, "required", required);
+    return json_pack("{ssso}", "type", "object", "properties", properties);
+}
+
+static void
+property_add(json_t *properties, const char *name, const char *type, const char *help)
+{
+    json_object_set_new(properties, name, json_pack("{ssss}", "type", type, "description", help));
 }
 
 static json_t *
 list_schema(const char *row)
 {
-    return json_pack("{ss s{s{ssssso} s{ssss} s{s[ss]ss}} s[sss]}", "type", "object", "properties", "data", "type",
-                     "array", "description", "the rows of this page", "items", JSON_REF(row), "total",
-                     "type", "integer", "description", "rows that match the filters, on all pages", "next_cursor", "type",
-                     "string", "null", "description", "cursor of the next page; null on the last one", "required",
-                     "data", "total", "next_cursor");
+    json_t *properties = json_object();
+
+    json_object_set_new(properties, "data", json_pack("{sssssso}", "type", "array", "description", "the rows of this page",
+                                                      "items", JSON_REF(row)));
+    property_add(properties, "total", "integer", "rows that match the filters, on all pages");
+    property_add(properties, "total_is_estimate", "boolean", "there are too many to count: total is about right");
+    json_object_set_new(properties, "next_cursor", json_pack("{s[ss]ss}", "type", "string", "null", "description",
+                                                             "cursor of the next page; null on the last one"));
+    property_add(properties, "page_size", "integer", "most rows that a page has, where no page was asked for");
+    property_add(properties, "page", "integer", "number of the page, where one was asked for");
+    property_add(properties, "per_page", "integer", "most rows that it has");
+    return json_pack("{sssos[ssss]}", "type", "object", "properties", properties, "required", "data", "total",
+                     "total_is_estimate", "next_cursor");
 }
 
 /* "EST labels" -> "ESTLabelsRow" */
@@ -158,6 +173,9 @@ filter_schema(const list_filter_t *f)
     if (f->type == LIST_TIME) {
         json_object_set_new(out, "format", json_string("date-time"));
     }
+    if (f->least > 0) {
+        json_object_set_new(out, "minLength", json_integer((json_int_t) f->least));
+    }
     for (const char *const *c = f->choices; c != NULL && *c != NULL; c++) {
         json_array_append_new(list, json_string(*c));
     }
@@ -168,8 +186,28 @@ filter_schema(const list_filter_t *f)
     return out;
 }
 
+/* One that may be given several times: "tag=a&tag=b", as OpenAPI has it by default. */
+static json_t *
+repeated(json_t *items)
+{
+    return json_pack("{ssso}", "type", "array", "items", items);
+}
+
+/* "name", "-name" and so on */
 static void
-fields_parameters(json_t *list, const shape_t *shape)
+sorts_put(json_t *schema, const list_resource_t *r)
+{
+    json_t *names = json_array();
+
+    for (const list_sort_t *s = r->sorts; s->name != NULL; s++) {
+        json_array_append_new(names, json_string(s->name));
+        json_array_append_new(names, json_sprintf("-%s", s->name));
+    }
+    json_object_set_new(schema, "enum", names);
+}
+
+static void
+fields_parameters(json_t *list, const route_t *route, const shape_t *shape)
 {
     json_t *schema = fields_schema(shape->fields, true);
 
@@ -177,6 +215,9 @@ fields_parameters(json_t *list, const shape_t *shape)
         json_t *one = json_incref(json_object_get(json_object_get(schema, "properties"), f->name));
 
         json_object_del(one, "description");
+        if (shape == &shape_list_query && strcmp(f->name, "sort") == 0) {
+            sorts_put(one, route->resource);
+        }
         parameter_add(list, "query", f->name, (f->flags & F_REQUIRED) != 0, f->help, one);
     }
     json_decref(schema);
@@ -193,13 +234,13 @@ parameters(const route_t *route)
         snprintf(text, sizeof(text), "%.*s", (int) name.len, (const char *) name.p);
         parameter_add(list, "path", text, true, "names the thing", json_pack("{ss}", "type", "string"));
     }
+    if (route_query(route) != NULL) {
+        fields_parameters(list, route, route_query(route));
+    }
     if (route->kind == ANSWER_LIST) {
-        fields_parameters(list, &shape_list_query);
         for (const list_filter_t *f = route->resource->filters; f->name != NULL; f++) {
-            parameter_add(list, "query", f->name, false, f->help, filter_schema(f));
+            parameter_add(list, "query", f->name, false, f->help, f->many ? repeated(filter_schema(f)) : filter_schema(f));
         }
-    } else if (route->query != NULL) {
-        fields_parameters(list, route->query);
     }
     if (strcmp(route->method, "POST") == 0 && route->reach != REACH_OPEN) {
         parameter_add(list, "header", "Idempotency-Key", false,
@@ -382,7 +423,8 @@ paths(void)
 json_t *
 openapi_document(void)
 {
-    return json_pack("{ss s{ss ss ss} s[{ss}] so s{so s{s{ss ss} s{ss ss ss} s{ss}}} s[{s[]} {s[]} {s[]}]}", "openapi", "3.1.0", "info", "title",
+    return json_pack("{ss s{ss ss ss} s[{ss}] so s{so s{s{ss ss} s{ss ss ss} s{ss}}} s[{s[]} {s[]} {s[]}]}", "openapi", "3.1.0",
+                     "info", "title",
                      "Chancery management API", "version", "1", "description",
                      "Certificates, issuers, profiles and enrolment of a Chancery installation.", "servers", "url", "/",
                      "paths", paths(), "components", "schemas", schemas(), "securitySchemes", "key", "type", "http",

@@ -124,6 +124,20 @@ request_prepare(req_t *r)
 
 /* ---- query ---- */
 
+/* Of one that may be given once only. */
+static bool
+query_has(const req_t *r, const char *name)
+{
+    const list_filter_t *f = r->route->kind == ANSWER_LIST ? list_filter_of(r->route->resource, name) : NULL;
+
+    for (size_t i = 0; i < r->arg_count && (f == NULL || !f->many); i++) {
+        if (strcmp(r->args[i].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static pki_code_t
 query_put(req_t *r, bytes_t pair, pki_err_t *err)
 {
@@ -137,11 +151,9 @@ query_put(req_t *r, bytes_t pair, pki_err_t *err)
     }
     PKI_TRY(uri_decode(r->a, bytes_of(pair.p, name_len), true, &arg->name, err));
     PKI_TRY(uri_decode(r->a, value, true, &arg->value, err));
-    for (size_t i = 0; i < r->arg_count; i++) {
-        if (strcmp(r->args[i].name, arg->name) == 0) {
-            check_problem(r, arg->name, "is given twice");
-            return PKI_OK;
-        }
+    if (query_has(r, arg->name)) {
+        check_problem(r, arg->name, "is given twice");
+        return PKI_OK;
     }
     r->arg_count++;
     return PKI_OK;
@@ -174,17 +186,6 @@ shape_field(const shape_t *shape, const char *name)
     return f != NULL && f->type != FIELD_T_END ? f : NULL;
 }
 
-static bool
-resource_filter(const list_resource_t *resource, const char *name)
-{
-    for (const list_filter_t *f = resource->filters; f->name != NULL; f++) {
-        if (strcmp(f->name, name) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* The text of an error about a field, without "name: " before it. */
 static const char *
 problem_text(const pki_err_t *err, const char *name)
@@ -199,7 +200,7 @@ static pki_code_t
 query_decode(req_t *r, pki_err_t *err)
 {
     bool           list = r->route->kind == ANSWER_LIST;
-    const shape_t *shape = list ? &shape_list_query : r->route->query;
+    const shape_t *shape = route_query(r->route);
     size_t         kept = 0;
 
     PKI_TRY(query_split(r, err));
@@ -220,7 +221,7 @@ query_decode(req_t *r, pki_err_t *err)
             if (field_from_text(r->a, f, r->args[i].value, r->query, &why) != PKI_OK) {
                 check_problem(r, f->name, "%s", problem_text(&why, f->name));
             }
-        } else if (list && resource_filter(r->route->resource, r->args[i].name)) {
+        } else if (list && list_filter_of(r->route->resource, r->args[i].name) != NULL) {
             r->args[kept++] = r->args[i];
         } else {
             check_problem(r, r->args[i].name, "is not a known query parameter");

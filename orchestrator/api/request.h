@@ -60,8 +60,8 @@ struct req {
     const char     *method, *uri;       /* uri: raw, with its query */
     const char     *content_type, *accept, *source;
     const char     *if_match, *if_none_match; /* if_match: the version of the row, without what else the tag says; NULL: any */
-    const char     *origin, *last_event_id;
     const char     *certificate, *csrf, *user_agent; /* certificate: PEM, percent-encoded by nginx */
+    const char     *origin, *last_event_id;
     bool            asks_method;        /* Access-Control-Request-Method: a browser asks first */
     keyed_t         keyed;
     pki_secret_t    authorization, cookie; /* cookie: the one of sessions */

@@ -96,7 +96,7 @@ allowed_names_check(req_t *r, const str_list_t *names)
             good = good && (unsigned char) *p > 0x20 && *p != 0x7f;
         }
         if (!good) {
-            check_problem(r, pki_printf(r->a, "allowed_names.%zu", i), "must be 1 to %d characters without spaces", PATTERN_MAX);
+            check_problem(r, pki_printf(r->a, "allowed_names.%zu", i), "must be 1 to %d characters, no spaces", PATTERN_MAX);
         }
     }
 }
@@ -115,7 +115,8 @@ give_permissions(req_t *r, const str_list_t *list, scope_kind_t scope, const cha
         scope_t mine;
 
         if (!identity_may(r->a, &r->identity, list->v[i], &mine) || !scope_has(&mine, &there)) {
-            return pki_fail(err, PKI_E_FORBIDDEN, NULL, "you cannot give the permission %s, which you do not have%s", list->v[i],
+            return pki_fail(err, PKI_E_FORBIDDEN, NULL, "you cannot give the permission %s, which you do not have%s",
+                            list->v[i],
                             scope < SCOPE_KINDS ? " there" : " everywhere");
         }
     }
@@ -146,7 +147,8 @@ give_names(req_t *r, const str_list_t *names, pki_err_t *err)
     }
     for (size_t i = 0; i < names->count; i++) {
         if (!name_is_ours(ours, names->v[i])) {
-            return pki_fail(err, PKI_E_FORBIDDEN, NULL, "you cannot give the name %.100s, which you may not ask for", names->v[i]);
+            return pki_fail(err, PKI_E_FORBIDDEN, NULL, "you cannot give the name %.100s, which you may not ask for",
+                            names->v[i]);
         }
     }
     return PKI_OK;

@@ -13,8 +13,8 @@ const limits_row_t limits_rows[LIMITS_COUNT] = {
     [LIMITS_WRITE] = { "write", 1u << 20, L_CALLS },
     [LIMITS_ISSUE] = { "issue", 256u << 10, L_CALLS },
     [LIMITS_EXPORT] = { "export", 64u << 10, L_CALLS | L_EXPORTS },
-    [LIMITS_LOGIN] = { "login", 8u << 10, L_CALLS },
     [LIMITS_ENROL] = { "enrol", 256u << 10, 0 },
+    [LIMITS_LOGIN] = { "login", 8u << 10, L_CALLS },
 };
 
 /* clang-format off */

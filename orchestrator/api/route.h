@@ -37,7 +37,9 @@ typedef enum {
 } answer_kind_t;
 
 /* Limits classes: the largest body, the rate, the label of the latency histogram. */
-typedef enum { LIMITS_PROBE, LIMITS_READ, LIMITS_WRITE, LIMITS_ISSUE, LIMITS_EXPORT, LIMITS_LOGIN, LIMITS_ENROL, LIMITS_COUNT } limits_t;
+typedef enum {
+    LIMITS_PROBE, LIMITS_READ, LIMITS_WRITE, LIMITS_ISSUE, LIMITS_EXPORT, LIMITS_ENROL, LIMITS_LOGIN, LIMITS_COUNT
+} limits_t;
 typedef struct {
     const char *name;
     size_t      body_max;

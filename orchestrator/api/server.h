@@ -36,10 +36,10 @@ struct api {
     trail_t     *trail;
     identity_cache_t *identities;
     passwords_t *passwords;
-    keeper_t    *keeper;
     throttle_t  *throttle;
     idempotency_t *idempotency;
     events_t    *events;
+    keeper_t    *keeper;
     chores_t    *chores;
     face_t       face;
     hop_t       *hop;

@@ -51,8 +51,8 @@ typedef struct {
 typedef struct {
     const char  *name, *profile_id, *issuer_id; /* name: unique */
     const char  *csr;                           /* PEM */
+    const str_list_t *allowed_names;            /* that the caller may ask for: patterns; NULL or empty: any */
     bytes_t      transaction_key;               /* the same again gives the same certificate; absent: none */
-    const str_list_t *allowed_names; /* that the caller may ask for: patterns; NULL or empty: any */
     issue_meta_t meta;
     audit_t      audit; /* of the call: who, from where, the request; what was done is filled in */
 } issue_order_t;

@@ -68,8 +68,8 @@ typedef struct {
     issuer_order_t           order;
     const char              *source;                 /* "EST", "API" */
     const char              *label_id;               /* NULL: none */
-    issue_meta_t             meta;
     const str_list_t        *allowed_names;          /* that whoever asks may ask for; NULL or empty: any */
+    issue_meta_t             meta;
     const char              *managed_id, *name;
     bytes_t                  transaction_key;        /* absent: none */
     const char              *violations;             /* of rules, let through; NULL: none */

@@ -47,9 +47,9 @@ request_prepare(issue_t *i, pki_arena_t *a, const snapshot_t *snapshot, const is
     PKI_TRY(csr_check(&s->csr, err));
     s->source = "API";
     s->name = in->name;
-    s->allowed_names = in->allowed_names;
     s->meta = in->meta;
     s->transaction_key = in->transaction_key;
+    s->allowed_names = in->allowed_names;
     PKI_TRY(request_id(a, in->name, &s->managed_id, err));
     s->audit = in->audit;
     s->audit.action = "certificate.issue";

@@ -163,7 +163,7 @@ one_check(db_conn_t *c, const grant_row_t *row, pki_err_t *err)
     }
     pki_arena_free(a);
     if (code == PKI_OK && n > 1) {
-        return pki_fail(err, PKI_E_CONFLICT, NULL, "%s has the role %s for several scopes: say which by scope_type and scope_id",
+        return pki_fail(err, PKI_E_CONFLICT, NULL, "%s has the role %s for several scopes: name scope_type and scope_id",
                         row->actor_id, row->role_id);
     }
     return code;

@@ -161,7 +161,8 @@ claim_run(db_conn_t *c, void *arg, pki_err_t *err)
 {
     claim_t            *claim = arg;
     const db_param_t    params[] = { DB_T(claim->row->id) };
-    const verb_change_t v = { .q = Q_bootstrap_insert, .params = params, .count = 1, .what = "bootstrap by", .id = claim->row->id };
+    const verb_change_t v = { .q = Q_bootstrap_insert, .params = params, .count = 1, .what = "bootstrap by",
+                              .id = claim->row->id };
     db_rows_t          *rows;
 
     PKI_TRY(verb_apply(c, &v, err));

@@ -217,9 +217,36 @@ conn_exec(db_conn_t *c, const char *sql, pki_err_t *err)
     return conn_drain(c, what, err);
 }
 
+pki_code_t
+conn_plans(db_conn_t *c, conn_plans_t plans, pki_err_t *err)
+{
+    static const char *const settings[] = {
+        [CONN_PLANS_KEPT] = "SET plan_cache_mode = force_generic_plan; RESET enable_seqscan; RESET enable_sort;"
+                            " RESET enable_bitmapscan; RESET random_page_cost; RESET jit;"
+                            " RESET max_parallel_workers_per_gather",
+        /* The largest tables are read by index and for the most part from memory; a plan that reads all of one to find
+         * fifty rows is wrong whatever the statistics say. */
+        [CONN_PLANS_LIST] = "SET plan_cache_mode = force_custom_plan; SET enable_seqscan = off; RESET enable_sort;"
+                            " RESET enable_bitmapscan; SET random_page_cost = 1.1; SET jit = off;"
+                            " SET max_parallel_workers_per_gather = 0",
+        [CONN_PLANS_WALK] = "SET plan_cache_mode = force_custom_plan; SET enable_seqscan = off; SET enable_sort = off;"
+                            " SET enable_bitmapscan = off; SET random_page_cost = 1.1; SET jit = off;"
+                            " SET max_parallel_workers_per_gather = 0",
+    };
+
+    if (c->plans != (int) plans) {
+        PKI_TRY(conn_exec(c, settings[plans], err));
+        c->plans = (int) plans;
+    }
+    return PKI_OK;
+}
+
 void
 conn_close(db_conn_t *c)
 {
+    for (size_t i = 0; c != NULL && i < CONN_KEPT; i++) {
+        free(c->kept[i]);
+    }
     if (c != NULL) {
         PQfinish(c->pg);
         free(c);
@@ -448,6 +475,7 @@ conn_send(db_conn_t *c, db_query_t q, const db_param_t *params, size_t count, pk
     conn_params_t p;
     pki_code_t    rc;
 
+    PKI_TRY(conn_plans(c, CONN_PLANS_KEPT, err));
     PKI_TRY(conn_prepare(c, q, err));
     rc = params_fill(&p, params, count, err);
     if (rc == PKI_OK
@@ -471,6 +499,55 @@ conn_send_text(db_conn_t *c, const char *sql, const db_param_t *params, size_t c
     }
     pki_arena_free(p.arena);
     return rc == PKI_OK ? conn_flush(c, "a list", err) : rc;
+}
+
+/* The name of a text's statement on this connection, prepared; another one that had its place is given up. */
+static pki_code_t
+kept_prepare(db_conn_t *c, const char *sql, char name[16], pki_err_t *err)
+{
+    uint32_t hash = 2166136261u; /* FNV-1a */
+    size_t   at;
+    char     drop[40];
+
+    for (const char *p = sql; *p != '\0'; p++) {
+        hash = (hash ^ (uint8_t) *p) * 16777619u;
+    }
+    at = hash % CONN_KEPT;
+    snprintf(name, 16, "kept_%zu", at);
+    if (c->kept[at] != NULL && strcmp(c->kept[at], sql) == 0) {
+        return PKI_OK;
+    }
+    if (c->kept[at] != NULL) {
+        snprintf(drop, sizeof(drop), "DEALLOCATE %s", name);
+        PKI_TRY(conn_exec(c, drop, err));
+        free(c->kept[at]);
+        c->kept[at] = NULL;
+    }
+    if (!PQsendPrepare(c->pg, name, sql, 0, NULL)) {
+        return conn_lost(c, name, err);
+    }
+    PKI_TRY(conn_flush(c, name, err));
+    PKI_TRY(conn_drain(c, name, err));
+    c->kept[at] = strdup(sql);
+    c->broken = c->kept[at] == NULL; /* prepared and not remembered: not to be used again */
+    return PKI_OK;
+}
+
+static pki_code_t
+kept_send(db_conn_t *c, const char *sql, const db_param_t *params, size_t count, pki_err_t *err)
+{
+    conn_params_t p;
+    pki_code_t    rc;
+    char          name[16];
+
+    PKI_TRY(conn_plans(c, CONN_PLANS_KEPT, err));
+    PKI_TRY(kept_prepare(c, sql, name, err));
+    rc = params_fill(&p, params, count, err);
+    if (rc == PKI_OK && !PQsendQueryPrepared(c->pg, name, (int) count, p.value, p.len, p.format, 1)) {
+        rc = conn_lost(c, name, err);
+    }
+    pki_arena_free(p.arena);
+    return rc == PKI_OK ? conn_flush(c, name, err) : rc;
 }
 
 static void
@@ -503,6 +580,14 @@ conn_query_text(db_conn_t *c, pki_arena_t *a, const char *what, const char *sql,
                 size_t count, db_rows_t **rows, pki_err_t *err)
 {
     PKI_TRY(conn_send_text(c, sql, params, count, err));
+    return conn_rows(c, a, what, rows, err);
+}
+
+pki_code_t
+conn_query_kept(db_conn_t *c, pki_arena_t *a, const char *what, const char *sql, const db_param_t *params, size_t count,
+                db_rows_t **rows, pki_err_t *err)
+{
+    PKI_TRY(kept_send(c, sql, params, count, err));
     return conn_rows(c, a, what, rows, err);
 }
 

@@ -13,12 +13,19 @@
 
 #include "orchestrator/store/db.h"
 
+#define CONN_KEPT 64
+
+/* How statements are planned: once and for all; for their values; and so that rows come in the order of an index. */
+typedef enum { CONN_PLANS_KEPT, CONN_PLANS_LIST, CONN_PLANS_WALK } conn_plans_t;
+
 struct db_conn {
     PGconn    *pg;
     int64_t    deadline_us; /* monotonic: of what is running now */
     bool       broken;
     char       sqlstate[6]; /* of the last failure; empty: it did not come from the server */
     bool       prepared[Q_COUNT_];
+    char      *kept[CONN_KEPT]; /* texts that are prepared, each in the place that its hash says */
+    int        plans;           /* conn_plans_t */
     db_conn_t *next;        /* in the pool's list of idle ones */
 };
 
@@ -61,6 +68,13 @@ pki_code_t conn_rows(db_conn_t *c, pki_arena_t *a, const char *what, db_rows_t *
 /* As db_query(), for a text that list.c has put together. */
 pki_code_t conn_query_text(db_conn_t *c, pki_arena_t *a, const char *what, const char *sql,
                            const db_param_t *params, size_t count, db_rows_t **rows, pki_err_t *err);
+
+/* The same, prepared when it is new here: a text that is asked again and again. */
+pki_code_t conn_query_kept(db_conn_t *c, pki_arena_t *a, const char *what, const char *sql, const db_param_t *params,
+                           size_t count, db_rows_t **rows, pki_err_t *err);
+
+/* For what this connection is asked next; named statements and kept ones go back by themselves. */
+pki_code_t conn_plans(db_conn_t *c, conn_plans_t plans, pki_err_t *err);
 
 /* Rows into an array of structs by a function that reads one. */
 typedef pki_code_t (*conn_read_pt)(const db_rows_t *r, size_t row, pki_arena_t *a, void *out, pki_err_t *err);

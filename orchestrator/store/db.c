@@ -159,6 +159,7 @@ conn_tx(db_conn_t *c, db_tx_pt fn, void *arg, pki_err_t *err)
 {
     pki_code_t rc;
 
+    PKI_TRY(conn_plans(c, CONN_PLANS_KEPT, err)); /* inside it would be undone by a rollback */
     PKI_TRY(conn_exec(c, "BEGIN", err));
     rc = fn(c, arg, err);
     if (rc == PKI_OK) {

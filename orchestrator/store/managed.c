@@ -6,6 +6,7 @@
 #include "orchestrator/store/managed.h"
 
 #include "orchestrator/store/rule.h"
+#include "orchestrator/store/search.h"
 #include "orchestrator/store/verb.h"
 
 #define REASSIGN_WAIT_MS 60000 /* a filter may fit a million */
@@ -22,7 +23,7 @@ update_run(db_conn_t *c, void *arg, pki_err_t *err)
     const violation_t violation = { .list = x->in->violations, .certificate_id = x->in->id, .actor = x->v->audit->actor };
 
     PKI_TRY(verb_apply(c, x->v, err));
-    PKI_TRY(db_query(c, NULL, Q_managed_search, DB_PARAMS(DB_T(x->in->id)), NULL, err));
+    PKI_TRY(search_update(c, x->in->id, err));
     PKI_TRY(violation_write(c, &violation, err));
     return audit_write(c, x->v->audit, err);
 }

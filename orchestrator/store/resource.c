@@ -1,26 +1,11 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * What can be listed: for each resource its columns, filters and sort keys.  Sort keys are never null.
+ * What can be listed beside certificates: for each resource its columns, filters and sort keys.
  */
-#include "orchestrator/store/list.h"
+#include "orchestrator/store/resource.h"
 
-#define END { .name = NULL }
-
-static const char *const statuses[] = { "Active", "Expired", "Revoked", "Archived", NULL };
 static const char *const issuer_sources[] = { "database", "file", NULL };
-static const char *const sources[] = { "API", "EST", "Import", NULL };
-
-#define MANAGED_STATUS                                                                                       \
-    "CASE WHEN m.archived_at IS NOT NULL THEN 'Archived' "                                                   \
-    "WHEN m.status = 'Active' AND m.expires_at <= now() THEN 'Expired' ELSE m.status END"
-#define REASON_NAME(column)                                                                                  \
-    "(ARRAY['unspecified', 'keyCompromise', 'cACompromise', 'affiliationChanged', 'superseded', "            \
-    "'cessationOfOperation', 'certificateHold', NULL, 'removeFromCRL', 'privilegeWithdrawn', "               \
-    "'aACompromise'])"                                                                                       \
-    "[" column " + 1]"
-
-#define RFC3339(column) "to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
 /* The grants of an actor that hold now. */
 #define ACTOR_ROLES(id)                                                                                              \
     "(SELECT coalesce(jsonb_agg(jsonb_build_object('role_id', g.role_id, 'scope_type', g.scope_type, 'scope_id', "   \
@@ -28,6 +13,7 @@ static const char *const sources[] = { "API", "EST", "Import", NULL };
     "ORDER BY g.role_id, g.scope_type, g.scope_id), '[]') FROM role_grant g "                                        \
     "WHERE g.actor_id = " id " AND (g.expires_at IS NULL OR g.expires_at > now()))"
 #define ACTOR_ROLES_HELP "its roles: role_id, scope_type, scope_id, granted_by, expires_at"
+
 #define ISSUER_GENERATIONS                                                                                   \
     "(SELECT jsonb_agg(jsonb_build_object('generation', g.generation, 'active', g.active, 'subject', g.subject, "  \
     "'key_kind', g.key_kind, 'serial', encode(g.serial, 'hex'), 'not_before', " RFC3339("g.not_before")      \
@@ -156,100 +142,6 @@ const list_resource_t list_profiles = {
     .version = "p.xmin",
     .scopes = { [SCOPE_PROFILE] = "p.id" },
     .columns = profile_columns, .filters = profile_filters, .sorts = profile_sorts,
-};
-
-#define CERTIFICATE_SCOPES                                                                                             \
-    { [SCOPE_ISSUER] = "i.id", [SCOPE_PROFILE] = "m.profile_id", [SCOPE_TEAM] = "m.team_id", [SCOPE_OWNER] = "m.owner_id" }
-
-static const list_column_t certificate_columns[] = {
-    { "id",                "m.id",            LIST_TEXT,  "identifier" },
-    { "name",              "m.name",          LIST_TEXT,  "unique name" },
-    { "source",            "m.source",        LIST_TEXT,  "what it was enrolled by" },
-    { "status",            MANAGED_STATUS,    LIST_TEXT,  "Active, Expired, Revoked or Archived" },
-    { "common_name",       "m.common_name",   LIST_TEXT,  "common name of the subject" },
-    { "subject",           "m.subject",       LIST_TEXT,  "subject, RFC 4514" },
-    { "sans",              "m.sans",          LIST_TEXTS, "alternative names" },
-    { "issuer_id",         "i.id",            LIST_TEXT,  "its issuer" },
-    { "profile_id",        "m.profile_id",    LIST_TEXT,  "its profile" },
-    { "est_label_id",      "m.est_label_id",  LIST_TEXT,  "EST label that it was enrolled at" },
-    { "owner_id",          "m.owner_id",      LIST_TEXT,  "who answers for it" },
-    { "team_id",           "m.team_id",       LIST_TEXT,  "team that it belongs to" },
-    { "environment",       "m.environment",   LIST_TEXT,  "environment that it is used in" },
-    { "renewal_policy_id", "m.renewal_policy_id", LIST_TEXT, "when it is renewed" },
-    { "tags",              "m.tags",          LIST_JSON,  "whatever else is said of it" },
-    { "serial",            "m.last_serial",   LIST_HEX,   "serial number of the newest version" },
-    { "expires_at",        "m.expires_at",    LIST_TIME,  "end of the newest version" },
-    { "revoked_at",        "m.revoked_at",    LIST_TIME,  "when it was revoked" },
-    { "revocation_reason", REASON_NAME("m.revocation_reason"), LIST_TEXT, "why it was revoked" },
-    { "archived_at",       "m.archived_at",   LIST_TIME,  "when it was put away" },
-    { "created_at",        "m.created_at",    LIST_TIME,  "first enrolment" },
-    { "updated_at",        "m.updated_at",    LIST_TIME,  "last change" },
-    END
-};
-static const list_filter_t certificate_filters[] = {
-    { "serial",         "m.no IN (SELECT v.managed_no FROM issuer x JOIN certificate_version v ON v.issuer_no = x.no"
-                        " AND v.serial = decode(%s, 'hex'))", LIST_HEX, NULL, "serial number of any version, hexadecimal" },
-    { "id",             "m.id = %s",                  LIST_TEXT, NULL,     "exact identifier" },
-    { "status",         MANAGED_STATUS " = %s",       LIST_TEXT, statuses, "Active, Expired, Revoked or Archived" },
-    { "source",         "m.source = %s",              LIST_TEXT, sources,  "API, EST or Import" },
-    { "issuer_id",      "i.id = %s",                  LIST_TEXT, NULL,     "issuer" },
-    { "profile_id",     "m.profile_id = %s",          LIST_TEXT, NULL,     "profile" },
-    { "est_label_id",   "m.est_label_id = %s",        LIST_TEXT, NULL,     "EST label" },
-    { "owner_id",       "m.owner_id = %s",            LIST_TEXT, NULL,     "owner" },
-    { "team_id",        "m.team_id = %s",             LIST_TEXT, NULL,     "team" },
-    { "environment",    "m.environment = %s",         LIST_TEXT, NULL,     "environment" },
-    { "renewal_policy_id", "m.renewal_policy_id = %s", LIST_TEXT, NULL,    "renewal policy" },
-    { "name",           "m.name = %s",                LIST_TEXT, NULL,     "exact name" },
-    { "common_name",    "m.common_name = %s",         LIST_TEXT, NULL,     "exact common name" },
-    { "expires_before", "m.expires_at < %s",          LIST_TIME, NULL,     "ends before this time" },
-    { "expires_after",  "m.expires_at > %s",          LIST_TIME, NULL,     "ends after this time" },
-    END
-};
-static const list_sort_t certificate_sorts[] = {
-    { "created", "m.no", "bigint" },
-    { "name", "m.name", "text" },
-    { "expires_at", "m.expires_at", "timestamptz" },
-    END
-};
-const list_resource_t list_certificates = {
-    .name = "certificates", .from = "managed_certificate m JOIN issuer i ON i.no = m.issuer_no",
-    .id = "m.id", .key = "m.no", .key_cast = "bigint", .newest_first = true, .version = "m.xmin",
-    .scopes = CERTIFICATE_SCOPES,
-    .columns = certificate_columns, .filters = certificate_filters, .sorts = certificate_sorts,
-};
-
-static const list_column_t version_columns[] = {
-    { "serial",             "v.serial",                    LIST_HEX,  "serial number" },
-    { "issuer_id",          "i.id",                        LIST_TEXT, "its issuer" },
-    { "generation",         "v.generation",                LIST_INT,  "generation of the CA that signed it" },
-    { "status",             "coalesce(r.state, 'good')",   LIST_TEXT, "good, revoked, hold or released" },
-    { "not_before",         "v.not_before",                LIST_TIME, "valid from" },
-    { "not_after",          "v.not_after",                 LIST_TIME, "valid to" },
-    { "issued_at",          "v.issued_at",                 LIST_TIME, "when it was issued" },
-    { "fingerprint_sha256", "v.fingerprint",               LIST_HEX,  "SHA-256 of the certificate" },
-    { "spki_sha256",        "v.spki_sha256",               LIST_HEX,  "SHA-256 of its public key" },
-    { "revoked_at",         "r.revoked_at",                LIST_TIME, "when it was revoked or put on hold" },
-    { "revocation_reason",  REASON_NAME("r.reason"),       LIST_TEXT, "why" },
-    { "invalidity_at",      "r.invalidity_at",             LIST_TIME, "since when it should not be trusted" },
-    { "pem",                "v.der",                       LIST_PEM,  "the certificate" },
-    END
-};
-static const list_filter_t version_filters[] = {
-    { "serial", "v.serial = decode(%s, 'hex')", LIST_HEX, NULL, "serial number, hexadecimal" },
-    END
-};
-static const list_sort_t version_sorts[] = {
-    { "issued_at", "v.issued_at", "timestamptz" },
-    { "not_after", "v.not_after", "timestamptz" },
-    END
-};
-const list_resource_t list_versions = {
-    .name = "versions",
-    .from = "managed_certificate m JOIN certificate_version v ON v.managed_no = m.no JOIN issuer i ON i.no = v.issuer_no"
-            " LEFT JOIN revocation r ON r.issuer_no = v.issuer_no AND r.serial = v.serial",
-    .id = "encode(v.serial, 'hex')", .key = "encode(v.serial, 'hex')", .key_cast = "text", .newest_first = true,
-    .parent = "m.id = %s", .scopes = CERTIFICATE_SCOPES,
-    .columns = version_columns, .filters = version_filters, .sorts = version_sorts,
 };
 
 static const list_column_t est_label_columns[] = {

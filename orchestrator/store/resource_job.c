@@ -3,9 +3,8 @@
  *
  * Jobs and their items as lists.
  */
-#include "orchestrator/store/list.h"
+#include "orchestrator/store/resource.h"
 
-#define END { .name = NULL }
 
 static const char *const statuses[] = { "Pending", "Running", "RetryWait", "Completed", "Failed", "Cancelled", NULL };
 static const char *const item_statuses[] = { "Pending", "Applied", "Done", "Skipped", "Failed", NULL };

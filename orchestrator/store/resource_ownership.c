@@ -3,9 +3,7 @@
  *
  * What can be listed of teams, owners and policies.  Sort keys are never null.
  */
-#include "orchestrator/store/list.h"
-
-#define END { .name = NULL }
+#include "orchestrator/store/resource.h"
 
 static const char *const severities[] = { "Warning", "Error", "Critical", NULL };
 

@@ -12,7 +12,8 @@ session_insert(db_t *db, const session_row_t *in, const audit_t *audit, pki_err_
 {
     const db_param_t    params[] = { DB_T(in->id), DB_B(in->digest), DB_T(in->actor_id), DB_T(in->source),
                                      DB_T(in->user_agent), DB_I(in->lifetime_s) };
-    const verb_change_t v = { .q = Q_session_insert, .params = params, .count = 6, .what = "session", .id = in->id, .audit = audit };
+    const verb_change_t v = { .q = Q_session_insert, .params = params, .count = 6, .what = "session", .id = in->id,
+                              .audit = audit };
 
     return verb_change(db, &v, err);
 }

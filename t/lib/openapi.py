@@ -174,7 +174,7 @@ def wrong_values(schema):
             out.append(('no time', 'yesterday'))
         if schema.get('minLength', 0) > 0:
             out.append(('too short', 'a' * (schema['minLength'] - 1)))
-        if 'maxLength' in schema:
+        if schema.get('maxLength', 2 ** 20) < 2 ** 19:  # larger ones are larger than a body may be
             out.append(('too long', 'a' * (schema['maxLength'] + 1)))
     if kind == 'array':
         item = wrong_values(schema.get('items', {}))

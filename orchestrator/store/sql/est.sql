@@ -13,8 +13,7 @@ SELECT l.id, l.name, l.is_default, l.enabled, l.issuer_no, i.id AS issuer_id, l.
 -- name: est_label_insert
 -- No row when there is no such issuer.
 INSERT INTO est_label (id, name, is_default, enabled, issuer_no, profile_id, auth_basic, auth_certificate, wrap,
-                       trust_pem, superseded_grace_s, owner_id, team_id, environment, renewal_policy_id,
-                       allowed_names)
+                       trust_pem, superseded_grace_s, owner_id, team_id, environment, renewal_policy_id, allowed_names)
 SELECT $1, $2, $3, $4, i.no, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16 FROM issuer i WHERE i.id = $5;
 
 -- name: est_label_update

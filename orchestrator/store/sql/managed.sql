@@ -10,13 +10,6 @@ UPDATE managed_certificate
    AND ($4::text IS NULL OR EXISTS (SELECT FROM team t WHERE t.id = $4))
    AND ($6::text IS NULL OR EXISTS (SELECT FROM renewal_policy r WHERE r.id = $6));
 
--- name: managed_search
--- The text that it is found by; what was never indexed will be, with its new name.
-UPDATE certificate_search s
-   SET text = lower(concat(m.name, E'\n', m.common_name, E'\n', array_to_string(m.sans, E'\n'), E'\n'))
-  FROM managed_certificate m
- WHERE m.id = $1 AND s.no = m.no;
-
 -- name: managed_archive
 UPDATE managed_certificate SET archived_at = now(), updated_at = now() WHERE id = $1 AND archived_at IS NULL;
 

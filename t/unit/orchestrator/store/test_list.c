@@ -107,6 +107,7 @@ Test(list, runs_every_column_filter_and_order_of_every_resource)
         }
         for (const list_filter_t *f = r->filters; f->name != NULL; f++) {
             const char  *value = f->choices != NULL      ? f->choices[0]
+                                 : f->least > 0         ? "abc"
                                  : f->type == LIST_TIME ? "2026-11-20T12:00:00Z"
                                  : f->type == LIST_BOOL ? "true"
                                  : f->type == LIST_INT  ? "1"
@@ -187,7 +188,8 @@ typedef struct {
 } filter_t;
 
 static const filter_t filter_cases[] = {
-    { "status", "Active", 3 },
+    { "status", "Active", 0 },
+    { "status", "Expiring", 3 },
     { "status", "Revoked", 1 },
     { "status", "Expired", 1 },
     { "status", "active", -1 },
@@ -275,8 +277,8 @@ Test(list, refuses_bad_limits_orders_and_cursors)
         {.cursor = "!"},
         {.cursor = "abc"},
         {.cursor = "LWNyZWF0ZWQ"},
-        {.cursor = "LWNyZWF0ZWQfeB94" /* "-created", "x", "x" */},
-        {.cursor = "bmFtZR8xH2E" /* "name", "1", "a" */},
+        {.cursor = "LWNyZWF0ZWQfeB8feA" /* "-created", "x", "", "x" */},
+        {.cursor = "bmFtZR8xHx9h" /* "name", "1", "", "a" */},
     };
     list_page_t page;
 

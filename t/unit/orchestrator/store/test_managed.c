@@ -95,7 +95,7 @@ Test(managed, a_new_name_is_what_it_is_found_by)
     managed_change_t change = { .id = "mc-one", .name = "Uno" };
 
     cr_assert(issue("one", 1, NULL, NULL));
-    PQclear(pg_sql(pg, "INSERT INTO certificate_search SELECT no, 'one' FROM managed_certificate"
+    PQclear(pg_sql(pg, "INSERT INTO certificate_search SELECT no, 'one', '{}' FROM managed_certificate"
                        " ON CONFLICT (no) DO UPDATE SET text = excluded.text"));
     cr_assert_eq(managed_update(db, &change, NULL, &audit, &err), PKI_OK, "%s", err.text);
     cr_expect_eq(pg_number(pg, "SELECT count(*) FROM certificate_search WHERE text LIKE '%%uno%%dns:a.example%%'"), 1);

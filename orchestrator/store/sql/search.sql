@@ -1,0 +1,43 @@
+-- Free text over certificates, a moment after they were written.
+
+-- name: search_begin
+-- The instant from which on the next turn has to look again, the one before which nothing can be changed any more, and
+-- the one before which all is done.  A change is dated by the start of its transaction: those that run now will be dated
+-- after the start of the oldest.  A second is for transactions that have begun and do not show yet, two for short ones.
+SELECT (now() - interval '2 seconds')::text AS again,
+       (least(now(), (SELECT min(a.xact_start) FROM pg_stat_activity a WHERE a.datname = current_database()
+                                                                         AND a.pid <> pg_backend_pid()))
+        - interval '1 second')::text AS settled,
+       p.at::text AS done
+  FROM search_position p;
+
+-- name: search_lock
+-- One host at a time; until the end of the transaction.
+SELECT pg_try_advisory_xact_lock(4850173420190143) AS mine;
+
+-- name: search_fill
+-- The next rows by date: what is new or different goes in.  Gives the last one.
+WITH batch AS MATERIALIZED (
+    SELECT m.no, m.updated_at, search_text(m.name, m.common_name, m.sans) AS text, search_sans(m.sans) AS sans
+      FROM managed_certificate m
+     WHERE (m.updated_at, m.no) > ($1::text::timestamptz, $2::bigint)
+     ORDER BY m.updated_at, m.no
+     LIMIT $3::bigint
+), kept AS (
+    INSERT INTO certificate_search AS cs (no, text, sans)
+    SELECT b.no, b.text, b.sans
+      FROM batch b
+      LEFT JOIN certificate_search s ON s.no = b.no
+     WHERE s.text IS DISTINCT FROM b.text
+    ON CONFLICT (no) DO UPDATE SET text = excluded.text, sans = excluded.sans
+)
+SELECT b.updated_at::text AS at, b.no, count(*) OVER () AS rows FROM batch b ORDER BY b.updated_at DESC, b.no DESC LIMIT 1;
+
+-- name: search_settle
+UPDATE search_position SET at = $1::text::timestamptz WHERE at < $1::text::timestamptz;
+
+-- name: search_update
+-- Of one certificate, whose names a transaction has just changed.
+INSERT INTO certificate_search AS cs (no, text, sans)
+SELECT m.no, search_text(m.name, m.common_name, m.sans), search_sans(m.sans) FROM managed_certificate m WHERE m.id = $1
+ON CONFLICT (no) DO UPDATE SET text = excluded.text, sans = excluded.sans WHERE cs.text <> excluded.text;
