@@ -66,6 +66,7 @@ CREATE INDEX managed_certificate_issuer ON managed_certificate (issuer_no, no);
 -- Which enrolments do without.
 CREATE INDEX managed_certificate_est_label ON managed_certificate (est_label_id, no) WHERE est_label_id IS NOT NULL;
 CREATE INDEX managed_certificate_source ON managed_certificate (source, no) WHERE source <> 'EST';
-CREATE INDEX managed_certificate_stopped ON managed_certificate (status, created_at, no) WHERE status <> 'Active';
-CREATE INDEX managed_certificate_archived ON managed_certificate (created_at, no) WHERE archived_at IS NOT NULL;
+CREATE INDEX managed_certificate_stopped ON managed_certificate (status, no) WHERE status <> 'Active';
+CREATE INDEX managed_certificate_put_away ON managed_certificate (no) WHERE archived_at IS NOT NULL;
+CREATE INDEX managed_certificate_policy ON managed_certificate (renewal_policy_id, no) WHERE renewal_policy_id IS NOT NULL;
 CREATE INDEX managed_certificate_tags ON managed_certificate USING gin (tags) WHERE tags <> '{}';
