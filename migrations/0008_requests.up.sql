@@ -35,7 +35,8 @@ $$;
 
 -- Alternative names in lower case, with their kinds ("dns:") and without.
 CREATE FUNCTION search_sans(sans text[]) RETURNS text[] LANGUAGE sql IMMUTABLE AS $$
-    SELECT ARRAY(SELECT lower(s) FROM unnest(sans) AS s UNION SELECT lower(substr(s, strpos(s, ':') + 1)) FROM unnest(sans) AS s)
+    SELECT ARRAY(SELECT lower(s) FROM unnest(sans) AS s
+           UNION SELECT lower(substr(s, strpos(s, ':') + 1)) FROM unnest(sans) AS s)
 $$;
 
 -- For filters: stable, so that the planner knows which issuer it is about.
@@ -43,7 +44,8 @@ CREATE FUNCTION issuer_no_of(id text) RETURNS integer LANGUAGE sql STABLE AS $$ 
 
 -- The longest window of all renewal policies, or the shortest, and of certificates without one: stable, as above.
 CREATE FUNCTION renewal_window(longest boolean) RETURNS interval LANGUAGE sql STABLE AS $$
-    SELECT interval '1 day' * CASE WHEN longest THEN greatest(30, max(renewal_window_days)) ELSE least(30, min(renewal_window_days)) END
+    SELECT interval '1 day' * CASE WHEN longest THEN greatest(30, max(renewal_window_days))
+                                   ELSE least(30, min(renewal_window_days)) END
       FROM renewal_policy
 $$;
 

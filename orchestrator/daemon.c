@@ -109,12 +109,12 @@ parts_run(conf_t *conf, const char *conf_path, int signer_fd, const sigset_t *se
         rc = issue_open(conf, parts.db, parts.signer, parts.edge, &parts.issue, err);
     }
     if (rc == PKI_OK) {
-        rc = search_open(parts.db, &search, err);
-    }
-    if (rc == PKI_OK) {
         const job_parts_t jobs = { .conf = conf, .db = parts.db, .edge = parts.edge, .issue = parts.issue };
 
         rc = jobs_open(&jobs, &parts.jobs, err);
+    }
+    if (rc == PKI_OK) {
+        rc = search_open(parts.db, &search, err);
     }
     if (rc == PKI_OK) {
         rc = api_open(&parts, &api, err);
@@ -124,8 +124,8 @@ parts_run(conf_t *conf, const char *conf_path, int signer_fd, const sigset_t *se
         serve(api, parts.jobs, conf, conf_path, parts.keyring, set);
     }
     api_close(api);
-    jobs_close(parts.jobs);
     search_close(search);
+    jobs_close(parts.jobs);
     issue_close(parts.issue);
     edge_close(parts.edge);
     signer_close(parts.signer);

@@ -6,7 +6,6 @@
 #include "orchestrator/store/resource.h"
 
 static const char *const issuer_sources[] = { "database", "file", NULL };
-
 /* The grants of an actor that hold now. */
 #define ACTOR_ROLES(id)                                                                                              \
     "(SELECT coalesce(jsonb_agg(jsonb_build_object('role_id', g.role_id, 'scope_type', g.scope_type, 'scope_id', "   \
@@ -14,6 +13,7 @@ static const char *const issuer_sources[] = { "database", "file", NULL };
     "ORDER BY g.role_id, g.scope_type, g.scope_id), '[]') FROM role_grant g "                                        \
     "WHERE g.actor_id = " id " AND (g.expires_at IS NULL OR g.expires_at > now()))"
 #define ACTOR_ROLES_HELP "its roles: role_id, scope_type, scope_id, granted_by, expires_at"
+
 #define ISSUER_GENERATIONS                                                                                   \
     "(SELECT jsonb_agg(jsonb_build_object('generation', g.generation, 'active', g.active, 'subject', g.subject, "  \
     "'key_kind', g.key_kind, 'serial', encode(g.serial, 'hex'), 'not_before', " RFC3339("g.not_before")      \

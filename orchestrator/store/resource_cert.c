@@ -24,13 +24,15 @@
     "(m.renewal_policy_id IS NULL AND m.expires_at " op " now() + interval '30 days'"                                  \
     " OR m.renewal_policy_id IS NOT NULL AND m.expires_at " op " now() + " WINDOW ")"
 
+/* Renewals that are under way, or have failed, are few. */
 #define GOOD    "m.status = 'Active' AND m.expires_at > now() AND "
-#define AT_REST " AND NOT EXISTS (SELECT FROM certificate_renewal cr WHERE cr.certificate_id = m.id)"
+#define AT_REST " AND m.id NOT IN (SELECT cr.certificate_id FROM certificate_renewal cr WHERE cr.certificate_id IS NOT NULL)"
 #define RENEWAL(status)                                                                                                \
     GOOD "m.id IN (SELECT cr.certificate_id FROM certificate_renewal cr WHERE cr.status = '" status "')"
 
 /* Each status that a row can show is a condition that indexes are good for.  A new one: the three tables, MANAGED_STATUS. */
-static const char *const statuses[] = { "Active", "Expiring", "Expired", "RenewalInProgress", "Failed", "Revoked", "Archived", NULL };
+static const char *const statuses[] = { "Active", "Expiring", "Expired", "RenewalInProgress", "Failed", "Revoked", "Archived",
+                                        NULL };
 static const char *const status_conds[] = {
     GOOD "m.expires_at > now() + renewal_window(false) AND " BY_WINDOW(">") AT_REST,
     GOOD "m.expires_at <= now() + renewal_window(true) AND " BY_WINDOW("<=") AT_REST,
@@ -51,7 +53,8 @@ static const char *const source_conds[] = {
 
 /* The end of each from which the first rows are found at once. */
 static const char *const status_orders[] = { "-expires_at", "expires_at", "-expires_at", NULL, NULL, NULL, NULL };
-static const char *const by_end[] = { "expires_at" }, *const by_creation[] = { "-created_at" }, *const by_change[] = { "-updated_at" };
+static const char *const by_end[] = { "expires_at" }, *const by_creation[] = { "-created_at" },
+                        *const by_change[] = { "-updated_at" };
 
 static const char *const truths[] = { "true", "false", NULL };
 static const char *const archived_conds[] = { "true", "m.archived_at IS NULL" };

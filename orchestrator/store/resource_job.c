@@ -5,6 +5,7 @@
  */
 #include "orchestrator/store/resource.h"
 
+
 static const char *const statuses[] = { "Pending", "Running", "RetryWait", "Completed", "Failed", "Cancelled", NULL };
 static const char *const item_statuses[] = { "Pending", "Applied", "Done", "Skipped", "Failed", NULL };
 

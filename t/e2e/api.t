@@ -322,7 +322,7 @@ def certificates(s):
     for written in (serial, serial.upper(), '00' + serial, ':'.join(re.findall('..', serial))):
         found = call(s, 'GET', '%s?serial=%s' % (path, written)).json
         is_([each['id'] for each in found['data']], [mc], 'found by serial %s' % written)
-    is_(call(s, 'GET', path + '?serial=0badcafe').json, {'data': [], 'total': 0, 'next_cursor': None}, 'an unknown serial')
+    is_(call(s, 'GET', path + '?serial=0badcafe').json['data'], [], 'an unknown serial')
     for query, count in (('name=web', 1), ('owner_id=owner-web', 1), ('source=API&name=web', 1), ('source=EST&name=web', 0),
                          ('status=Revoked&name=web', 0), ('expires_before=2020-01-01T00:00:00Z', 0)):
         is_(total(s, '%s?%s' % (path, query)), count, 'filter ' + query)
@@ -375,7 +375,7 @@ def revoke(s, path, mc, web, serial):
 def pages(s):
     path = V1 + '/profiles'
     for query, fields in (('limit=0', ['limit']), ('limit=1001', ['limit']), ('limit=x', ['limit']), ('sort=colour', ['sort']),
-                          ('limit=-1&sort=x&colour=red&page=1', ['limit', 'sort', 'colour', 'page']), ('name=a&name=b', ['name']),
+                          ('limit=-1&sort=x&colour=red', ['limit', 'sort', 'colour']), ('name=a&name=b', ['name']),
                           ('%zz=1', [])):
         refused(call(s, 'GET', '%s?%s' % (path, query)), 400, 'invalid', 'a list with ?%s: 400' % query, fields)
     refused(call(s, 'GET', path + '?cursor=garbage'), 400, 'invalid', 'a cursor that is not ours: 400')
