@@ -13,7 +13,7 @@ INSERT INTO team (id, name) SELECT 'team-' || n, 'Team ' || n FROM generate_seri
 INSERT INTO owner (id, name, team_id) SELECT 'owner-' || n, 'Owner ' || n, 'team-' || n % 20 FROM generate_series(0, 199) n;
 INSERT INTO renewal_policy (id, name, renewal_window_days, auto_renew, max_retries, retry_interval_seconds,
                             alert_thresholds_days, alert_severity_map)
-SELECT 'rp-' || n, 'Policy ' || n, 7 * n, true, 3, 3600, '{30,14,7}', '{}' FROM generate_series(1, 4) n;
+SELECT 'rp-' || n, 'Policy ' || n, 7 * n, false, 3, 3600, '{30,14,7}', '{}' FROM generate_series(1, 4) n;
 INSERT INTO profile SELECT (jsonb_populate_record(p, jsonb_build_object('id', 'prof-' || n, 'name', 'Profile ' || n))).*
   FROM profile p, generate_series(1, 9) n WHERE p.id = 'prof-device';
 """
