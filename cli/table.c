@@ -10,6 +10,7 @@
 
 #define COLUMNS_USUAL 8  /* where columns.inc says nothing */
 #define CELL_MAX      48 /* of a terminal's line, for one column at most */
+#define CELL_LEAST    12
 #define CELL_TEXT_MAX 4096
 #define GAP           2
 
@@ -210,19 +211,31 @@ widths_measure(const app_t *app, const json_t *rows, table_t *t)
     }
 }
 
+/* What other commands take as an argument has to stay whole, and so have times. */
+static bool
+is_whole(const column_t *column)
+{
+    return strcmp(column->name, "id") == 0 || strcmp(column->name, "serial") == 0
+           || strcmp(json_text(column->schema, "format"), "date-time") == 0;
+}
+
 /* The widest gives way, down to what still can be told apart; then the last columns go. */
 static void
 widths_fit(table_t *t, size_t room)
 {
     t->cuts = true;
     while (table_width(t) > room) {
-        size_t widest = 0;
+        column_t *widest = NULL;
 
-        for (size_t i = 1; i < t->count; i++) {
-            widest = t->columns[i].width > t->columns[widest].width ? i : widest;
+        for (size_t i = 0; i < t->count; i++) {
+            column_t *column = &t->columns[i];
+
+            if (!is_whole(column) && column->width > CELL_LEAST && (widest == NULL || column->width > widest->width)) {
+                widest = column;
+            }
         }
-        if (t->columns[widest].width > 12) {
-            t->columns[widest].width--;
+        if (widest != NULL) {
+            widest->width--;
         } else if (t->count > 1) {
             t->count--;
         } else {
@@ -243,7 +256,9 @@ table_plan(const app_t *app, const command_t *c, const char *columns, const json
     widths_measure(app, rows, out);
     if (app->width > 0) {
         for (size_t i = 0; i < out->count && columns == NULL; i++) {
-            out->columns[i].width = out->columns[i].width > CELL_MAX ? CELL_MAX : out->columns[i].width;
+            column_t *column = &out->columns[i];
+
+            column->width = column->width > CELL_MAX && !is_whole(column) ? CELL_MAX : column->width;
         }
         widths_fit(out, (size_t) app->width);
     }
@@ -295,6 +310,14 @@ table_row(pki_arena_t *a, const table_t *t, const json_t *row, pki_buf_t *out)
         cells[i] = cell_text(a, t->columns[i].schema, json_object_get(row, t->columns[i].name));
     }
     cells_put(t, cells, out);
+}
+
+/* Shown below its name, not beside it. */
+static bool
+is_inside(const json_t *value)
+{
+    return json_is_object(value) || (json_is_array(value) && json_is_object(json_array_get(value, 0)))
+           || (json_is_string(value) && strchr(json_string_value(value), '\n') != NULL);
 }
 
 /* PEM and the like keep their lines. */
@@ -349,7 +372,7 @@ object_print(pki_arena_t *a, const json_t *document, const json_t *schema, const
         const json_t *member = document_member(document, schema, name);
         char         *label = text_tame(pki_strdup(a, name));
 
-        pki_buf_printf(out, "%*s%-*s  ", indent, "", (int) width, label != NULL ? label : "");
+        pki_buf_printf(out, "%*s%-*s", indent, "", is_inside(value) ? 0 : (int) width + GAP, label != NULL ? label : "");
         member_put(a, document, member, value, indent, out);
     }
 }

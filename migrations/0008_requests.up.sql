@@ -35,7 +35,9 @@ $$;
 
 -- Alternative names in lower case, with their kinds ("dns:") and without.
 CREATE FUNCTION search_sans(sans text[]) RETURNS text[] LANGUAGE sql IMMUTABLE AS $$
-    SELECT ARRAY(SELECT lower(s) FROM unnest(sans) AS s UNION SELECT lower(substr(s, strpos(s, ':') + 1)) FROM unnest(sans) AS s)
+    SELECT ARRAY(SELECT lower(s) FROM unnest(sans) AS s
+           UNION
+                 SELECT lower(substr(s, strpos(s, ':') + 1)) FROM unnest(sans) AS s)
 $$;
 
 -- For filters: stable, so that the planner knows which issuer it is about.
@@ -43,7 +45,8 @@ CREATE FUNCTION issuer_no_of(id text) RETURNS integer LANGUAGE sql STABLE AS $$ 
 
 -- The longest window of all renewal policies, or the shortest, and of certificates without one: stable, as above.
 CREATE FUNCTION renewal_window(longest boolean) RETURNS interval LANGUAGE sql STABLE AS $$
-    SELECT interval '1 day' * CASE WHEN longest THEN greatest(30, max(renewal_window_days)) ELSE least(30, min(renewal_window_days)) END
+    SELECT interval '1 day' * CASE WHEN longest THEN greatest(30, max(renewal_window_days))
+                                   ELSE least(30, min(renewal_window_days)) END
       FROM renewal_policy
 $$;
 
@@ -66,6 +69,7 @@ CREATE INDEX managed_certificate_issuer ON managed_certificate (issuer_no, no);
 -- Which enrolments do without.
 CREATE INDEX managed_certificate_est_label ON managed_certificate (est_label_id, no) WHERE est_label_id IS NOT NULL;
 CREATE INDEX managed_certificate_source ON managed_certificate (source, no) WHERE source <> 'EST';
-CREATE INDEX managed_certificate_stopped ON managed_certificate (status, created_at, no) WHERE status <> 'Active';
-CREATE INDEX managed_certificate_archived_created ON managed_certificate (created_at, no) WHERE archived_at IS NOT NULL;
+CREATE INDEX managed_certificate_stopped ON managed_certificate (status, no) WHERE status <> 'Active';
+CREATE INDEX managed_certificate_put_away ON managed_certificate (no) WHERE archived_at IS NOT NULL;
+CREATE INDEX managed_certificate_policy ON managed_certificate (renewal_policy_id, no) WHERE renewal_policy_id IS NOT NULL;
 CREATE INDEX managed_certificate_tags ON managed_certificate USING gin (tags) WHERE tags <> '{}';

@@ -485,8 +485,10 @@ still_allowed(const req_t *r)
     again.a = pki_arena_new(0);
     if (again.a != NULL) {
         again.identity = (identity_t){ .actor = "anonymous", .type = "anonymous" };
+        again.known = NULL;
         code = auth_identify(&again, &err);
         code = code == PKI_OK ? auth_permit(&again, &err) : code;
+        identity_release(again.known);
     }
     pki_arena_free(again.a);
     return code != PKI_E_UNAUTHENTICATED && code != PKI_E_FORBIDDEN;

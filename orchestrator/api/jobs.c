@@ -133,6 +133,9 @@ est_bulk_revoke(req_t *r, pki_err_t *err)
 pki_code_t
 certificates_bulk_renew(req_t *r, pki_err_t *err)
 {
+    if (r->identity.allowed_names.count > 0) {
+        return pki_fail(err, PKI_E_POLICY, NULL, "an identity that may not ask for every name renews certificates one by one");
+    }
     return bulk_serve(r, "BulkRenew", bulk_renew_fields, r->in, err);
 }
 
@@ -142,7 +145,8 @@ certificates_bulk_renew(req_t *r, pki_err_t *err)
 static pki_code_t
 renew_check(req_t *r, const renew_t *in, bool force, pki_err_t *err)
 {
-    const renew_order_t order = { .managed_id = r->param[0], .csr = in->csr_pem, .force = force };
+    const renew_order_t order = { .managed_id = r->param[0], .csr = in->csr_pem, .force = force,
+                                  .allowed_names = &r->identity.allowed_names };
     pki_err_t           why = { 0 };
     bytes_t             der;
 

@@ -108,7 +108,8 @@ fields_names_check(req_t *r, const list_resource_t *resource, const char *fields
 
     while (list_fields_next(&fields, &name)) {
         if (!list_has_column(resource, name)) {
-            check_problem(r, "fields", "there is no member \"%.*s\"", (int) (name.len < 60 ? name.len : 60), (const char *) name.p);
+            check_problem(r, "fields", "there is no member \"%.*s\"", (int) (name.len < 60 ? name.len : 60),
+                          (const char *) name.p);
         }
     }
 }

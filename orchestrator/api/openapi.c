@@ -67,7 +67,7 @@ list_schema(const char *row)
 {
     json_t *properties = json_object();
 
-    json_object_set_new(properties, "data", json_pack("{sssssso}", "type", "array", "description", "the rows of this page",
+    json_object_set_new(properties, "data", json_pack("{ssssso}", "type", "array", "description", "the rows of this page",
                                                       "items", JSON_REF(row)));
     property_add(properties, "total", "integer", "rows that match the filters, on all pages");
     property_add(properties, "total_is_estimate", "boolean", "there are too many to count: total is about right");

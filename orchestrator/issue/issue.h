@@ -74,6 +74,7 @@ typedef struct {
     const char *managed_id, *job_id;
     const char *csr;   /* PEM: re-key; NULL: the same key again */
     bool        force; /* also what is revoked or has expired */
+    const str_list_t *allowed_names; /* as in issue_order_t: of whoever asks, not of their job */
     audit_t     audit; /* who asked for the job */
 } renew_order_t;
 pki_code_t issue_renew(issue_t *i, pki_arena_t *a, const renew_order_t *in, pki_err_t *err);

@@ -124,6 +124,7 @@ renewal_prepare(issue_t *i, pki_arena_t *a, const snapshot_t *snapshot, const re
     s->label_id = c->est_label_id;
     s->meta = (issue_meta_t){ .owner_id = c->owner_id, .team_id = c->team_id, .environment = c->environment,
                               .renewal_policy_id = c->renewal_policy_id, .tags = c->tags };
+    s->allowed_names = in->allowed_names;
     s->managed_id = c->id;
     s->name = c->name;
     s->audit = in->audit;

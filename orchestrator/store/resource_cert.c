@@ -16,27 +16,29 @@
     "CASE WHEN m.archived_at IS NOT NULL THEN 'Archived'"                                                              \
     " WHEN m.status <> 'Active' THEN m.status"                                                                         \
     " WHEN m.expires_at <= now() THEN 'Expired'"                                                                       \
-    " ELSE coalesce((SELECT r.status FROM certificate_renewal r WHERE r.certificate_id = m.id),"                        \
+    " ELSE coalesce((SELECT cr.status FROM certificate_renewal cr WHERE cr.certificate_id = m.id LIMIT 1),"              \
     " CASE WHEN m.expires_at <= now() + " WINDOW " THEN 'Expiring' ELSE 'Active' END) END"
-
-/* Renewals that are under way, or have failed, are few. */
-#define NOT_RENEWED     "m.id NOT IN (SELECT r.certificate_id FROM certificate_renewal r WHERE r.certificate_id IS NOT NULL)"
-#define RENEWED(status) "m.id IN (SELECT r.certificate_id FROM certificate_renewal r WHERE r.status = '" status "')"
 
 /* Few certificates have a policy: for the others the instant is one that the planner knows. */
 #define BY_WINDOW(op)                                                                                                  \
     "(m.renewal_policy_id IS NULL AND m.expires_at " op " now() + interval '30 days'"                                  \
     " OR m.renewal_policy_id IS NOT NULL AND m.expires_at " op " now() + " WINDOW ")"
 
-/* Each status that a row can show is a condition that indexes are good for.  A new one: both tables, and MANAGED_STATUS. */
-static const char *const statuses[] = { "Active",  "Expiring", "RenewalInProgress", "Failed",
-                                        "Expired", "Revoked",  "Archived",          NULL };
+#define GOOD    "m.status = 'Active' AND m.expires_at > now() AND "
+/* Asked for each row that is shown, never for all: many renewals may have failed. */
+#define AT_REST " AND (SELECT cr.status FROM certificate_renewal cr WHERE cr.certificate_id = m.id LIMIT 1) IS NULL"
+#define RENEWAL(status)                                                                                                \
+    GOOD "m.id IN (SELECT cr.certificate_id FROM certificate_renewal cr WHERE cr.status = '" status "')"
+
+/* Each status that a row can show is a condition that indexes are good for.  A new one: the three tables, MANAGED_STATUS. */
+static const char *const statuses[] = { "Active", "Expiring", "Expired", "RenewalInProgress", "Failed", "Revoked", "Archived",
+                                        NULL };
 static const char *const status_conds[] = {
-    "m.status = 'Active' AND m.expires_at > now() AND " NOT_RENEWED " AND " BY_WINDOW(">"),
-    "m.status = 'Active' AND m.expires_at > now() AND " NOT_RENEWED " AND " BY_WINDOW("<="),
-    "m.status = 'Active' AND m.expires_at > now() AND " RENEWED("RenewalInProgress"),
-    "m.status = 'Active' AND m.expires_at > now() AND " RENEWED("Failed"),
+    GOOD "m.expires_at > now() + renewal_window(false) AND " BY_WINDOW(">") AT_REST,
+    GOOD "m.expires_at <= now() + renewal_window(true) AND " BY_WINDOW("<=") AT_REST,
     "m.status = 'Active' AND m.expires_at <= now()",
+    RENEWAL("RenewalInProgress"),
+    RENEWAL("Failed"),
     "m.status = 'Revoked'",
     "m.archived_at IS NOT NULL",
 };
@@ -50,8 +52,9 @@ static const char *const source_conds[] = {
 };
 
 /* The end of each from which the first rows are found at once. */
-static const char *const status_orders[] = { "-expires_at", "expires_at", NULL, NULL, "-expires_at", NULL, NULL };
-static const char *const by_end[] = { "expires_at" }, *const by_creation[] = { "-created_at" }, *const by_change[] = { "-updated_at" };
+static const char *const status_orders[] = { "-expires_at", "expires_at", "-expires_at", NULL, NULL, NULL, NULL };
+static const char *const by_end[] = { "expires_at" }, *const by_creation[] = { "-created_at" },
+                        *const by_change[] = { "-updated_at" };
 
 static const char *const truths[] = { "true", "false", NULL };
 static const char *const archived_conds[] = { "true", "m.archived_at IS NULL" };
@@ -72,7 +75,7 @@ static const list_column_t certificate_columns[] = {
     { "id",                "m.id",                LIST_TEXT,  "identifier" },
     { "name",              "m.name",              LIST_TEXT,  "unique name" },
     { "source",            "m.source",            LIST_TEXT,  "what it was enrolled by" },
-    { "status",            MANAGED_STATUS,        LIST_TEXT,  "Active, Expiring (within its renewal policy's window, 30 days without one), RenewalInProgress, Failed (its last renewal), Expired, Revoked, Archived" },
+    { "status",            MANAGED_STATUS,        LIST_TEXT,  "Active, Expiring (within its renewal policy's window, 30 days without one), Expired, RenewalInProgress, Failed, Revoked, Archived" },
     { "common_name",       "m.common_name",       LIST_TEXT,  "common name of the subject" },
     { "subject",           "m.subject",           LIST_TEXT,  "subject, RFC 4514" },
     { "sans",              "m.sans",              LIST_TEXTS, "alternative names" },

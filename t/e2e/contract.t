@@ -36,6 +36,10 @@ def form(document):
             ok(False, '%s documents the parameters of its path' % each)
         if not all(each.document.resolve(p['schema']) for p in each.parameters):
             ok(False, '%s gives every parameter a schema' % each)
+    answers = [document.resolve(each.responses[str(each.success())].get('content', {}).get(JSON, {}).get('schema', {}))
+               for each in document.operations]
+    is_([each for each in answers if not set(each.get('required', [])) <= set(each.get('properties', {}))], [],
+        'what an answer is said to have is described')
     ok(not [str(each) for each in document.operations if each.secured and not {'401', '403'} <= set(each.responses)
             and each.permission != 'self'], 'what needs a permission documents 401 and 403')
 

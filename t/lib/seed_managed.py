@@ -4,6 +4,8 @@ Managed certificates by the million with all that operators say of them: owners,
 policies, statuses, dates over a year.  Rows first, indexes after them.
 """
 
+from chancery import program
+
 SERIAL = "set_byte(substring(sha256(n::text::bytea) FROM 1 FOR 16), 0, 64)"
 
 WORLD = """
@@ -11,7 +13,7 @@ INSERT INTO team (id, name) SELECT 'team-' || n, 'Team ' || n FROM generate_seri
 INSERT INTO owner (id, name, team_id) SELECT 'owner-' || n, 'Owner ' || n, 'team-' || n % 20 FROM generate_series(0, 199) n;
 INSERT INTO renewal_policy (id, name, renewal_window_days, auto_renew, max_retries, retry_interval_seconds,
                             alert_thresholds_days, alert_severity_map)
-SELECT 'rp-' || n, 'Policy ' || n, 7 * n, true, 3, 3600, '{30,14,7}', '{}' FROM generate_series(1, 4) n;
+SELECT 'rp-' || n, 'Policy ' || n, 7 * n, false, 3, 3600, '{30,14,7}', '{}' FROM generate_series(1, 4) n;
 INSERT INTO profile SELECT (jsonb_populate_record(p, jsonb_build_object('id', 'prof-' || n, 'name', 'Profile ' || n))).*
   FROM profile p, generate_series(1, 9) n WHERE p.id = 'prof-device';
 """
@@ -57,12 +59,17 @@ SELECT i.indexrelid::regclass::text || '|' || pg_get_indexdef(i.indexrelid)
 """
 
 
+def _psql(stack, sql):
+    return program(['psql', '-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', '-h', stack.path('run/pg'), '-U', 'chancery',
+                    '-d', 'chancery'], input=sql, timeout=900).out.strip()
+
+
 def _bare(stack, table, sql):
     """Run it while the table has no indexes but the unique ones."""
     plain = [each.split('|', 1) for each in stack.psql(PLAIN.format(table=table)).splitlines()]
     drop = 'DROP INDEX %s;\n' % ', '.join(name for name, _ in plain) if plain else ''
     make = "SET maintenance_work_mem = '512MB';\n" + ''.join(each + ';\n' for _, each in plain)
-    stack.psql('BEGIN;\n' + drop + sql + make + 'COMMIT;')
+    _psql(stack, 'BEGIN;\n' + drop + sql + make + 'COMMIT;')
 
 
 def seed_managed(stack, count, size=600):
@@ -71,4 +78,4 @@ def seed_managed(stack, count, size=600):
     _bare(stack, 'managed_certificate', MANAGED.format(serial=SERIAL, issuer=stack.issuer_id, count=count))
     _bare(stack, 'certificate_version', VERSION.format(size=size))
     _bare(stack, 'certificate_search', SEARCH)
-    stack.psql('VACUUM ANALYZE')
+    _psql(stack, 'VACUUM ANALYZE managed_certificate, certificate_version, certificate_search')

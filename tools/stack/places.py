@@ -14,7 +14,8 @@ from .say import Failure, line
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 SUN_PATH_MAX = 107
-PASSED_ON = re.compile(r'^(CHANCERY_(DATABASE|LISTEN|LIMITS|SIGNER|EDGE|OCSP|CRL|JOBS|LOG|DRAIN|RETRY|SEED|MASTER)_.*|'
+PASSED_ON = re.compile(r'^(CHANCERY_(DATABASE|LISTEN|LIMITS|SIGNER|EDGE|OCSP|CRL|JOBS|SESSION)_.*|'
+                       r'CHANCERY_(LOG|DRAIN|RETRY|SEED|MASTER|BOOTSTRAP)_.*|'
                        r'(A|UB|L)SAN_OPTIONS|TZ|CREDENTIALS_DIRECTORY|SOFTHSM2_CONF|PATH)$')
 
 

@@ -184,3 +184,15 @@ Test(command_of_the_api, has_the_names_of_the_design_documents)
         cr_expect_not_null(find(names[i]), "%s", names[i]);
     }
 }
+
+Test(command_of_the_api, has_lists_that_say_what_their_rows_are)
+{
+    static const char *const names[] = { "certs list", "issuers list", "profiles list", "audit list" };
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        const command_t *c = find(names[i]);
+
+        cr_assert(c != NULL && c->is_list, "%s", names[i]);
+        cr_expect_not_null(document_member(document, c->row, "id"), "%s", names[i]);
+    }
+}

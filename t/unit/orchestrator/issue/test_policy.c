@@ -9,6 +9,7 @@
 #include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 
+#include "orchestrator/issue/issue.h"
 #include "orchestrator/issue/policy.h"
 #include "pkiproto/base/ossl.h"
 
@@ -392,5 +393,76 @@ Test(policy, signed_mail_stands_for_its_signer)
         spec.eku = mail_cases[i].eku;
         cr_assert_eq(apply(&spec, &csr, &order, NULL), PKI_OK);
         cr_expect_eq(order.key_usage, mail_cases[i].usage, "%s", mail_cases[i].eku);
+    }
+}
+
+/* Names that a caller may ask for */
+
+static const struct {
+    const char *allowed, *cn, *san;
+    pki_code_t  code;
+    const char *named; /* in the refusal */
+} allowed_cases[] = {
+    { "", "anything", "DNS:a.example", PKI_OK, NULL },
+    { "*", "anything", "DNS:a.example,IP:192.0.2.1,email:me@a.example,URI:https://a.example/", PKI_OK, NULL },
+    { "*.a.example", "x.a.example", "DNS:y.a.example", PKI_OK, NULL },
+    { "*.a.example", "X.A.Example", NULL, PKI_OK, NULL },
+    { "*.a.example", "x.a.example", "DNS:y.b.example", PKI_E_POLICY, "y.b.example" },
+    { "*.a.example", "x.b.example", "DNS:y.a.example", PKI_E_POLICY, "x.b.example" },
+    { "*.a.example", NULL, "DNS:y.a.example,DNS:a.example", PKI_E_POLICY, "a.example" },
+    { "x.a.example 192.0.2.*", NULL, "DNS:x.a.example,IP:192.0.2.7", PKI_OK, NULL },
+    { "x.a.example 192.0.2.*", NULL, "IP:198.51.100.7", PKI_E_POLICY, "198.51.100.7" },
+    /* what a pattern is of */
+    { "*.a.example", NULL, "DNS:y.a.example,URI:https://evil.test/.a.example", PKI_E_POLICY, "evil.test" },
+    { "*a.example", NULL, "DNS:a.example,email:root@a.example", PKI_E_POLICY, "root@a.example" },
+    { "*@a.example", NULL, "email:me@a.example", PKI_OK, NULL },
+    { "*@a.example", NULL, "DNS:a.example", PKI_E_POLICY, "a.example" },
+    { "spiffe://td/*", NULL, "URI:spiffe://td/ns/a", PKI_OK, NULL },
+    { "spiffe://td/*", NULL, "URI:spiffe://other/ns/a", PKI_E_POLICY, "other" },
+};
+
+Test(policy, keeps_a_caller_to_its_allowed_names)
+{
+    for (size_t i = 0; i < sizeof(allowed_cases) / sizeof(allowed_cases[0]); i++) {
+        profile_spec_t spec = ordinary;
+        csr_t          csr = csr_of("p-256", allowed_cases[i].cn, allowed_cases[i].san);
+        str_list_t     allowed = words(allowed_cases[i].allowed);
+        issuer_order_t order;
+        pki_err_t      err = { 0 };
+
+        spec.allow_empty_subject = true;
+        cr_assert_eq(apply(&spec, &csr, &order, &err), PKI_OK, "case %zu: %s", i, err.text);
+        cr_expect_eq(policy_names_check(arena, &allowed, &order, &err), allowed_cases[i].code, "case %zu: %s", i, err.text);
+        cr_expect(allowed_cases[i].named == NULL || strstr(err.text, allowed_cases[i].named) != NULL, "case %zu: %s", i, err.text);
+    }
+}
+
+Test(policy, a_caller_with_allowed_names_has_to_name_something)
+{
+    static const uint8_t organisation[] = { 0x30, 0x0c, 0x31, 0x0a, 0x30, 0x08, 0x06, 0x03, 0x55, 0x04, 0x0a, 0x0c, 0x01, 'x' };
+    str_list_t           allowed = words("*.a.example"), any = words("");
+    const issuer_order_t order = { .subject = BYTES_ARR(organisation) };
+
+    cr_expect_eq(policy_names_check(arena, &allowed, &order, NULL), PKI_E_POLICY);
+    cr_expect_eq(policy_names_check(arena, &any, &order, NULL), PKI_OK);
+    cr_expect_eq(policy_names_check(arena, NULL, &order, NULL), PKI_OK);
+}
+
+Test(policy, a_pattern_covers_what_lets_through_no_more)
+{
+    static const struct {
+        const char *ours, *theirs;
+        bool        covers;
+    } cases[] = {
+        { "*", "*", true }, { "*", "https://a/*", true }, { "*.a.example", "*.a.example", true },
+        { "*.a.example", "x.a.example", true }, { "*.a.example", "*.sub.a.example", true }, { "*.a.example", "*", false },
+        { "*.a.example", "*a.example", false }, { "x.a.example", "*.a.example", false }, { "**", "*", false },
+        { "*.a.example", "https://x.a.example", false }, { "*.a.example", "root@x.a.example", false },
+        { "*@a.example", "me@a.example", true }, { "https://a/*", "https://a/b/*", true }, { "https://a/*", "https://*", false },
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        cr_expect_eq(issue_name_covers(cases[i].ours, cases[i].theirs), cases[i].covers, "%s and %s", cases[i].ours,
+                     cases[i].theirs);
     }
 }
