@@ -1,7 +1,8 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * The audit's events, and the proofs that they are what they were.  Rows that still wait to be written are waited for, so that a caller finds its own calls.
+ * The audit's events, and the proofs that they are what they were.
+ * Rows that still wait to be written are waited for, so that a caller finds its own calls.
  */
 #include <errno.h>
 #include <stdlib.h>

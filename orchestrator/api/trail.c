@@ -13,7 +13,7 @@
 #include "core/log.h"
 
 #define TRAIL_MAX     8192 /* events that wait */
-#define TRAIL_BATCH   512
+#define TRAIL_BATCH   AUDIT_MANY
 #define ROOM_WAIT_MS  500
 #define CLOSE_WAIT_US 2000000
 
@@ -153,12 +153,13 @@ trail_put(trail_t *t, const audit_t *event, bool may_wait)
 static pki_code_t
 batch_insert(db_conn_t *c, void *arg, pki_err_t *err)
 {
-    event_t *e = arg;
+    const audit_t *events[TRAIL_BATCH];
+    size_t         count = 0;
 
-    for (size_t i = 0; e != NULL && i < TRAIL_BATCH; e = e->next, i++) {
-        PKI_TRY(audit_write(c, &e->audit, err));
+    for (event_t *e = arg; e != NULL && count < TRAIL_BATCH; e = e->next) {
+        events[count++] = &e->audit;
     }
-    return PKI_OK;
+    return audit_write_many(c, events, count, err);
 }
 
 /* Write up to TRAIL_BATCH of a list; *rest is what follows.  PKI_OK when they need not be tried again. */

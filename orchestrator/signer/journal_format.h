@@ -12,7 +12,8 @@
  *                SHA-256(id) in the first; digest: SHA-256 of the 64 octets before it
  *                zeros: to the end of the file, which is made of 16 MiB of zeros before its first record
  *     record   = length[4], kind[1], body[length], hash[32]
- *                kind: 1 certificate, 2 CRL, 3 head of the audit; hash: SHA-256(hash of the record before, SHA-256(length, kind, body))
+ *                kind: 1 certificate, 2 CRL, 3 head of the audit;
+ *                hash: SHA-256(hash of the record before, SHA-256(length, kind, body))
  *     body     = time[8] (seconds since 1970), issuer number[4], n[2], key reference[n],
  *                n[2], serial or CRL number[n] (INTEGER contents octets; none for a head),
  *                data (the rest): the whole TBSCertificate, the digest of the TBSCertList, or the whole head

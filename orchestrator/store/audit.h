@@ -25,6 +25,10 @@ typedef struct {
 
 pki_code_t audit_add(db_t *db, const audit_t *event, pki_err_t *err);
 
+/* Several events with one statement, inside of a transaction: all of them or none. */
+#define AUDIT_MANY 512
+pki_code_t audit_write_many(db_conn_t *c, const audit_t *const *events, size_t count, pki_err_t *err);
+
 /* Inside of another verb's transaction; a NULL event is nothing to do. */
 pki_code_t audit_write(db_conn_t *c, const audit_t *event, pki_err_t *err);
 

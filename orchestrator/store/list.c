@@ -799,8 +799,14 @@ one_run(db_conn_t *c, void *arg, pki_err_t *err)
     one_t     *o = arg;
     db_rows_t *rows;
 
-    PKI_TRY(conn_query_kept(c, o->l->a, o->l->r->name, o->sql, o->l->param, o->l->count, &rows, err));
-    if (db_row_count(rows) == 0) {
+    pki_code_t rc;
+
+    rc = conn_query_kept(c, o->l->a, o->l->r->name, o->sql, o->l->param, o->l->count, &rows, err);
+    if (rc != PKI_OK && (rc != PKI_E_INVALID || o->l->r->id_cast == NULL)) {
+        return rc;
+    }
+    /* What does not even look like an id is none. */
+    if (rc != PKI_OK || db_row_count(rows) == 0) {
         return pki_fail(err, PKI_E_NOT_FOUND, NULL, "there is none with this id among %s", o->l->r->name);
     }
     *o->out = (list_row_t){ .json = db_text(rows, 0, "row"), .version = db_text(rows, 0, "version") };

@@ -194,7 +194,9 @@ batch_take(walk_t *w, const db_rows_t *rows, int64_t **ids, pki_err_t *err)
 
     w->count = octets.len / 8;
     w->leaves = db_bytes(rows, 0, "leaves");
-    if (w->leaves.len != w->count * MERKLE_HASH_LEN || db_int(rows, 0, "size") - db_int(rows, 0, "first") != (int64_t) w->count) {
+    if (w->leaves.len != w->count * MERKLE_HASH_LEN
+        || db_int(rows, 0, "size") - db_int(rows, 0, "first") != (int64_t) w->count)
+    {
         return pki_fail(err, PKI_E_INVALID, NULL, "the batch at %lld has not as many leaves as events",
                         (long long) db_int(rows, 0, "first"));
     }

@@ -65,17 +65,51 @@ change_write(db_conn_t *c, const char *kind, uint32_t issuer_no, bytes_t serial,
     return db_query(c, NULL, Q_change_insert, DB_PARAMS(DB_T(kind), no, DB_B(serial)), NULL, err);
 }
 
+/* The columns of audit_insert and audit_insert_many, in their order. */
+#define AUDIT_COLUMNS 11
+
+static void
+audit_columns(const audit_t *e, db_param_t out[AUDIT_COLUMNS])
+{
+    const db_param_t row[AUDIT_COLUMNS] = {
+        DB_T(e->actor), DB_T(e->actor_type), DB_T(e->action), DB_T(e->resource_type), DB_T(e->resource_id),
+        DB_I(e->status), DB_T(e->request_id), DB_T(e->source), e->latency_us != 0 ? DB_I(e->latency_us) : DB_T(NULL),
+        DB_T(e->body_hash), DB_T(e->details),
+    };
+
+    memcpy(out, row, sizeof(row));
+}
+
 pki_code_t
 audit_write(db_conn_t *c, const audit_t *e, pki_err_t *err)
 {
+    db_param_t row[AUDIT_COLUMNS];
+
     if (e == NULL) {
         return PKI_OK;
     }
-    return db_query(c, NULL, Q_audit_insert,
-                    DB_PARAMS(DB_T(e->actor), DB_T(e->actor_type), DB_T(e->action), DB_T(e->resource_type),
-                              DB_T(e->resource_id), DB_I(e->status), DB_T(e->request_id), DB_T(e->source),
-                              e->latency_us != 0 ? DB_I(e->latency_us) : DB_T(NULL), DB_T(e->body_hash), DB_T(e->details)),
-                    NULL, err);
+    audit_columns(e, row);
+    return db_query(c, NULL, Q_audit_insert, row, AUDIT_COLUMNS, NULL, err);
+}
+
+pki_code_t
+audit_write_many(db_conn_t *c, const audit_t *const *events, size_t count, pki_err_t *err)
+{
+    static const db_type_t types[AUDIT_COLUMNS] = { DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_INT,
+                                                    DB_TEXT, DB_TEXT, DB_INT,  DB_TEXT, DB_TEXT };
+    db_param_t values[AUDIT_MANY * AUDIT_COLUMNS], columns[AUDIT_COLUMNS];
+
+    if (count > AUDIT_MANY) {
+        return pki_fail(err, PKI_E_INTERNAL, NULL, "%zu events at once", count);
+    }
+    for (size_t i = 0; i < count; i++) {
+        audit_columns(events[i], &values[i * AUDIT_COLUMNS]);
+    }
+    for (size_t i = 0; i < AUDIT_COLUMNS; i++) {
+        columns[i] = (db_param_t){ .type = DB_ARRAY, .num = (int64_t) count, .items = &values[i],
+                                   .stride = AUDIT_COLUMNS, .elem = types[i] };
+    }
+    return db_query(c, NULL, Q_audit_insert_many, columns, AUDIT_COLUMNS, NULL, err);
 }
 
 static pki_code_t

@@ -33,7 +33,8 @@ SELECT root FROM audit_subtree WHERE level = $1 AND no = $2;
 
 -- name: seal_leaves
 -- No batch has more than 8192.
-SELECT first, leaves FROM audit_seal WHERE first > $1::bigint - 8192 AND first < $2::bigint AND size > $1::bigint ORDER BY first;
+SELECT first, leaves FROM audit_seal
+ WHERE first > $1::bigint - 8192 AND first < $2::bigint AND size > $1::bigint ORDER BY first;
 
 -- name: seal_key_insert
 INSERT INTO audit_key (id, spki, log) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING;
