@@ -319,7 +319,7 @@ Test(list_cert, is_searched_by_names_once_they_are_filled_in)
     fill();
     cr_expect_str_eq(found("q", "HOST-"), "host-1 host-2 ");
     cr_expect_str_eq(found("q", "ost-2"), "host-2 ");
-    cr_expect_str_eq(found("q", "00% sure_t"), "100% Sure_Thing\\ ", "neither % nor _ stands for others");
+    cr_expect_str_eq(found("q", "00% sure_t"), "100% Sure_Thing\\ ", "wildcards of LIKE stand for themselves");
     cr_expect_str_eq(found("q", "thing\\"), "100% Sure_Thing\\ ");
     cr_expect_str_eq(found("q", "_host"), "");
     cr_expect_str_eq(found("san", "A.example"), "100% Sure_Thing\\ host-1 host-2 ");
