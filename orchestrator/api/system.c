@@ -191,9 +191,11 @@ process_print(req_t *r, pki_buf_t *out)
 {
     signer_stats_t s;
     trail_stats_t  t;
+    sealer_stats_t sealed;
 
     signer_stats(r->api->parts.signer, &s);
     trail_stats(r->api->trail, &t);
+    sealer_stats(r->api->sealer, &sealed);
     const figure_t figures[] = {
         { "chancery_signer_signatures_total", "counter", "Signatures received from the signer.", (double) s.signatures },
         { "chancery_signer_journal_syncs_total", "counter", "Syncs of the signer's journal.", (double) s.syncs },
@@ -203,6 +205,9 @@ process_print(req_t *r, pki_buf_t *out)
         { "chancery_audit_events_lost_total", "counter", "Audit rows of calls that could not be written.",
           (double) t.lost },
         { "chancery_audit_events_waiting", "gauge", "Audit rows of calls that wait to be written.", (double) t.waiting },
+        { "chancery_audit_events_sealed_total", "counter", "Audit events sealed by this process.", (double) sealed.sealed },
+        { "chancery_audit_heads_total", "counter", "Heads of the audit's tree signed by this process.", (double) sealed.heads },
+        { "chancery_audit_strays", "gauge", "1 when audit events are in the default partition.", sealed.strays },
         { "chancery_http_queue_length", "gauge", "Requests that wait for a worker.", (double) queue_length(r->api->queue) },
     };
 
