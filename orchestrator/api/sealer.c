@@ -246,13 +246,14 @@ keys_print(db_t *db, pki_arena_t *a)
 static pki_code_t
 audit_verify(const conf_t *conf, const char *path, pki_arena_t *a, seal_verify_t *v, pki_err_t *err)
 {
-    audit_signed_head_t kept;
-    db_t               *db = NULL;
-    pki_code_t          rc;
+    audit_signed_head_t *kept;
+    db_t                *db = NULL;
+    pki_code_t           rc;
 
     if (path != NULL) {
-        PKI_TRY(kept_read(a, path, &kept, err));
-        v->kept = &kept;
+        PKI_TRY(PKI_NEW(a, &kept, err));
+        PKI_TRY(kept_read(a, path, kept, err));
+        v->kept = kept;
     }
     PKI_TRY(db_open(&conf->database, &db, err));
     rc = seal_verify(db, v, err);
