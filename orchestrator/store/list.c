@@ -17,7 +17,7 @@
 
 #define LIST_SQL_MAX  16384
 #define LIST_WAIT_MS  10000 /* more than a page takes, whatever is asked */
-#define LIST_MANY     20000 /* rows that a planner expects: they need not be counted */
+#define LIST_MANY     10000 /* rows that a planner expects: they need not be counted */
 #define CURSOR_MAX    4096
 #define CURSOR_SEP    '\x1f'
 

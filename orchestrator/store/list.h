@@ -70,7 +70,7 @@ extern const list_resource_t list_issuers, list_ca_certificates, list_profiles, 
 #define LIST_LIMIT_DEFAULT 50
 #define LIST_LIMIT_MAX     1000
 #define LIST_PAGED_MAX     10000 /* rows that can be reached by page: the cursor reaches all */
-#define LIST_TOTAL_EXACT   5000  /* more rows than that are estimated, not counted */
+#define LIST_TOTAL_EXACT   2000  /* more rows than that are estimated, not counted */
 
 typedef struct {
     const char *name, *value;

@@ -297,14 +297,14 @@ Test(list_cert, counts_to_a_limit_and_says_when_it_estimates)
     PQclear(pg_sql(pg, "INSERT INTO managed_certificate (id, name, source, profile_id, issuer_no, subject, subject_der, sans,"
                        " status, expires_at, last_serial)"
                        " SELECT 'mc-' || n, 'n' || n, 'API', 'prof-device', 1, '', '', '{}', 'Active', now(), ''"
-                       " FROM generate_series(2, 5000) n"));
+                       " FROM generate_series(2, 2000) n"));
     page = page_of(&q);
     cr_expect_eq(page.total, LIST_TOTAL_EXACT);
     cr_expect_not(page.total_estimated);
     PQclear(pg_sql(pg, "INSERT INTO managed_certificate (id, name, source, profile_id, issuer_no, subject, subject_der, sans,"
                        " status, expires_at, last_serial)"
                        " SELECT 'mc-' || n, 'n' || n, 'API', 'prof-device', 1, '', '', '{}', 'Active', now(), ''"
-                       " FROM generate_series(5001, 30000) n"));
+                       " FROM generate_series(2001, 30000) n"));
     PQclear(pg_sql(pg, "ANALYZE managed_certificate"));
     page = page_of(&q);
     cr_expect(page.total_estimated);
