@@ -217,6 +217,20 @@ def failing(s):
     is_(s.api('GET', V1 + '/jobs?status=Sleeping').status, 400, 'a status that is none: 400')
 
 
+def retries(s):
+    """As often as the renewal policy of the certificate says, whoever asks."""
+    is_(s.api('POST', V1 + '/renewal-policies', {'name': 'Patient', 'id': 'rp-patient', 'renewal_window_days': 30, 'auto_renew': False,
+                                                 'max_retries': 6, 'retry_interval_seconds': 77}).status, 201, 'a policy of six retries')
+    ids = [issued(s, 'patient-%d' % n, s.holder('patient')) for n in range(2)]
+    s.psql("UPDATE managed_certificate SET renewal_policy_id = 'rp-patient' WHERE id LIKE 'mc-patient-%'")
+    one = renew(s, ids[0]).json
+    is_(one['max_attempts'], 7, 'a renewal by hand is tried seven times')
+    id = s.api('POST', V1 + '/certificates/bulk-renew', {'certificate_ids': ids[1:]}).json['job_id']
+    over(s, id)
+    is_(s.api('GET', V1 + '/jobs?type=Renewal&certificate_id=%s' % ids[1]).json['data'][0]['max_attempts'], 7, 'and one of many')
+    is_(s.psql("SELECT DISTINCT retry_s FROM job WHERE certificate_id LIKE 'mc-patient-%'"), '77', 'at the interval of the policy')
+
+
 LIFE_S = 18
 
 
@@ -285,6 +299,7 @@ def main():
         est_only(s)
         by_hand(s)
         failing(s)
+        retries(s)
         killed_while_revoking(s)
         policy_end(s, id, began)
         killed_while_renewing(s)
