@@ -17,7 +17,8 @@
 #define IMPORT_PEM_MAX (1u << 20)
 
 typedef struct {
-    const char *pem, *owner_id, *team_id, *environment;
+    const char *pem, *owner_id, *team_id, *environment, *renewal_policy_id;
+    str_map_t   tags;
 } import_in_t;
 
 /* One of the bundle, in its order. */
@@ -33,10 +34,12 @@ typedef struct {
 
 /* clang-format off */
 static const field_t import_fields[] = {
-    FIELD_TEXT(import_in_t, pem,         F_REQUIRED, 1, IMPORT_PEM_MAX, "certificates in PEM, with or without their CAs'"),
-    FIELD_TEXT(import_in_t, owner_id,    0, 1, 64,  "who answers for them"),
-    FIELD_TEXT(import_in_t, team_id,     0, 1, 64,  "team that looks after them"),
-    FIELD_TEXT(import_in_t, environment, 0, 1, 100, "where they are used"),
+    FIELD_TEXT(import_in_t, pem,               F_REQUIRED, 1, IMPORT_PEM_MAX, "certificates in PEM, with or without their CAs'"),
+    FIELD_TEXT(import_in_t, owner_id,          0, 1, 64,           "who answers for them"),
+    FIELD_TEXT(import_in_t, team_id,           0, 1, 64,           "team that they belong to"),
+    FIELD_TEXT(import_in_t, environment,       0, 1, 64,           "environment that they are used in"),
+    FIELD_TEXT(import_in_t, renewal_policy_id, 0, 1, 64,           "who hears of their end, and when; only their issuer renews them"),
+    FIELD_MAP (import_in_t, tags,              0, NULL, 256, NULL, "whatever else is to be said of them"),
     FIELD_END };
 
 static const char *const outcomes[] = { "imported", "known", "refused", "chain", NULL };
@@ -239,40 +242,27 @@ import_answer(req_t *r, const bundle_t *all, size_t count, const import_t *recor
     return answer_struct(r, &out, err);
 }
 
-static pki_code_t
-care_check(req_t *r, const import_care_t *care, pki_err_t *err)
-{
-    bool owner, team;
-
-    PKI_TRY(import_care_check(r->api->parts.db, care, &owner, &team, err));
-    if (!owner) {
-        check_problem(r, "owner_id", "does not exist");
-    }
-    if (!team) {
-        check_problem(r, "team_id", "does not exist");
-    }
-    return check_done(r, err);
-}
-
 pki_code_t
 certificates_import(req_t *r, pki_err_t *err)
 {
     const import_in_t  *in = r->in;
-    const import_care_t care = { .owner_id = in->owner_id, .team_id = in->team_id, .environment = in->environment };
+    const issue_meta_t  meta = { in->owner_id, in->team_id, in->environment, in->renewal_policy_id, NULL };
+    import_care_t       care = { in->owner_id, in->team_id, in->environment, in->renewal_policy_id, NULL };
     const audit_t       audit = audit_of(r, 200);
     bundle_t           *all;
     import_t           *records;
     size_t              count, leaves = 0;
 
-    PKI_TRY(care_check(r, &care, err));
-    PKI_TRY(reach_check(r, &(scope_of_t){ { [SCOPE_TEAM] = in->team_id, [SCOPE_OWNER] = in->owner_id } }, err));
+    PKI_TRY(check_meta(r, &meta, err));
     PKI_TRY(bundle_parse(r, in, &all, &count, err));
+    PKI_TRY(reach_check(r, &(scope_of_t){ { [SCOPE_TEAM] = in->team_id, [SCOPE_OWNER] = in->owner_id } }, err));
     PKI_TRY(PKI_NEW_N(r->a, count + 1, &records, err));
     for (size_t i = 0; i < count; i++) {
         if (!all[i].is_chain) {
             records[leaves++] = all[i].record;
         }
     }
+    PKI_TRY(fields_print(r->a, import_fields, "tags", in, &care.tags, err));
     PKI_TRY(import_record(r->api->parts.db, r->a, records, leaves, &care, &audit, err));
     return import_answer(r, all, count, records, err);
 }

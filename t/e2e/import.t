@@ -86,7 +86,24 @@ def refused(s, other):
     is_((answer.status, answer.json['error']['fields'][0]['field']), (400, 'pem'), 'no certificate: 400')
     answer = s.api('POST', V1 + '/certificates/import', {'pem': read(device.cert), 'owner_id': 'owner-nobody', 'team_id': 'team-x'})
     is_(sorted(each['field'] for each in answer.json['error']['fields']), ['owner_id', 'team_id'], 'nobody to look after it: 400')
+    answer = s.api('POST', V1 + '/certificates/import', {'pem': 'x', 'renewal_policy_id': 'rp-none', 'environment': 'a\nb', 'team_id': 'x'})
+    is_(sorted(each['field'] for each in answer.json['error']['fields']), ['environment', 'pem', 'renewal_policy_id', 'team_id'],
+        'all that is wrong at once')
     return device
+
+
+def cared_for(s, other):
+    """What is said of all of a bundle."""
+    said = {'owner_id': 'owner-a', 'team_id': 'team-a', 'environment': 'lab', 'renewal_policy_id': 'rp-import'}
+    for path, body in (('/teams', {'name': 'A', 'id': 'team-a'}),
+                       ('/renewal-policies', {'name': 'Import', 'id': 'rp-import', 'renewal_window_days': 30})):
+        s.api('POST', V1 + path, body)
+    bundle = send(s, other.issue('cared').cert, other.issue('for').cert, tags={'rack': '7', 'bought': 'used'}, **said).json
+    for id in (each['certificate_id'] for each in bundle['certificates']):
+        row = s.api('GET', V1 + '/certificates/' + id).json
+        is_(({name: row[name] for name in said}, row['tags']), (said, {'rack': '7', 'bought': 'used'}),
+            'each has owner, team, environment, renewal policy and tags')
+    is_(s.api('GET', V1 + '/certificates?tag=rack:7').json['total'], 2, 'and is found by its tag')
 
 
 def disturbs_nothing(s, id, one, device):
@@ -108,6 +125,7 @@ def main():
         other = Other(s, 'other')
         id, one = recorded(s, other)
         device = refused(s, other)
+        cared_for(s, other)
         disturbs_nothing(s, id, one, device)
     done()
 
