@@ -1,7 +1,7 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * Twice a second what was changed since the turn before is looked at, with an overlap that short transactions fit into.
+ * Each second what was changed since the turn before is looked at, with an overlap that short transactions fit into.
  * At the first turn and then at times it is everything since the instant that the database has as done, and after that
  * the instant moves: what a long transaction brought late, or a process that died had not got to, is found then.
  */
@@ -17,9 +17,11 @@
 #include "core/log.h"
 #include "orchestrator/store/search.h"
 
-#define SEARCH_TURN_US   500000
+#define SEARCH_TURN_US   1000000
 #define SEARCH_FULL_US   10000000
-#define SEARCH_BATCH     500
+#define SEARCH_CROWD_US  5000000 /* after many rows: the more at once, the more they share */
+#define SEARCH_CROWD     1000
+#define SEARCH_BATCH     20000
 #define SEARCH_BREATH_US 10000 /* after a full batch: enrolments come first */
 
 struct search {
@@ -30,6 +32,7 @@ struct search {
     bool            stopping;
     char            again[SEARCH_AT_MAX]; /* where the next turn begins; empty: at what is done */
     int64_t         full_us;
+    bool            crowd; /* the last batch was one */
 };
 
 /* False at the end. */
@@ -65,6 +68,7 @@ search_pass(search_t *s, const char *from, bool *whole, pki_err_t *err)
     snprintf(at, sizeof(at), "%s", from);
     do {
         PKI_TRY(search_fill(s->db, at, &no, SEARCH_BATCH, &rows, &busy, err));
+        s->crowd = rows >= SEARCH_CROWD;
         *whole = !busy && rows < SEARCH_BATCH;
     } while (!busy && !*whole && search_sleep(s, SEARCH_BREATH_US));
     return PKI_OK;
@@ -104,7 +108,7 @@ search_thread(void *arg)
             log_failure(LOG_WARN, "search.failed", &err);
         }
         failing = code;
-    } while (search_sleep(s, SEARCH_TURN_US));
+    } while (search_sleep(s, s->crowd ? SEARCH_CROWD_US : SEARCH_TURN_US));
     return NULL;
 }
 

@@ -57,7 +57,7 @@ fill_run(db_conn_t *c, void *arg, pki_err_t *err)
         *f->no = db_int(rows, 0, "no");
         snprintf(f->at, SEARCH_AT_MAX, "%s", db_text(rows, 0, "at"));
     }
-    return PKI_OK;
+    return db_query(c, f->a, Q_search_merge, NULL, 0, &rows, err);
 }
 
 pki_code_t

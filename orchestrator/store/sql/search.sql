@@ -16,22 +16,28 @@ SELECT (now() - interval '2 seconds')::text AS again,
 SELECT pg_try_advisory_xact_lock(4850173420190143) AS mine;
 
 -- name: search_fill
--- The next rows by date: what is new or different goes in.  Gives the last one.
+-- The next rows by date: what is new or different goes in.  LATERAL with LIMIT keeps the look at what is there an index
+-- scan whatever the planner expects.  Gives the last one.
 WITH batch AS MATERIALIZED (
-    SELECT m.no, m.updated_at, search_text(m.name, m.common_name, m.sans) AS text, search_sans(m.sans) AS sans
+    SELECT m.no, m.updated_at
       FROM managed_certificate m
      WHERE (m.updated_at, m.no) > ($1::text::timestamptz, $2::bigint)
      ORDER BY m.updated_at, m.no
      LIMIT $3::bigint
 ), kept AS (
-    INSERT INTO certificate_search AS cs (no, text, sans)
-    SELECT b.no, b.text, b.sans
+    INSERT INTO certificate_search AS cs (no, text, sans, updated_at)
+    SELECT n.no, n.text, n.sans, n.updated_at
       FROM batch b
-      LEFT JOIN certificate_search s ON s.no = b.no
-     WHERE s.text IS DISTINCT FROM b.text
-    ON CONFLICT (no) DO UPDATE SET text = excluded.text, sans = excluded.sans
+      LEFT JOIN LATERAL (SELECT s.updated_at FROM certificate_search s WHERE s.no = b.no LIMIT 1) AS s ON true
+     CROSS JOIN LATERAL (SELECT * FROM certificate_names n WHERE n.no = b.no LIMIT 1) AS n
+     WHERE s.updated_at IS DISTINCT FROM b.updated_at
+    ON CONFLICT (no) DO UPDATE SET text = excluded.text, sans = excluded.sans, updated_at = excluded.updated_at
 )
 SELECT b.updated_at::text AS at, b.no, count(*) OVER () AS rows FROM batch b ORDER BY b.updated_at DESC, b.no DESC LIMIT 1;
+
+-- name: search_merge
+-- What was filled, into the indexes themselves.
+SELECT gin_clean_pending_list('certificate_search_text'), gin_clean_pending_list('certificate_search_sans');
 
 -- name: search_settle
 UPDATE search_position SET at = $1::text::timestamptz WHERE at < $1::text::timestamptz;
@@ -39,5 +45,5 @@ UPDATE search_position SET at = $1::text::timestamptz WHERE at < $1::text::times
 -- name: search_update
 -- Of one certificate, whose names a transaction has just changed.
 INSERT INTO certificate_search AS cs (no, text, sans)
-SELECT m.no, search_text(m.name, m.common_name, m.sans), search_sans(m.sans) FROM managed_certificate m WHERE m.id = $1
+SELECT n.no, n.text, n.sans FROM certificate_names n JOIN managed_certificate m ON m.no = n.no WHERE m.id = $1
 ON CONFLICT (no) DO UPDATE SET text = excluded.text, sans = excluded.sans WHERE cs.text <> excluded.text;

@@ -438,11 +438,12 @@ Test(migrate, refuses_a_file_that_changed_after_it_ran)
 
 Test(migrate, leaves_nothing_of_a_migration_that_fails)
 {
-    char *dir = folder_copy();
+    char *dir = folder_copy(), name[32];
 
-    file_write(dir, "0009_wrong.up.sql", "CREATE TABLE half (a int);\nSELECT 1/0;\n");
+    snprintf(name, sizeof(name), "%04d_wrong.up.sql", DB_SCHEMA_VERSION + 1);
+    file_write(dir, name, "CREATE TABLE half (a int);\nSELECT 1/0;\n");
     cr_expect_eq(db_migrate(db, dir, -1, &err), PKI_E_INVALID);
-    cr_expect_not_null(strstr(err.text, "0009_wrong"));
+    cr_expect_not_null(strstr(err.text, "_wrong"));
     cr_expect_eq(pg_number(pg, "SELECT count(*) FROM pg_tables WHERE tablename = 'half'"), 0);
     cr_expect_eq(pg_number(pg, "SELECT max(version) FROM schema_migration"), DB_SCHEMA_VERSION);
     folder_remove(dir);
