@@ -173,7 +173,7 @@ with Stack() as s:
         is_(cli('jobs', 'cancel', 'job-none').status, 1, 'jobs cancel')
     if ('POST', '/api/v1/certificates/import') in by_route:
         openssl('req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', s.file('strange.key'), '-out', s.file('strange.pem'),
-                '-subj', '/CN=strange', '-addext', 'subjectAltName=DNS:strange.example.net')
+                '-subj', '/CN=strange', '-addext', 'subjectAltName=DNS:strange.example.net', '-addext', 'basicConstraints=CA:FALSE')
         shown = cli('import', s.file('strange.pem'), '--environment', 'lab', '--tags', 'rack=8', '--tags', 'bought=used')
         is_(shown.status, 0, 'import FILE, with what is to be said of it') or diag(shown)
         row = s.api('GET', '/api/v1/certificates?tag=rack:8').json['data'][0]
