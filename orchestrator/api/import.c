@@ -107,6 +107,18 @@ issuer_id_of(pki_arena_t *a, const cert_t *cert)
 }
 
 static pki_code_t
+key_note(const cert_t *cert, import_t *r, pki_err_t *err)
+{
+    pki_key_facts_t facts;
+
+    PKI_TRY(pki_key_facts(cert->key.spki, &facts, err));
+    r->key_algorithm = facts.algorithm;
+    r->key_size = facts.bits;
+    r->weakness = facts.weak ? "key" : pki_sigalg_is_weak(cert->algorithm) ? "signature" : NULL;
+    return PKI_OK;
+}
+
+static pki_code_t
 record_fill(pki_arena_t *a, bundle_t *b, pki_err_t *err)
 {
     const cert_t *cert = &b->cert;
@@ -117,6 +129,7 @@ record_fill(pki_arena_t *a, bundle_t *b, pki_err_t *err)
         return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
     }
     r->spki_sha256 = bytes_of(SHA256(cert->key.spki.p, cert->key.spki.len, spki), SHA256_DIGEST_LENGTH);
+    PKI_TRY(key_note(cert, r, err));
     PKI_TRY(name_print(a, cert->subject, &r->subject, err));
     PKI_TRY(name_print(a, cert->issuer, &r->issuer, err));
     PKI_TRY(name_common_name(a, cert->subject, &r->common_name, err));
@@ -145,7 +158,7 @@ bundle_read(pki_arena_t *a, bytes_t der, bundle_t *b, pki_err_t *err)
     }
     b->record.der = der;
     b->record.fingerprint = bytes_of(SHA256(der.p, der.len, digest), SHA256_DIGEST_LENGTH);
-    code = cert_parse(a, der, &b->cert, &why);
+    code = cert_parse_foreign(a, der, &b->cert, &why);
     if (code == PKI_OK) {
         code = record_fill(a, b, &why);
     }
@@ -160,7 +173,7 @@ bundle_read(pki_arena_t *a, bytes_t der, bundle_t *b, pki_err_t *err)
     return PKI_OK;
 }
 
-/* A CA of its issuer's name that came with it has to have signed it. */
+/* A CA of its issuer's name that came with it has to have signed it: as far as we can tell, as if it had not come. */
 static void
 signature_judge(const bundle_t *all, size_t count, bundle_t *b)
 {
@@ -168,8 +181,10 @@ signature_judge(const bundle_t *all, size_t count, bundle_t *b)
 
     for (size_t i = 0; i < count && !good; i++) {
         if (all[i].is_chain && bytes_eq(all[i].cert.subject, b->cert.issuer)) {
+            pki_code_t code = cert_check_issued_by(&b->cert, &all[i].cert, NULL);
+
             named = true;
-            good = cert_check_issued_by(&b->cert, &all[i].cert, NULL) == PKI_OK;
+            good = code == PKI_OK || code == PKI_E_UNSUPPORTED || all[i].cert.key.kind == PKI_KEY_NONE;
         }
     }
     if (named && !good) {

@@ -84,7 +84,8 @@ cert_write(db_conn_t *c, run_t *r, const import_t *in, int64_t issuer_no, pki_er
                         "no", &managed_no, err));
     PKI_TRY(db_query(c, NULL, Q_import_version,
                      DB_PARAMS(DB_I(issuer_no), DB_B(in->serial), DB_I(managed_no), DB_B(in->der), DB_B(in->spki_sha256),
-                               DB_B(in->fingerprint), DB_TM(in->not_before), DB_TM(in->not_after)),
+                               DB_B(in->fingerprint), DB_TM(in->not_before), DB_TM(in->not_after),
+                               DB_T(in->key_algorithm), DB_I(in->key_size), DB_T(in->weakness)),
                      NULL, err));
     audit.action = "certificate.import";
     audit.resource_type = "certificate";

@@ -17,6 +17,8 @@ typedef struct {
     /* of the certificate */
     const char *name, *common_name, *subject, *issuer; /* RFC 4514; name: unique; common_name may be NULL */
     bytes_t     serial, der, subject_der, spki_sha256, fingerprint;
+    const char *key_algorithm, *weakness; /* weakness: "key", "signature", NULL */
+    int64_t     key_size;
     bytes_t     key_id; /* authority key identifier; absent: none */
     const char *issuer_id;
     str_list_t  sans;

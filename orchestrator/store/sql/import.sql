@@ -28,5 +28,6 @@ VALUES ($1, $2, 'Import', $3, $4, $5, $6, $7, 'Active', $8, $9, $10, $11, $12, c
 RETURNING no;
 
 -- name: import_version
-INSERT INTO certificate_version (issuer_no, serial, managed_no, orphan, der, spki_sha256, fingerprint, not_before, not_after)
-VALUES ($1, $2, $3, false, $4, $5, $6, $7, $8);
+INSERT INTO certificate_version (issuer_no, serial, managed_no, orphan, der, spki_sha256, fingerprint, not_before, not_after,
+                                 key_algorithm, key_size, weakness)
+VALUES ($1, $2, $3, false, $4, $5, $6, $7, $8, $9, $10, $11);
