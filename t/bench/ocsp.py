@@ -63,19 +63,22 @@ class Bench:
         os.mkdir(folder)
         with open(os.path.join(folder, 'answer'), 'wb') as file:
             file.write(body)
+        log = 'access_log %s/log/access.log pki_ocsp buffer=64k flush=1s;' % self.edge.var  # as OCSP's
         return '''
             location /baseline/ {
+                %s
                 default_type application/ocsp-response;
                 %s
                 return 200 "%s";
             }
             location /static/ {
+                %s
                 default_type application/ocsp-response;
                 %s
                 root %s;
             }
-            ''' % (self.added(self.fields), 'x' * self.size,
-                   self.added(each for each in self.fields if each[0].lower() not in NGINX_FILE), self.edge.var)
+            ''' % (log, self.added(self.fields), 'x' * self.size,
+                   log, self.added(each for each in self.fields if each[0].lower() not in NGINX_FILE), self.edge.var)
 
     @staticmethod
     def added(fields):
