@@ -115,7 +115,7 @@ main(int argc, char **argv)
         fprintf(stderr, "%s\n", err.text);
         return 1;
     }
-    bench.rate = argc > 5 ? atof(argv[5]) / bench.threads : 0;
+    bench.rate = argc > 5 ? strtod(argv[5], NULL) / bench.threads : 0;
     bench.start_us = clock_mono_us();
     bench.until_us = bench.start_us + seconds * INT64_C(1000000);
     threads_run();
