@@ -529,7 +529,7 @@ Test(revocation, keeps_to_the_reasons_of_the_baseline_requirements_when_told)
     cr_assert_eq(issuer_settings_put(db, "iss-local", &settings, &audit, &err), PKI_OK, "%s", err.text);
     cr_expect_eq(store_revoke(db, arena, "one", 2, RELEASE, NULL), PKI_OK, "one from before can be released");
     for (int reason = 0; reason <= 10; reason++) {
-        char     name[8];
+        char     name[16];
         uint32_t serial = 100 + (uint32_t) reason;
 
         snprintf(name, sizeof(name), "r%d", reason);
