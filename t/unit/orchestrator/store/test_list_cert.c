@@ -10,46 +10,9 @@
 #include "orchestrator/store/list.h"
 #include "orchestrator/store/search.h"
 #include "pkiproto/base/text.h"
-#include "t/unit/lib/pg.h"
-#include "t/unit/lib/store.h"
+#include "t/unit/lib/suite.h"
 
-ReportHook(PRE_ALL)(struct criterion_test_set *tests)
-{
-    (void) tests;
-    pg_cluster_start("fsync=off");
-}
-
-ReportHook(POST_ALL)(struct criterion_global_stats *stats)
-{
-    (void) stats;
-    pg_cluster_stop();
-}
-
-static const char  *where;
-static db_t        *db;
-static PGconn      *pg;
-static pki_arena_t *arena;
-static pki_err_t    err;
-
-static void
-setup(void)
-{
-    where = pg_database_new(true);
-    db = pg_pool(where, 2, 5000);
-    pg = pg_connect(where);
-    arena = pki_arena_new(0);
-    store_world(db);
-}
-
-static void
-teardown(void)
-{
-    db_close(db);
-    PQfinish(pg);
-    pki_arena_free(arena);
-}
-
-TestSuite(list_cert, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(list_cert, .init = setup_world, .fini = teardown, .timeout = 60);
 
 /* host-1 ... host-N, the first issued first. */
 static void
@@ -349,7 +312,7 @@ Test(list_cert, is_found_by_a_new_name_at_once_and_by_new_alternative_names_afte
 Test(list_cert, is_filled_again_from_before_the_oldest_transaction)
 {
     search_begin_t b;
-    PGconn        *late = pg_connect(where);
+    PGconn        *late = pg_connect(url);
 
     PQclear(pg_sql(late, "BEGIN"));
     PQclear(pg_sql(late, "SELECT pg_sleep(1.2)"));
