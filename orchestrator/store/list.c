@@ -17,7 +17,7 @@
 
 #define LIST_SQL_MAX  16384
 #define LIST_WAIT_MS  10000 /* more than a page takes, whatever is asked */
-#define LIST_MANY     10000 /* rows that a planner expects: they need not be counted */
+#define LIST_MANY     10000 /* more rows are not sorted: their order's index has fifty of them sooner */
 #define CURSOR_MAX    4096
 #define CURSOR_SEP    '\x1f'
 
@@ -688,7 +688,7 @@ page_sort(db_conn_t *c, list_t *l, bool *few, pki_err_t *err)
                    l->r->key, l->sort->expr, l->sort->then != NULL ? l->sort->then : "NULL", l->r->from);
     pki_buf_put(&b, pki_buf_bytes(&l->where));
     pki_buf_printf(&b, " LIMIT %d), counted AS MATERIALIZED (SELECT count(*) AS total FROM chosen), page AS MATERIALIZED"
-                       " (SELECT chosen.* FROM chosen, counted WHERE total <= %d", LIST_TOTAL_EXACT + 1, LIST_TOTAL_EXACT);
+                       " (SELECT chosen.* FROM chosen, counted WHERE total <= %d", LIST_MANY + 1, LIST_MANY);
     chosen_cursor_put(&b, l, param, &count);
     pki_buf_printf(&b, " ORDER BY chosen_sort %s, chosen_next %s, chosen_key %s LIMIT %lld OFFSET %lld) "
                        "SELECT total, x.* FROM counted LEFT JOIN LATERAL (", way, way, way, (long long) l->limit + 1,
@@ -700,8 +700,20 @@ page_sort(db_conn_t *c, list_t *l, bool *few, pki_err_t *err)
                    l->r->from, l->r->key, way, way, way);
     PKI_TRY(cursor_blame(l, list_query(c, l, &b, param, count, &rows, err), err));
     l->page->total = db_int(rows, 0, "total");
-    *few = l->page->total <= LIST_TOTAL_EXACT;
+    *few = l->page->total <= LIST_MANY;
     return page_fill(l, rows, err);
+}
+
+/*
+ * The filters' own index has the rows in this order: it is the unique key's, which ends every index, or the one that a
+ * filter brings along.
+ */
+static bool
+order_is_native(const list_t *l)
+{
+    const char *own = order_of_filters(l);
+
+    return l->sort->expr == l->r->key || (own != NULL && strcmp(own + (*own == '-'), l->sort->name) == 0);
 }
 
 /* Rows in the order of an index until there are enough. */
@@ -718,8 +730,8 @@ page_walk(db_conn_t *c, list_t *l, int64_t expected, pki_err_t *err)
 }
 
 /*
- * Of a large table.  The planner tells few rows from many.  Many are not sorted: what an index gives in order is enough
- * soon.
+ * Of a large table.  The planner tells few rows from many.  Few are all read, since counting them would do the same.  Many
+ * are not: what an index gives in order is enough soon, the sooner if it is the filters' own.
  */
 static pki_code_t
 page_large(db_conn_t *c, list_t *l, pki_err_t *err)
@@ -728,7 +740,7 @@ page_large(db_conn_t *c, list_t *l, pki_err_t *err)
     bool    few;
 
     PKI_TRY(rows_expect(c, l, &expected, err));
-    if (expected < LIST_MANY) {
+    if (expected < (order_is_native(l) ? 2 * LIST_TOTAL_EXACT : LIST_MANY)) {
         PKI_TRY(page_sort(c, l, &few, err));
         if (few) {
             return PKI_OK;
