@@ -453,10 +453,10 @@ handler_run(req_t *r, pki_err_t *err)
     return code;
 }
 
+/* Up to where the handler takes over, or that of a preflight (r->preflight), which has none. */
 static pki_code_t
-request_serve(req_t *r, pki_err_t *err)
+request_admit(req_t *r, pki_err_t *err)
 {
-
     if (r->early != PKI_OK) {
         /* Also so that the audit names who asked for what is not there. */
         PKI_TRY(caller_find(r, err));
@@ -475,11 +475,27 @@ request_serve(req_t *r, pki_err_t *err)
     PKI_TRY(body_decode(r, err));
     body_hash(r);
     r->answer.status = r->route->status;
-    PKI_TRY(handler_run(r, err));
+    return PKI_OK;
+}
+
+/* After the handler. */
+static void
+request_served(req_t *r)
+{
     if (r->route->reach != REACH_OPEN && r->route->reach != REACH_SELF) {
         permission_used(r->api->keeper, r->identity.actor, r->route->permission);
     }
     answer_unchanged(r);
+}
+
+static pki_code_t
+request_serve(req_t *r, pki_err_t *err)
+{
+    PKI_TRY(request_admit(r, err));
+    if (r->early == PKI_OK) {
+        PKI_TRY(handler_run(r, err));
+        request_served(r);
+    }
     return PKI_OK;
 }
 
@@ -587,25 +603,62 @@ request_refuse(req_t *r, pki_code_t code, const char *text)
     log_request_set(NULL);
 }
 
-void
-request_run(req_t *r)
+/* False when it waited too long, and was told so. */
+static bool
+request_begin(req_t *r)
 {
-    pki_err_t  err = { 0 };
-    pki_code_t code;
-
     r->working = r->queued_us != 0;
     r->body_secret = r->route != NULL && r->route->body != NULL
                      && (r->route->body->open != NULL || fields_secret(r->route->body->fields));
     body_hash(r);
     if (r->working && clock_mono_us() - r->queued_us > QUEUE_WAIT_US) {
         request_refuse(r, PKI_E_UNAVAILABLE, "too many requests are waiting");
-        return;
+        return false;
     }
     log_request_set(r->id);
-    code = request_serve(r, &err);
+    return true;
+}
+
+static void
+request_end(req_t *r, pki_code_t code, const pki_err_t *err)
+{
+    log_request_set(r->id);
     if (code != PKI_OK) {
-        answer_error(r, code, &err);
+        answer_error(r, code, err);
     }
     request_finish(r);
     log_request_set(NULL);
+}
+
+void
+request_run(req_t *r)
+{
+    pki_err_t err = { 0 };
+
+    if (request_begin(r)) {
+        request_end(r, request_serve(r, &err), &err);
+    }
+}
+
+void
+request_run_rows(req_t *const *r, size_t count)
+{
+    req_t     *begun[REQUEST_ROWS_MAX] = { NULL };
+    pki_err_t  errs[REQUEST_ROWS_MAX] = { 0 };
+    pki_code_t codes[REQUEST_ROWS_MAX];
+    size_t     n = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        if (request_begin(r[i])) {
+            codes[n] = request_admit(r[i], &errs[n]);
+            begun[n++] = r[i];
+        }
+    }
+    rows_serve(begun, n, codes, errs);
+    for (size_t i = 0; i < n; i++) {
+        if (codes[i] == PKI_OK) {
+            request_served(begun[i]);
+        }
+        request_end(begun[i], codes[i], &errs[i]);
+    }
 }

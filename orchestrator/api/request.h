@@ -14,6 +14,7 @@
 
 #define REQUEST_ID_MAX   64
 #define REQUEST_ARGS_MAX 32
+#define REQUEST_ROWS_MAX 64
 
 /* Who calls.  Lives with r->known. */
 typedef struct {
@@ -99,6 +100,7 @@ struct req {
 req_t *request_new(api_t *api, const char *uri);
 void   request_prepare(req_t *r);
 void   request_run(req_t *r);
+void   request_run_rows(req_t *const *r, size_t count); /* of R_TOGETHER, REQUEST_ROWS_MAX at most */
 void   request_refuse(req_t *r, pki_code_t code, const char *text); /* answer without running */
 void   request_free(req_t *r);
 bool   request_id_valid(const char *id);

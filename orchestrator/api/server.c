@@ -272,17 +272,42 @@ request_work(void *item, void *arg)
     MHD_resume_connection(r->connection);
 }
 
+/* The same for all that wait: whoever comes meanwhile is in the next turn. */
+static void
+rows_work(void *item, void *arg)
+{
+    api_t *api = arg;
+    req_t *r[REQUEST_ROWS_MAX] = { item };
+    void  *more[REQUEST_ROWS_MAX - 1];
+    size_t count = queue_more(api->rows, more, REQUEST_ROWS_MAX - 1) + 1;
+    char   lines[LOG_GATHER_MAX];
+
+    for (size_t i = 1; i < count; i++) {
+        r[i] = more[i - 1];
+    }
+    log_gather(lines, sizeof(lines));
+    request_run_rows(r, count);
+    log_gather(NULL, 0);
+    for (size_t i = 0; i < count; i++) {
+        r[i]->done = true;
+        MHD_resume_connection(r[i]->connection);
+    }
+}
+
 static enum MHD_Result
 request_dispatch(req_t *r, struct MHD_Connection *c)
 {
+    bool together;
+
     if (r->early == PKI_OK && (r->route->flags & R_INLINE)) {
         request_run(r);
         r->done = true;
         return request_answer(r, c);
     }
+    together = r->early == PKI_OK && (r->route->flags & R_TOGETHER);
     r->queued_us = clock_mono_us();
     MHD_suspend_connection(c);
-    if (!queue_put(r->api->queue, r)) {
+    if (!queue_put(together ? r->api->rows : r->api->queue, r)) {
         request_refuse(r, PKI_E_UNAVAILABLE, "too many requests are waiting");
         r->done = true;
         MHD_resume_connection(c);
@@ -442,6 +467,9 @@ api_open(const api_parts_t *parts, api_t **out, pki_err_t *err)
         code = queue_open((size_t) listen_conf->workers, (size_t) listen_conf->queue, request_work, api, &api->queue, err);
     }
     if (code == PKI_OK) {
+        code = queue_open(1, (size_t) listen_conf->queue, rows_work, api, &api->rows, err);
+    }
+    if (code == PKI_OK) {
         code = face_open(&api->face, api, listen_conf->api_socket, err);
     }
     if (code == PKI_OK) {
@@ -485,11 +513,13 @@ api_close(api_t *api)
     hop_quiesce(api->hop);
     chores_close(api->chores);
     queue_stop(api->queue);
+    queue_stop(api->rows);
     events_end(api->events);
     face_close(&api->face);
     events_close(api->events);
     hop_close(api->hop);
     queue_free(api->queue);
+    queue_free(api->rows);
     trail_close(api->trail);
     sealer_close(api->sealer);
     keeper_close(api->keeper);

@@ -33,6 +33,7 @@ typedef struct {
 struct api {
     api_parts_t  parts;
     queue_t     *queue;
+    queue_t     *rows; /* of R_TOGETHER; one thread, so that they gather while it works */
     metrics_t   *metrics;
     trail_t     *trail;
     identity_cache_t *identities;

@@ -787,6 +787,12 @@ list_print(const list_page_t *page, pki_buf_t *out, pki_err_t *err)
     return pki_buf_check(out, "a list", err);
 }
 
+pki_code_t
+list_none(const list_resource_t *r, pki_err_t *err)
+{
+    return pki_fail(err, PKI_E_NOT_FOUND, NULL, "there is none with this id among %s", r->name);
+}
+
 typedef struct {
     list_t     *l;
     const char *sql;
@@ -807,7 +813,7 @@ one_run(db_conn_t *c, void *arg, pki_err_t *err)
     }
     /* What does not even look like an id is none. */
     if (rc != PKI_OK || db_row_count(rows) == 0) {
-        return pki_fail(err, PKI_E_NOT_FOUND, NULL, "there is none with this id among %s", o->l->r->name);
+        return list_none(o->l->r, err);
     }
     *o->out = (list_row_t){ .json = db_text(rows, 0, "row"), .version = db_text(rows, 0, "version") };
     return PKI_OK;
@@ -842,4 +848,52 @@ list_one(db_t *db, pki_arena_t *a, const list_resource_t *r, const char *parent,
     const list_query_t q = { .parent = parent, .scope = scope };
 
     return list_one_by(db, a, r, &q, id, out, err);
+}
+
+typedef struct {
+    const list_resource_t *r;
+    pki_arena_t           *a;
+    const str_list_t      *ids;
+    list_row_t            *out;
+} many_t;
+
+static void
+many_fill(const many_t *m, const db_rows_t *rows)
+{
+    for (size_t n = 0; n < db_row_count(rows); n++) {
+        const char *id = db_text(rows, n, "id");
+
+        for (size_t i = 0; i < m->ids->count; i++) {
+            if (strcmp(m->ids->v[i], id) == 0) {
+                m->out[i] = (list_row_t){ .json = db_text(rows, n, "row"), .version = db_text(rows, n, "version") };
+            }
+        }
+    }
+}
+
+static pki_code_t
+many_run(db_conn_t *c, void *arg, pki_err_t *err)
+{
+    many_t    *m = arg;
+    pki_buf_t  b;
+    db_rows_t *rows;
+
+    pki_buf_init(&b, m->a, LIST_SQL_MAX);
+    columns_put(&b, m->r, NULL);
+    pki_buf_printf(&b, "%s AS id, (%s)::text AS version FROM %s WHERE %s = ANY ($1::text[])", m->r->id,
+                   m->r->version != NULL ? m->r->version : "NULL", m->r->from, m->r->id);
+    pki_buf_put_u8(&b, '\0');
+    PKI_TRY(pki_buf_check(&b, "a statement", err));
+    PKI_TRY(conn_query_kept(c, m->a, m->r->name, (const char *) b.p, DB_PARAMS(DB_TS(m->ids)), &rows, err));
+    many_fill(m, rows);
+    return PKI_OK;
+}
+
+pki_code_t
+list_many(db_t *db, pki_arena_t *a, const list_resource_t *r, const str_list_t *ids, list_row_t *out, pki_err_t *err)
+{
+    many_t m = { r, a, ids, out };
+
+    memset(out, 0, ids->count * sizeof(*out));
+    return db_run(db, many_run, &m, err);
 }
