@@ -14,6 +14,9 @@
 /* Fill r->identity from what the request presents, the header before the cookie before the certificate. */
 pki_code_t auth_identify(req_t *r, pki_err_t *err); /* UNAUTHENTICATED, UNAVAILABLE; FORBIDDEN: may be forged */
 
+/* Whether who presents it is in memory, so that nothing has to be asked. */
+bool auth_recalled(req_t *r);
+
 /* What a permission of theirs is good for, in the arena; false: they do not have it. */
 bool identity_may(pki_arena_t *a, const identity_t *who, const char *permission, scope_t *out);
 

@@ -20,17 +20,6 @@ struct queue {
     size_t          thread_count;
 };
 
-/* With the lock held, and something in it. */
-static void *
-queue_next(queue_t *q)
-{
-    void *item = q->ring[q->head];
-
-    q->head = (q->head + 1) % q->depth;
-    q->count--;
-    return item;
-}
-
 static void *
 queue_take(queue_t *q)
 {
@@ -41,7 +30,9 @@ queue_take(queue_t *q)
         pthread_cond_wait(&q->filled, &q->lock);
     }
     if (q->count > 0) {
-        item = queue_next(q);
+        item = q->ring[q->head];
+        q->head = (q->head + 1) % q->depth;
+        q->count--;
     }
     pthread_mutex_unlock(&q->lock);
     return item;
@@ -57,19 +48,6 @@ queue_worker(void *arg)
         q->fn(item, q->arg);
     }
     return NULL;
-}
-
-size_t
-queue_more(queue_t *q, void **items, size_t max)
-{
-    size_t n = 0;
-
-    pthread_mutex_lock(&q->lock);
-    while (q->count > 0 && n < max) {
-        items[n++] = queue_next(q);
-    }
-    pthread_mutex_unlock(&q->lock);
-    return n;
 }
 
 bool

@@ -16,9 +16,6 @@ typedef void (*queue_work_pt)(void *item, void *arg);
 
 pki_code_t queue_open(size_t workers, size_t depth, queue_work_pt fn, void *arg, queue_t **out, pki_err_t *err);
 
-/* For a worker that has one and serves many at once: what else waits, oldest first. */
-size_t queue_more(queue_t *q, void **items, size_t max);
-
 /* false when it is full or closing. */
 bool queue_put(queue_t *q, void *item);
 

@@ -44,12 +44,12 @@ request_id_make(char out[REQUEST_ID_MAX + 1])
 }
 
 req_t *
-request_new(api_t *api, const char *uri)
+request_new(api_t *api, bytes_t uri)
 {
     pki_arena_t *a = pki_arena_new(REQUEST_ARENA_MAX);
     req_t       *r = a != NULL ? pki_alloc(a, sizeof(*r)) : NULL;
 
-    if (r == NULL || (r->uri = pki_strdup(a, uri)) == NULL) {
+    if (r == NULL || (r->uri = pki_strndup(a, uri.p, uri.len)) == NULL) {
         pki_arena_free(a);
         return NULL;
     }
