@@ -16,14 +16,15 @@
 #include "orchestrator/api/peers.h"
 #include "orchestrator/api/server.h"
 
-#define HEAD_ROOM 8192
+#define ROWS_THREADS 2 /* one waits for the database while the other reads and answers */
+#define HEAD_ROOM    8192
 
 struct rows {
     api_t      *api;
     peers_t     peers;
     atomic_bool closing;
-    pthread_t   thread;
-    bool        running;
+    pthread_t   threads[ROWS_THREADS];
+    size_t      thread_count;
 };
 
 /* ---- answers ---- */
@@ -219,8 +220,11 @@ rows_open(api_t *api, rows_t **out, pki_err_t *err)
     *out = w; /* closed with the API */
     w->api = api;
     PKI_TRY(peers_open(&w->peers, conf->listen.rows_socket, conf->edge_group, err));
-    w->running = pthread_create(&w->thread, NULL, rows_run, w) == 0;
-    return w->running ? PKI_OK : pki_fail(err, PKI_E_NOMEM, NULL, "cannot start the thread of single rows");
+    while (w->thread_count < ROWS_THREADS && pthread_create(&w->threads[w->thread_count], NULL, rows_run, w) == 0) {
+        w->thread_count++;
+    }
+    return w->thread_count == ROWS_THREADS ? PKI_OK
+                                           : pki_fail(err, PKI_E_NOMEM, NULL, "the threads of single rows do not start");
 }
 
 void
@@ -239,8 +243,8 @@ rows_close(rows_t *w)
     }
     atomic_store(&w->closing, true);
     peers_wake(&w->peers);
-    if (w->running) {
-        pthread_join(w->thread, NULL);
+    while (w->thread_count > 0) {
+        pthread_join(w->threads[--w->thread_count], NULL);
     }
     peers_close(&w->peers);
     free(w);
