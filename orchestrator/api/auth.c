@@ -277,13 +277,11 @@ auth_recalled(req_t *r)
 {
     shown_t    shown = { .clause = NULL };
     pki_code_t code;
-    known_t   *k = NULL;
 
     if (shown_find(r, &shown, &code, NULL) && code == PKI_OK) {
-        k = identity_recall(r->api->identities, shown.digest);
+        r->known = identity_recall(r->api->identities, shown.digest);
     }
-    identity_release(k);
-    return k != NULL;
+    return r->known != NULL;
 }
 
 pki_code_t
@@ -292,6 +290,10 @@ auth_identify(req_t *r, pki_err_t *err)
     shown_t    shown = { .clause = NULL };
     pki_code_t code;
 
+    if (r->known != NULL) {
+        r->identity = r->known->who;
+        return forgery_check(r, err);
+    }
     if (!shown_find(r, &shown, &code, err)) {
         return pki_fail(err, PKI_E_UNAUTHENTICATED, "RFC 6750 3", "an API key is needed: Authorization: Bearer KEY");
     }

@@ -58,7 +58,6 @@ request_new(api_t *api, bytes_t uri)
     r->began_us = clock_mono_us();
     r->identity.actor = "anonymous";
     r->identity.type = "anonymous";
-    request_id_make(r->id);
     atomic_fetch_add(&api->active, 1);
     metrics_busy(api->metrics, 1);
     return r;
@@ -115,6 +114,9 @@ request_prepare(req_t *r)
 {
     struct in6_addr any;
 
+    if (r->id[0] == '\0') {
+        request_id_make(r->id);
+    }
     if (r->source != NULL && inet_pton(AF_INET, r->source, &any) != 1 && inet_pton(AF_INET6, r->source, &any) != 1) {
         r->source = NULL;
     }

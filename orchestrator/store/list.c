@@ -13,9 +13,11 @@
 #include <stdlib.h>
 
 #include "orchestrator/store/conn.h"
+#include "orchestrator/store/render.h"
 #include "pkiproto/base/text.h"
 
 #define LIST_SQL_MAX  16384
+#define LIST_ROW_MAX  (1u << 20)
 #define LIST_WAIT_MS  10000 /* more than a page takes, whatever is asked */
 #define LIST_MANY     10000 /* rows that a planner expects: they need not be counted */
 #define CURSOR_MAX    4096
@@ -857,18 +859,47 @@ typedef struct {
     list_row_t            *out;
 } many_t;
 
-static void
-many_fill(const many_t *m, const db_rows_t *rows)
+/* Those that are rendered here (render.c); others are texts that PostgreSQL makes. */
+static bool
+renders(list_type_t type)
+{
+    return type == LIST_TIME || type == LIST_HEX;
+}
+
+static pki_code_t
+many_put(const many_t *m, const db_rows_t *rows, size_t n, list_row_t *out, pki_err_t *err)
+{
+    pki_buf_t b;
+    size_t    i = 0;
+
+    pki_buf_init(&b, m->a, LIST_ROW_MAX);
+    for (const list_column_t *c = m->r->columns; c->name != NULL; c++, i++) {
+        pki_buf_put(&b, bytes_str(i > 0 ? ", \"" : "{\""));
+        pki_buf_put(&b, bytes_str(c->name));
+        pki_buf_put(&b, BYTES_LIT("\" : "));
+        render_value(rows, n, i, &b);
+    }
+    pki_buf_put(&b, bytes_of("}", 2)); /* and a NUL */
+    PKI_TRY(pki_buf_check(&b, "a row", err));
+    *out = (list_row_t){ .json = (const char *) b.p, .version = db_text(rows, n, "row_version") };
+    return PKI_OK;
+}
+
+static pki_code_t
+many_fill(const many_t *m, const db_rows_t *rows, pki_err_t *err)
 {
     for (size_t n = 0; n < db_row_count(rows); n++) {
-        const char *id = db_text(rows, n, "id");
+        const char *id = db_text(rows, n, "row_id");
+        list_row_t  row;
 
+        PKI_TRY(many_put(m, rows, n, &row, err));
         for (size_t i = 0; i < m->ids->count; i++) {
             if (strcmp(m->ids->v[i], id) == 0) {
-                m->out[i] = (list_row_t){ .json = db_text(rows, n, "row"), .version = db_text(rows, n, "version") };
+                m->out[i] = row;
             }
         }
     }
+    return PKI_OK;
 }
 
 static pki_code_t
@@ -879,14 +910,21 @@ many_run(db_conn_t *c, void *arg, pki_err_t *err)
     db_rows_t *rows;
 
     pki_buf_init(&b, m->a, LIST_SQL_MAX);
-    columns_put(&b, m->r, NULL);
-    pki_buf_printf(&b, "%s AS id, (%s)::text AS version FROM %s WHERE %s = ANY ($1::text[])", m->r->id,
+    pki_buf_put(&b, bytes_str("SELECT "));
+    for (const list_column_t *col = m->r->columns; col->name != NULL; col++) {
+        bool raw = renders(col->type);
+
+        pki_buf_put(&b, bytes_str(raw ? "" : list_types[col->type].before));
+        pki_buf_put(&b, bytes_str(col->expr));
+        pki_buf_put(&b, bytes_str(raw ? "" : list_types[col->type].after));
+        pki_buf_put(&b, BYTES_LIT(", "));
+    }
+    pki_buf_printf(&b, "%s AS row_id, (%s)::text AS row_version FROM %s WHERE %s = ANY ($1::text[])", m->r->id,
                    m->r->version != NULL ? m->r->version : "NULL", m->r->from, m->r->id);
     pki_buf_put_u8(&b, '\0');
     PKI_TRY(pki_buf_check(&b, "a statement", err));
     PKI_TRY(conn_query_kept(c, m->a, m->r->name, (const char *) b.p, DB_PARAMS(DB_TS(m->ids)), &rows, err));
-    many_fill(m, rows);
-    return PKI_OK;
+    return many_fill(m, rows, err);
 }
 
 pki_code_t
