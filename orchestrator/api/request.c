@@ -643,24 +643,29 @@ request_run(req_t *r)
 }
 
 void
-request_run_rows(req_t *const *r, size_t count)
+request_rows_run(request_rows_t *rows, req_t *const *r, size_t count)
 {
-    req_t     *begun[REQUEST_ROWS_MAX] = { NULL };
-    pki_err_t  errs[REQUEST_ROWS_MAX] = { 0 };
-    pki_code_t codes[REQUEST_ROWS_MAX];
-    size_t     n = 0;
-
+    rows->count = 0;
     for (size_t i = 0; i < count; i++) {
+        size_t n = rows->count;
+
         if (request_begin(r[i])) {
-            codes[n] = request_admit(r[i], &errs[n]);
-            begun[n++] = r[i];
+            rows->errs[n] = (pki_err_t){ 0 };
+            rows->codes[n] = request_admit(r[i], &rows->errs[n]);
+            rows->r[rows->count++] = r[i];
         }
     }
-    rows_serve(begun, n, codes, errs);
-    for (size_t i = 0; i < n; i++) {
-        if (codes[i] == PKI_OK) {
-            request_served(begun[i]);
+    rows_serve(rows->r, rows->count, rows->codes, rows->errs);
+    log_request_set(NULL);
+}
+
+void
+request_rows_end(request_rows_t *rows)
+{
+    for (size_t i = 0; i < rows->count; i++) {
+        if (rows->codes[i] == PKI_OK) {
+            request_served(rows->r[i]);
         }
-        request_end(begun[i], codes[i], &errs[i]);
+        request_end(rows->r[i], rows->codes[i], &rows->errs[i]);
     }
 }

@@ -101,10 +101,19 @@ struct req {
 req_t *request_new(api_t *api, bytes_t uri);
 void   request_prepare(req_t *r);
 void   request_run(req_t *r);
-void   request_run_rows(req_t *const *r, size_t count); /* of R_TOGETHER, REQUEST_ROWS_MAX at most */
 void   request_refuse(req_t *r, pki_code_t code, const char *text); /* answer without running */
 void   request_free(req_t *r);
 bool   request_id_valid(const char *id);
+
+/* Requests of R_TOGETHER: run up to where all that is left is to be answered, then to their end. */
+typedef struct {
+    req_t     *r[REQUEST_ROWS_MAX];
+    pki_code_t codes[REQUEST_ROWS_MAX];
+    pki_err_t  errs[REQUEST_ROWS_MAX];
+    size_t     count;
+} request_rows_t;
+void request_rows_run(request_rows_t *rows, req_t *const *r, size_t count); /* REQUEST_ROWS_MAX at most */
+void request_rows_end(request_rows_t *rows);
 
 /* Faces' side (headers.c): a header's value, absent when there is none, into the request; the answer's headers, one call each. */
 typedef bytes_t (*header_get_pt)(void *arg, const char *name);

@@ -1,10 +1,10 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * One thread takes every request that waits, has all their rows read by one statement, and answers them; what comes
- * meanwhile gathers in the sockets.  A statement costs several times what a further row in it costs, and a request that
- * changes threads as much as its row.  Whatever else may be asked here, or by somebody whose rights are not in memory,
- * is for the workers.
+ * Two threads take turns, as those of the hop do: one takes every request that waits and has all their rows read by one
+ * statement; while it answers them the other does the same, and what comes meanwhile gathers in the sockets.  A statement
+ * costs several times what a further row in it costs, and a request that changes threads as much as its row.  Whatever
+ * else may be asked here, or by somebody whose rights are not in memory, is for the workers.
  */
 #include "orchestrator/api/rows.h"
 
@@ -16,15 +16,16 @@
 #include "orchestrator/api/peers.h"
 #include "orchestrator/api/server.h"
 
-#define ROWS_THREADS 2 /* one waits for the database while the other reads and answers */
+#define ROWS_THREADS 2
 #define HEAD_ROOM    8192
 
 struct rows {
-    api_t      *api;
-    peers_t     peers;
-    atomic_bool closing;
-    pthread_t   threads[ROWS_THREADS];
-    size_t      thread_count;
+    api_t          *api;
+    peers_t         peers;
+    atomic_bool     closing;
+    pthread_mutex_t first; /* held from taking requests until their rows are read */
+    pthread_t       threads[ROWS_THREADS];
+    size_t          thread_count;
 };
 
 /* ---- answers ---- */
@@ -34,9 +35,17 @@ static const struct {
     int         status;
     const char *reason;
 } reasons[] = {
-    { 200, "OK" },        { 304, "Not Modified" },       { 400, "Bad Request" },       { 401, "Unauthorized" },
-    { 403, "Forbidden" }, { 404, "Not Found" },          { 405, "Method Not Allowed" }, { 422, "Unprocessable Content" },
-    { 429, "Too Many Requests" }, { 500, "Internal Server Error" }, { 503, "Service Unavailable" },
+    { 200, "OK" },
+    { 304, "Not Modified" },
+    { 400, "Bad Request" },
+    { 401, "Unauthorized" },
+    { 403, "Forbidden" },
+    { 404, "Not Found" },
+    { 405, "Method Not Allowed" },
+    { 422, "Unprocessable Content" },
+    { 429, "Too Many Requests" },
+    { 500, "Internal Server Error" },
+    { 503, "Service Unavailable" },
 };
 
 static const char *
@@ -160,14 +169,13 @@ row_hand_over(req_t *r)
     }
 }
 
-static void
-rows_turn(rows_t *w)
+/* The whole requests that are there and are for this thread. */
+static size_t
+rows_take(rows_t *w, req_t *r[REQUEST_ROWS_MAX])
 {
     peer_t *ready[REQUEST_ROWS_MAX];
     bool    gone[REQUEST_ROWS_MAX];
-    req_t  *r[REQUEST_ROWS_MAX];
     size_t  n = peers_take(&w->peers, ready, gone, REQUEST_ROWS_MAX), count = 0;
-    char    lines[LOG_GATHER_MAX];
 
     for (size_t i = 0; i < n; i++) {
         req_t *one = row_read(w, ready[i], gone[i]);
@@ -178,11 +186,24 @@ rows_turn(rows_t *w)
             row_hand_over(one);
         }
     }
-    if (count == 0) {
-        return;
-    }
+    return count;
+}
+
+/* The other thread may go once the rows are read. */
+static void
+rows_turn(rows_t *w)
+{
+    request_rows_t rows;
+    req_t         *r[REQUEST_ROWS_MAX];
+    char           lines[LOG_GATHER_MAX];
+    size_t         count;
+
+    pthread_mutex_lock(&w->first);
+    count = rows_take(w, r);
     log_gather(lines, sizeof(lines));
-    request_run_rows(r, count);
+    request_rows_run(&rows, r, count);
+    pthread_mutex_unlock(&w->first);
+    request_rows_end(&rows);
     for (size_t i = 0; i < count; i++) {
         r[i]->answered(r[i]);
     }
@@ -219,6 +240,7 @@ rows_open(api_t *api, rows_t **out, pki_err_t *err)
     }
     *out = w; /* closed with the API */
     w->api = api;
+    pthread_mutex_init(&w->first, NULL);
     PKI_TRY(peers_open(&w->peers, conf->listen.rows_socket, conf->edge_group, err));
     while (w->thread_count < ROWS_THREADS && pthread_create(&w->threads[w->thread_count], NULL, rows_run, w) == 0) {
         w->thread_count++;
@@ -247,5 +269,6 @@ rows_close(rows_t *w)
         pthread_join(w->threads[--w->thread_count], NULL);
     }
     peers_close(&w->peers);
+    pthread_mutex_destroy(&w->first);
     free(w);
 }
