@@ -65,7 +65,7 @@ account_check(req_t *r, const account_input_t *in, pki_err_t *err)
         check_problem(r, "email", "is not a mail address");
     }
     allowed_names_check(r, &in->allowed_names);
-    PKI_TRY(give_roles(r, &in->roles, err));
+    PKI_TRY(give_roles(r, &in->roles, 0, err));
     return give_names(r, &in->allowed_names, err);
 }
 
@@ -146,7 +146,7 @@ certificate_identity_create(req_t *r, pki_err_t *err)
     PKI_TRY(check_found(r, "certificate_id",
                         list_one(r->api->parts.db, r->a, &list_certificates, NULL, in->certificate_id, NULL, &row, err), err));
     allowed_names_check(r, &in->allowed_names);
-    PKI_TRY(give_roles(r, &in->roles, err));
+    PKI_TRY(give_roles(r, &in->roles, 0, err));
     PKI_TRY(give_names(r, &in->allowed_names, err));
     audit = audit_of(r, 201);
     PKI_TRY(certificate_identity_insert(r->api->parts.db, in->certificate_id, &in->allowed_names, &in->roles, &audit, err));

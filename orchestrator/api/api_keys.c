@@ -94,12 +94,14 @@ key_answer(req_t *r, char text[API_KEY_TEXT_MAX], api_key_made_t *out, pki_err_t
 static pki_code_t
 new_check(req_t *r, const api_key_new_t *in, pki_err_t *err)
 {
+    const grant_t own = { .permissions = in->permissions, .scope = SCOPE_KINDS, .expires_at = in->expires_at };
+
     check_name(r, in->name);
     check_end(r, in->expires_at);
     permissions_check(r, "permissions", &in->permissions);
     allowed_names_check(r, &in->allowed_names);
-    PKI_TRY(give_roles(r, &in->roles, err));
-    PKI_TRY(give_permissions(r, &in->permissions, SCOPE_KINDS, NULL, err));
+    PKI_TRY(give_roles(r, &in->roles, in->expires_at, err));
+    PKI_TRY(give_grant(r, &own, err));
     return give_names(r, &in->allowed_names, err);
 }
 
@@ -125,6 +127,20 @@ api_key_create(req_t *r, pki_err_t *err)
     return key_answer(r, text, &out, err);
 }
 
+/* Its rights for longer are more rights. */
+static pki_code_t
+end_check(req_t *r, int64_t expires_at, pki_err_t *err)
+{
+    actor_row_t actor;
+
+    PKI_TRY(actor_find(r->api->parts.db, r->a, r->param[0], "api_key", &actor, err));
+    if (!ends_before(actor.ends_at, expires_at)) {
+        return PKI_OK;
+    }
+    actor.ends_at = expires_at;
+    return give_actor(r, &actor, err);
+}
+
 pki_code_t
 api_key_replace(req_t *r, pki_err_t *err)
 {
@@ -138,6 +154,7 @@ api_key_replace(req_t *r, pki_err_t *err)
     allowed_names_check(r, &in->allowed_names);
     PKI_TRY(check_done(r, err));
     PKI_TRY(give_names(r, &in->allowed_names, err));
+    PKI_TRY(end_check(r, in->expires_at, err));
     PKI_TRY(api_key_update(r->api->parts.db, &row, r->if_match, &audit, err));
     audit_kept(r, &audit);
     identity_forget(r->api->identities, row.id);

@@ -190,7 +190,7 @@ identity_read(req_t *r, const shown_t *shown, known_t *k, pki_err_t *err)
     }
     PKI_TRY(code);
     k->who = (identity_t){ .actor = row.id, .type = row.type, .name = row.name, .session = row.session_id,
-                           .allowed_names = row.allowed_names };
+                           .allowed_names = row.allowed_names, .ends_at = row.ends_at };
     k->expires_at = row.expires_at;
     PKI_TRY(grants_read(r, k->a, &row, &k->who, err));
     if (shown->touch != NULL && row.used_at + TOUCH_AFTER_S < clock_now()
@@ -302,7 +302,7 @@ auth_identify(req_t *r, pki_err_t *err)
     return forgery_check(r, err);
 }
 
-static bool
+bool
 grant_gives(const grant_t *grant, const char *permission)
 {
     for (size_t i = 0; i < grant->permissions.count; i++) {

@@ -17,6 +17,9 @@ pki_code_t auth_identify(req_t *r, pki_err_t *err); /* UNAUTHENTICATED, UNAVAILA
 /* Whether who presents it is in memory, so that nothing has to be asked; auth_identify() then takes it from there. */
 bool auth_recalled(req_t *r);
 
+/* Whether the permission is among those of the grant, which may have ended. */
+bool grant_gives(const grant_t *grant, const char *permission);
+
 /* What a permission of theirs is good for, in the arena; false: they do not have it. */
 bool identity_may(pki_arena_t *a, const identity_t *who, const char *permission, scope_t *out);
 

@@ -105,6 +105,7 @@ grant_create(req_t *r, pki_err_t *err)
     grant_made_t       out = { row.actor_id, row.role_id, row.scope_type, in->scope_id, row.expires_at };
     actor_row_t        actor;
     role_row_t         role = { 0 };
+    grant_t            given;
     audit_t            audit;
 
     PKI_TRY(actor_find(r->api->parts.db, r->a, row.actor_id, kind_of(r->route), &actor, err));
@@ -112,7 +113,9 @@ grant_create(req_t *r, pki_err_t *err)
     PKI_TRY(scope_check(r, in, err));
     check_end(r, in->expires_at);
     PKI_TRY(check_done(r, err));
-    PKI_TRY(give_permissions(r, &role.permissions, scope_of(in->scope_type), in->scope_id, err));
+    given = (grant_t){ .permissions = role.permissions, .scope = scope_of(in->scope_type), .scope_id = in->scope_id,
+                       .expires_at = in->expires_at };
+    PKI_TRY(give_grant(r, &given, err));
     PKI_TRY(give_names(r, &actor.allowed_names, err));
     audit = audit_of(r, 201);
     audit.details = pki_printf(r->a, "{\"role\": \"%s\", \"scope_type\": \"%s\"}", role.id, row.scope_type);

@@ -17,7 +17,8 @@
 #define IMPORT_PEM_MAX (1u << 20)
 
 typedef struct {
-    const char *pem, *owner_id, *team_id, *environment;
+    const char *pem, *owner_id, *team_id, *environment, *renewal_policy_id;
+    str_map_t   tags;
 } import_in_t;
 
 /* One of the bundle, in its order. */
@@ -33,10 +34,12 @@ typedef struct {
 
 /* clang-format off */
 static const field_t import_fields[] = {
-    FIELD_TEXT(import_in_t, pem,         F_REQUIRED, 1, IMPORT_PEM_MAX, "certificates in PEM, with or without their CAs'"),
-    FIELD_TEXT(import_in_t, owner_id,    0, 1, 64,  "who answers for them"),
-    FIELD_TEXT(import_in_t, team_id,     0, 1, 64,  "team that looks after them"),
-    FIELD_TEXT(import_in_t, environment, 0, 1, 100, "where they are used"),
+    FIELD_TEXT(import_in_t, pem,               F_REQUIRED, 1, IMPORT_PEM_MAX, "certificates in PEM, with or without their CAs'"),
+    FIELD_TEXT(import_in_t, owner_id,          0, 1, 64,           "who answers for them"),
+    FIELD_TEXT(import_in_t, team_id,           0, 1, 64,           "team that they belong to"),
+    FIELD_TEXT(import_in_t, environment,       0, 1, 64,           "environment that they are used in"),
+    FIELD_TEXT(import_in_t, renewal_policy_id, 0, 1, 64,           "who hears of their end, and when; only their issuer renews them"),
+    FIELD_MAP (import_in_t, tags,              0, NULL, 256, NULL, "whatever else is to be said of them"),
     FIELD_END };
 
 static const char *const outcomes[] = { "imported", "known", "refused", "chain", NULL };
@@ -104,6 +107,18 @@ issuer_id_of(pki_arena_t *a, const cert_t *cert)
 }
 
 static pki_code_t
+key_note(const cert_t *cert, import_t *r, pki_err_t *err)
+{
+    pki_key_facts_t facts;
+
+    PKI_TRY(pki_key_facts(cert->key.spki, &facts, err));
+    r->key_algorithm = facts.algorithm;
+    r->key_size = facts.bits;
+    r->weakness = facts.weak ? "key" : pki_sigalg_is_weak(cert->algorithm) ? "signature" : NULL;
+    return PKI_OK;
+}
+
+static pki_code_t
 record_fill(pki_arena_t *a, bundle_t *b, pki_err_t *err)
 {
     const cert_t *cert = &b->cert;
@@ -114,6 +129,7 @@ record_fill(pki_arena_t *a, bundle_t *b, pki_err_t *err)
         return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
     }
     r->spki_sha256 = bytes_of(SHA256(cert->key.spki.p, cert->key.spki.len, spki), SHA256_DIGEST_LENGTH);
+    PKI_TRY(key_note(cert, r, err));
     PKI_TRY(name_print(a, cert->subject, &r->subject, err));
     PKI_TRY(name_print(a, cert->issuer, &r->issuer, err));
     PKI_TRY(name_common_name(a, cert->subject, &r->common_name, err));
@@ -142,7 +158,7 @@ bundle_read(pki_arena_t *a, bytes_t der, bundle_t *b, pki_err_t *err)
     }
     b->record.der = der;
     b->record.fingerprint = bytes_of(SHA256(der.p, der.len, digest), SHA256_DIGEST_LENGTH);
-    code = cert_parse(a, der, &b->cert, &why);
+    code = cert_parse_foreign(a, der, &b->cert, &why);
     if (code == PKI_OK) {
         code = record_fill(a, b, &why);
     }
@@ -157,7 +173,7 @@ bundle_read(pki_arena_t *a, bytes_t der, bundle_t *b, pki_err_t *err)
     return PKI_OK;
 }
 
-/* A CA of its issuer's name that came with it has to have signed it. */
+/* A CA of its issuer's name that came with it has to have signed it: as far as we can tell, as if it had not come. */
 static void
 signature_judge(const bundle_t *all, size_t count, bundle_t *b)
 {
@@ -165,8 +181,10 @@ signature_judge(const bundle_t *all, size_t count, bundle_t *b)
 
     for (size_t i = 0; i < count && !good; i++) {
         if (all[i].is_chain && bytes_eq(all[i].cert.subject, b->cert.issuer)) {
+            pki_code_t code = cert_check_issued_by(&b->cert, &all[i].cert, NULL);
+
             named = true;
-            good = cert_check_issued_by(&b->cert, &all[i].cert, NULL) == PKI_OK;
+            good = code == PKI_OK || code == PKI_E_UNSUPPORTED || all[i].cert.key.kind == PKI_KEY_NONE;
         }
     }
     if (named && !good) {
@@ -239,40 +257,27 @@ import_answer(req_t *r, const bundle_t *all, size_t count, const import_t *recor
     return answer_struct(r, &out, err);
 }
 
-static pki_code_t
-care_check(req_t *r, const import_care_t *care, pki_err_t *err)
-{
-    bool owner, team;
-
-    PKI_TRY(import_care_check(r->api->parts.db, care, &owner, &team, err));
-    if (!owner) {
-        check_problem(r, "owner_id", "does not exist");
-    }
-    if (!team) {
-        check_problem(r, "team_id", "does not exist");
-    }
-    return check_done(r, err);
-}
-
 pki_code_t
 certificates_import(req_t *r, pki_err_t *err)
 {
     const import_in_t  *in = r->in;
-    const import_care_t care = { .owner_id = in->owner_id, .team_id = in->team_id, .environment = in->environment };
+    const issue_meta_t  meta = { in->owner_id, in->team_id, in->environment, in->renewal_policy_id, NULL };
+    import_care_t       care = { in->owner_id, in->team_id, in->environment, in->renewal_policy_id, NULL };
     const audit_t       audit = audit_of(r, 200);
     bundle_t           *all;
     import_t           *records;
     size_t              count, leaves = 0;
 
-    PKI_TRY(care_check(r, &care, err));
-    PKI_TRY(reach_check(r, &(scope_of_t){ { [SCOPE_TEAM] = in->team_id, [SCOPE_OWNER] = in->owner_id } }, err));
+    PKI_TRY(check_meta(r, &meta, err));
     PKI_TRY(bundle_parse(r, in, &all, &count, err));
+    PKI_TRY(reach_check(r, &(scope_of_t){ { [SCOPE_TEAM] = in->team_id, [SCOPE_OWNER] = in->owner_id } }, err));
     PKI_TRY(PKI_NEW_N(r->a, count + 1, &records, err));
     for (size_t i = 0; i < count; i++) {
         if (!all[i].is_chain) {
             records[leaves++] = all[i].record;
         }
     }
+    PKI_TRY(fields_print(r->a, import_fields, "tags", in, &care.tags, err));
     PKI_TRY(import_record(r->api->parts.db, r->a, records, leaves, &care, &audit, err));
     return import_answer(r, all, count, records, err);
 }

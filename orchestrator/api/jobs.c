@@ -133,10 +133,10 @@ est_bulk_revoke(req_t *r, pki_err_t *err)
 pki_code_t
 certificates_bulk_renew(req_t *r, pki_err_t *err)
 {
-    if (r->identity.allowed_names.count > 0) {
-        return pki_fail(err, PKI_E_POLICY, NULL, "an identity that may not ask for every name renews certificates one by one");
-    }
-    return bulk_serve(r, "BulkRenew", bulk_renew_fields, r->in, err);
+    bulk_criteria_t in = *(const bulk_criteria_t *) r->in;
+
+    in.allowed_names = r->identity.allowed_names;
+    return bulk_serve(r, "BulkRenew", bulk_renew_params_fields, &in, err);
 }
 
 /* ---- renewal ---- */

@@ -23,6 +23,7 @@ typedef struct {
     const grant_t *grants;              /* those that hold now, unless they have ended since */
     size_t         grant_count;
     str_list_t     allowed_names;       /* that it may ask certificates for; empty: any */
+    int64_t        ends_at;             /* of the key that it is, whatever the grants say; 0: never */
 } identity_t;
 
 typedef struct {

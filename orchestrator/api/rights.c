@@ -5,6 +5,8 @@
  */
 #include "orchestrator/api/rights.h"
 
+#include "core/clock.h"
+#include "orchestrator/api/auth.h"
 #include "orchestrator/api/handlers.h"
 #include "orchestrator/api/server.h"
 #include "orchestrator/store/role.h"
@@ -103,21 +105,62 @@ allowed_names_check(req_t *r, const str_list_t *names)
 
 /* ---- giving ---- */
 
-pki_code_t
-give_permissions(req_t *r, const str_list_t *list, scope_kind_t scope, const char *scope_id, pki_err_t *err)
+bool
+ends_before(int64_t a, int64_t b)
 {
-    scope_of_t there = { { NULL } };
+    return a != 0 && (b == 0 || a < b);
+}
 
-    if (scope < SCOPE_KINDS) {
-        there.id[scope] = scope_id;
+static int64_t
+end_first(int64_t a, int64_t b)
+{
+    return ends_before(a, b) ? a : b;
+}
+
+static bool
+grant_there(const grant_t *grant, const grant_t *there)
+{
+    return grant->scope == SCOPE_KINDS || (grant->scope == there->scope && strcmp(grant->scope_id, there->scope_id) == 0);
+}
+
+typedef enum { HELD_NOT, HELD_SHORTER, HELD } held_t;
+
+/* Whether somebody has a permission where another grant would be good, and as long. */
+static held_t
+right_held(const identity_t *who, const char *permission, const grant_t *there)
+{
+    int64_t now = clock_now();
+    held_t  out = HELD_NOT;
+
+    for (size_t i = 0; i < who->grant_count; i++) {
+        const grant_t *mine = &who->grants[i];
+        int64_t        end = end_first(mine->expires_at, who->ends_at);
+
+        if (!grant_gives(mine, permission) || !grant_there(mine, there) || (end != 0 && end <= now)) {
+            continue;
+        }
+        if (!ends_before(end, there->expires_at)) {
+            return HELD;
+        }
+        out = HELD_SHORTER;
     }
-    for (size_t i = 0; i < list->count; i++) {
-        scope_t mine;
+    return out;
+}
 
-        if (!identity_may(r->a, &r->identity, list->v[i], &mine) || !scope_has(&mine, &there)) {
+pki_code_t
+give_grant(req_t *r, const grant_t *grant, pki_err_t *err)
+{
+    for (size_t i = 0; i < grant->permissions.count; i++) {
+        const char *permission = grant->permissions.v[i];
+        held_t      held = right_held(&r->identity, permission, grant);
+
+        if (held == HELD_SHORTER) {
+            return pki_fail(err, PKI_E_FORBIDDEN, NULL, "you cannot give the permission %s for longer than you have it",
+                            permission);
+        }
+        if (held == HELD_NOT) {
             return pki_fail(err, PKI_E_FORBIDDEN, NULL, "you cannot give the permission %s, which you do not have%s",
-                            list->v[i],
-                            scope < SCOPE_KINDS ? " there" : " everywhere");
+                            permission, grant->scope < SCOPE_KINDS ? " there" : " everywhere");
         }
     }
     return PKI_OK;
@@ -155,7 +198,7 @@ give_names(req_t *r, const str_list_t *names, pki_err_t *err)
 }
 
 pki_code_t
-give_roles(req_t *r, const str_list_t *roles, pki_err_t *err)
+give_roles(req_t *r, const str_list_t *roles, int64_t until, pki_err_t *err)
 {
     role_row_t *rows;
 
@@ -167,23 +210,32 @@ give_roles(req_t *r, const str_list_t *roles, pki_err_t *err)
     }
     PKI_TRY(check_done(r, err));
     for (size_t i = 0; i < roles->count; i++) {
-        PKI_TRY(give_permissions(r, &rows[i].permissions, SCOPE_KINDS, NULL, err));
+        const grant_t given = { .permissions = rows[i].permissions, .scope = SCOPE_KINDS, .expires_at = until };
+
+        PKI_TRY(give_grant(r, &given, err));
     }
     return PKI_OK;
 }
 
 pki_code_t
+give_actor(req_t *r, const actor_row_t *actor, pki_err_t *err)
+{
+    const grant_t own = { .permissions = actor->permissions, .scope = SCOPE_KINDS, .expires_at = actor->ends_at };
+    grant_t      *grants;
+    size_t        count;
+
+    PKI_TRY(give_grant(r, &own, err));
+    PKI_TRY(grant_list(r->api->parts.db, r->a, actor->id, &grants, &count, err));
+    for (size_t i = 0; i < count; i++) {
+        grants[i].expires_at = end_first(grants[i].expires_at, actor->ends_at);
+        PKI_TRY(give_grant(r, &grants[i], err));
+    }
+    return give_names(r, &actor->allowed_names, err);
+}
+
+pki_code_t
 give_identity(req_t *r, const char *actor_id, const char *type, actor_row_t *out, pki_err_t *err)
 {
-    db_t    *db = r->api->parts.db;
-    grant_t *grants;
-    size_t   count;
-
-    PKI_TRY(actor_find(db, r->a, actor_id, type, out, err));
-    PKI_TRY(give_permissions(r, &out->permissions, SCOPE_KINDS, NULL, err));
-    PKI_TRY(grant_list(db, r->a, actor_id, &grants, &count, err));
-    for (size_t i = 0; i < count; i++) {
-        PKI_TRY(give_permissions(r, &grants[i].permissions, grants[i].scope, grants[i].scope_id, err));
-    }
-    return give_names(r, &out->allowed_names, err);
+    PKI_TRY(actor_find(r->api->parts.db, r->a, actor_id, type, out, err));
+    return give_actor(r, out, err);
 }

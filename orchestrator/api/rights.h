@@ -37,16 +37,23 @@ void permissions_check(req_t *r, const char *field, const str_list_t *permission
 /* Problems for patterns that are none. */
 void allowed_names_check(req_t *r, const str_list_t *names);
 
-/* FORBIDDEN unless the caller has all of them everywhere, or (scope_id not NULL) at least there. */
-pki_code_t give_permissions(req_t *r, const str_list_t *permissions, scope_kind_t scope, const char *scope_id, pki_err_t *err);
+/* Ends of rights, 0: never. */
+bool ends_before(int64_t a, int64_t b);
+
+/* FORBIDDEN unless the caller has all of its permissions, at least there, and for as long. */
+pki_code_t give_grant(req_t *r, const grant_t *grant, pki_err_t *err);
 
 /* FORBIDDEN unless somebody with these allowed names can ask for no name that the caller cannot ask for. */
 pki_code_t give_names(req_t *r, const str_list_t *names, pki_err_t *err);
 
-/* The roles of a body: each is there (a problem otherwise), and the caller has what it allows. */
-pki_code_t give_roles(req_t *r, const str_list_t *roles, pki_err_t *err);
+/* The roles of a body, good until (0: for ever): each is there (a problem otherwise), and the caller has what it allows. */
+pki_code_t give_roles(req_t *r, const str_list_t *roles, int64_t until, pki_err_t *err);
 
-/* FORBIDDEN unless the caller has all that somebody has: before their secret is set, which is the same as being them. */
+/*
+ * FORBIDDEN unless the caller has all that somebody has: before their secret is set, which is the same as being them, or
+ * before they end later, at out->ends_at.
+ */
+pki_code_t give_actor(req_t *r, const actor_row_t *actor, pki_err_t *err);
 pki_code_t give_identity(req_t *r, const char *actor_id, const char *type, actor_row_t *out, pki_err_t *err);
 
 #endif

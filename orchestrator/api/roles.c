@@ -56,14 +56,14 @@ permission_list(req_t *r, pki_err_t *err)
     return answer_struct(r, &out, err);
 }
 
-/* Whoever adds to a role adds to everybody who has it. */
+/* Whoever adds to a role adds to everybody who has it, for as long as they have it: roles have no end. */
 static pki_code_t
 role_check(req_t *r, const role_row_t *row, pki_err_t *err)
 {
     check_name(r, row->name);
     permissions_check(r, "permissions", &row->permissions);
     PKI_TRY(check_done(r, err));
-    return give_permissions(r, &row->permissions, SCOPE_KINDS, NULL, err);
+    return give_grant(r, &(grant_t){ .permissions = row->permissions, .scope = SCOPE_KINDS }, err);
 }
 
 static pki_code_t
@@ -134,7 +134,7 @@ role_permissions_add(req_t *r, pki_err_t *err)
         check_problem(r, "permission", "is needed, or permissions; not both");
     }
     PKI_TRY(check_done(r, err));
-    PKI_TRY(give_permissions(r, &list, SCOPE_KINDS, NULL, err));
+    PKI_TRY(give_grant(r, &(grant_t){ .permissions = list, .scope = SCOPE_KINDS }, err));
     PKI_TRY(role_permissions_change(r->api->parts.db, there.id, &list, true, r->if_match, &audit, err));
     return role_changed(r, &audit, there.id, err);
 }

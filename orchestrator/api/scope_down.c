@@ -2,8 +2,9 @@
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
  * The smallest rights that an API key can do with, from what it has really used: permissions of its own for what it may
- * do everywhere, and those of its roles with a scope that it used.  Nothing is ever added.
+ * do everywhere, and those of its roles with a scope or an end that it used.  Nothing is ever added.
  */
+#include "orchestrator/api/auth.h"
 #include "orchestrator/api/handlers.h"
 #include "orchestrator/api/rights.h"
 #include "orchestrator/api/server.h"
@@ -37,7 +38,7 @@ static const field_t scope_down_fields[] = {
     FIELD_OBJECTS(scope_down_t, used,        F_REQUIRED, use_fields, sizeof(permission_use_t), "what it used"),
     FIELD_STRS   (scope_down_t, unused,      F_REQUIRED, NULL,             "permissions that it has by name and did not use"),
     FIELD_STRS   (scope_down_t, permissions, F_REQUIRED, NULL,             "permissions that it would keep everywhere"),
-    FIELD_STRS   (scope_down_t, roles,       F_REQUIRED, NULL,             "roles with a scope that it would keep"),
+    FIELD_STRS   (scope_down_t, roles,       F_REQUIRED, NULL,             "roles with a scope or an end that it would keep"),
     FIELD_END };
 /* clang-format on */
 
@@ -63,24 +64,25 @@ list_add(str_list_t *list, const char *text)
     }
 }
 
+/* Permissions of its own have no scope and no end but the key's. */
 static bool
-grant_has(const grant_t *grant, const char *permission)
+grant_is_own(const grant_t *grant)
 {
-    return list_has(&grant->permissions, permission) || list_has(&grant->permissions, "*");
+    return grant->scope == SCOPE_KINDS && grant->expires_at == 0;
 }
 
-/* Where a used permission came from: from everywhere, or from roles with a scope, which stay. */
+/* Where a used permission came from: from everywhere and for good, or from roles with a scope or an end, which stay. */
 static void
 use_place(const identity_t *key, const char *permission, scope_down_t *out)
 {
     for (size_t i = 0; i < key->grant_count; i++) {
-        if (key->grants[i].scope == SCOPE_KINDS && grant_has(&key->grants[i], permission)) {
+        if (grant_is_own(&key->grants[i]) && grant_gives(&key->grants[i], permission)) {
             list_add(&out->permissions, permission);
             return;
         }
     }
     for (size_t i = 0; i < key->grant_count; i++) {
-        if (grant_has(&key->grants[i], permission)) {
+        if (grant_gives(&key->grants[i], permission)) {
             list_add(&out->roles, key->grants[i].role_id);
         }
     }

@@ -52,8 +52,9 @@ typedef struct {
     int64_t     invalidity_date;
     const char *profile_id, *owner_id, *issuer_id, *team_id, *source;
     str_list_t  certificate_ids;
+    str_list_t  allowed_names;        /* of whoever asks for renewals: in the parameters only */
 } bulk_criteria_t;
-extern const field_t bulk_revoke_fields[], bulk_renew_fields[];
+extern const field_t bulk_revoke_fields[], bulk_renew_fields[], bulk_renew_params_fields[];
 
 /* Figures of this process. */
 #define JOB_BUCKETS 8

@@ -21,6 +21,7 @@ actor_read(const db_rows_t *r, size_t row, pki_arena_t *a, void *out, pki_err_t 
         .digest = db_bytes(r, row, "digest"),
         .expires_at = db_time(r, row, "expires_at"),
         .used_at = db_time(r, row, "used_at"),
+        .ends_at = db_time(r, row, "ends_at"),
     };
     PKI_TRY(db_texts(r, row, "permissions", a, &actor->permissions, err));
     return db_texts(r, row, "allowed_names", a, &actor->allowed_names, err);

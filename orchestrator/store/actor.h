@@ -18,6 +18,7 @@ typedef struct {
     const char *session_id;       /* NULL: not by a session */
     bytes_t     digest;           /* what it was found by */
     int64_t     expires_at, used_at; /* of what it was found by; 0: never */
+    int64_t     ends_at;          /* of the actor with all its rights; 0: never */
 } actor_row_t;
 
 /* NOT_FOUND unless they are live.  Compare the digest again in constant time. */

@@ -274,6 +274,46 @@ bulk_told(db_t *db, const job_claim_t *job, const char *after, pki_err_t *err)
 
 /* ---- renewals ---- */
 
+static pki_code_t
+pending_run(db_conn_t *c, void *arg, pki_err_t *err)
+{
+    return items_take(c, arg, "Pending", err);
+}
+
+pki_code_t
+bulk_pending(db_t *db, pki_arena_t *a, const job_claim_t *job, const char *after, int64_t max, str_list_t *ids,
+             pki_err_t *err)
+{
+    bulk_step_t out;
+    step_t      x = { .a = a, .job = job, .max = max, .after = after, .out = &out };
+
+    PKI_TRY(db_tx(db, pending_run, &x, err));
+    *ids = x.ids;
+    return PKI_OK;
+}
+
+typedef struct {
+    const job_claim_t *job;
+    const str_list_t  *ids, *why;
+} refuse_t;
+
+static pki_code_t
+refuse_run(db_conn_t *c, void *arg, pki_err_t *err)
+{
+    const refuse_t *x = arg;
+
+    PKI_TRY(step_begin(c, x->job, err));
+    return db_query(c, NULL, Q_bulk_refuse, DB_PARAMS(DB_I(x->job->no), DB_TS(x->ids), DB_TS(x->why)), NULL, err);
+}
+
+pki_code_t
+bulk_refuse(db_t *db, const job_claim_t *job, const str_list_t *ids, const str_list_t *why, pki_err_t *err)
+{
+    refuse_t x = { .job = job, .ids = ids, .why = why };
+
+    return ids->count > 0 ? db_tx(db, refuse_run, &x, err) : PKI_OK;
+}
+
 typedef struct {
     pki_arena_t       *a;
     const job_claim_t *job;

@@ -33,6 +33,11 @@ pki_code_t bulk_told(db_t *db, const job_claim_t *job, const char *after, pki_er
 /* Ask for renewals of at most max certificates: Applied until those are over.  *taken as above. */
 pki_code_t bulk_renew(db_t *db, const job_claim_t *job, int64_t max, int64_t *taken, pki_err_t *err);
 
+/* Those that nobody has begun, at most max after the id `after`; and what of them is not done, each for its reason. */
+pki_code_t bulk_pending(db_t *db, pki_arena_t *a, const job_claim_t *job, const char *after, int64_t max, str_list_t *ids,
+                        pki_err_t *err);
+pki_code_t bulk_refuse(db_t *db, const job_claim_t *job, const str_list_t *ids, const str_list_t *why, pki_err_t *err);
+
 /* Note which renewals are over; *open: those that are not. */
 pki_code_t bulk_renewals_follow(db_t *db, const job_claim_t *job, int64_t *open, pki_err_t *err);
 

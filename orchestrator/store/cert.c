@@ -129,13 +129,13 @@ cert_prior(db_t *db, pki_arena_t *a, const cert_prior_ask_t *in, cert_prior_t *o
     return item_outcome(&item, err);
 }
 
-#define RECORD_WIDTH 35
+#define RECORD_WIDTH 37
 
 static const db_type_t record_types[RECORD_WIDTH] = {
     DB_BYTES, DB_INT, DB_BYTES, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT,
     DB_TEXT, DB_BYTES, DB_TEXT, DB_TIME, DB_BYTES, DB_BYTES, DB_BYTES, DB_TIME, DB_TEXT, DB_TEXT,
     DB_TEXT, DB_TEXT, DB_TEXT, DB_INT, DB_TEXT, DB_TEXT, DB_INT, DB_TEXT, DB_INT, DB_INT,
-    DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT,
+    DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_INT,
 };
 
 /* Names as one text: they hold no control characters. */
@@ -172,7 +172,8 @@ record_row(pki_arena_t *a, const cert_record_t *in, db_param_t *out, pki_err_t *
         DB_T(e->actor_type), DB_T(e->action), DB_T(e->resource_type), DB_T(e->resource_id), DB_I(e->status),
         DB_T(e->request_id), DB_T(e->source), e->latency_us != 0 ? DB_I(e->latency_us) : DB_T(NULL),
         DB_T(e->details), DB_I(in->generation), DB_I(in->exempt), DB_T(e->body_hash), DB_T(m->team_id),
-        DB_T(m->environment), DB_T(m->renewal_policy_id), DB_T(m->tags),
+        DB_T(m->environment), DB_T(m->renewal_policy_id), DB_T(m->tags), DB_T(in->key_algorithm),
+        DB_I(in->key_size),
     };
 
     memcpy(out, row, sizeof(row));

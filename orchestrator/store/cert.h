@@ -84,6 +84,8 @@ typedef struct {
     managed_row_t managed; /* its members up to sans, but not no and issuer_id */
     const char   *violations; /* that were let through, as violation_t has them; NULL: none */
     bytes_t       serial, der, spki_sha256, fingerprint;
+    const char   *key_algorithm; /* as pki_key_algorithm() has it */
+    int64_t       key_size;      /* bits */
     int64_t       not_before, not_after;
     bytes_t       transaction_key; /* absent: no idempotency */
     int64_t       window_s;

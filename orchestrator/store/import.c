@@ -17,25 +17,6 @@ typedef struct {
     const audit_t       *call;
 } run_t;
 
-pki_code_t
-import_care_check(db_t *db, const import_care_t *care, bool *owner, bool *team, pki_err_t *err)
-{
-    pki_arena_t *a = pki_arena_new(0);
-    db_rows_t   *rows;
-    pki_code_t   rc;
-
-    if (a == NULL) {
-        return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
-    }
-    rc = verb_read(db, a, Q_import_care, DB_PARAMS(DB_T(care->owner_id), DB_T(care->team_id)), &rows, err);
-    if (rc == PKI_OK) {
-        *owner = db_bool(rows, 0, "owner");
-        *team = db_bool(rows, 0, "team");
-    }
-    pki_arena_free(a);
-    return rc;
-}
-
 /* 0: none. */
 static pki_code_t
 number_find(db_conn_t *c, run_t *r, db_query_t q, const db_param_t *params, size_t count, const char *column, int64_t *out,
@@ -98,11 +79,13 @@ cert_write(db_conn_t *c, run_t *r, const import_t *in, int64_t issuer_no, pki_er
     PKI_TRY(number_find(c, r, Q_import_managed,
                         DB_PARAMS(DB_T(in->id), DB_T(in->name), DB_I(issuer_no), DB_T(in->common_name), DB_T(in->subject),
                                   DB_B(in->subject_der), DB_TS(&in->sans), DB_TM(in->not_after), DB_B(in->serial),
-                                  DB_T(care->owner_id), DB_T(care->team_id), DB_T(care->environment), DB_T(care->tags)),
+                                  DB_T(care->owner_id), DB_T(care->team_id), DB_T(care->environment), DB_T(care->tags),
+                                  DB_T(care->renewal_policy_id)),
                         "no", &managed_no, err));
     PKI_TRY(db_query(c, NULL, Q_import_version,
                      DB_PARAMS(DB_I(issuer_no), DB_B(in->serial), DB_I(managed_no), DB_B(in->der), DB_B(in->spki_sha256),
-                               DB_B(in->fingerprint), DB_TM(in->not_before), DB_TM(in->not_after)),
+                               DB_B(in->fingerprint), DB_TM(in->not_before), DB_TM(in->not_after),
+                               DB_T(in->key_algorithm), DB_I(in->key_size), DB_T(in->weakness)),
                      NULL, err));
     audit.action = "certificate.import";
     audit.resource_type = "certificate";

@@ -17,6 +17,8 @@ typedef struct {
     /* of the certificate */
     const char *name, *common_name, *subject, *issuer; /* RFC 4514; name: unique; common_name may be NULL */
     bytes_t     serial, der, subject_der, spki_sha256, fingerprint;
+    const char *key_algorithm, *weakness; /* weakness: "key", "signature", NULL */
+    int64_t     key_size;
     bytes_t     key_id; /* authority key identifier; absent: none */
     const char *issuer_id;
     str_list_t  sans;
@@ -29,11 +31,9 @@ typedef struct {
 
 /* What is said of all of them; NULL: nothing. */
 typedef struct {
-    const char *owner_id, *team_id, *environment, *tags; /* tags: JSON object */
+    const char *owner_id, *team_id, *environment, *renewal_policy_id;
+    const char *tags; /* JSON, an object of strings */
 } import_care_t;
-
-/* Whether there are such an owner and such a team; NULL is none. */
-pki_code_t import_care_check(db_t *db, const import_care_t *care, bool *owner, bool *team, pki_err_t *err);
 
 /* One transaction; an audit row for each new one, by the actor of the call. */
 pki_code_t import_record(db_t *db, pki_arena_t *a, import_t *certs, size_t count, const import_care_t *care,

@@ -164,6 +164,8 @@ static const list_column_t version_columns[] = {
     { "issued_at",          "v.issued_at",                 LIST_TIME, "when it was issued" },
     { "fingerprint_sha256", "v.fingerprint",               LIST_HEX,  "SHA-256 of the certificate" },
     { "spki_sha256",        "v.spki_sha256",               LIST_HEX,  "SHA-256 of its public key" },
+    { "key_algorithm",      "v.key_algorithm",             LIST_TEXT, "kind of its public key: RSA, ECDSA, Ed25519, or what others have" },
+    { "key_size",           "v.key_size",                  LIST_INT,  "bits of its public key" },
     { "revoked_at",         "r.revoked_at",                LIST_TIME, "when it was revoked or put on hold" },
     { "revocation_reason",  REASON_NAME("r.reason"),       LIST_TEXT, "why" },
     { "invalidity_at",      "r.invalidity_at",             LIST_TIME, "since when it should not be trusted" },

@@ -14,6 +14,7 @@
 typedef struct {
     pki_arena_t *a;
     cert_t      *cert;
+    bool         foreign; /* any key will do */
 } cert_reader_t;
 
 static pki_code_t
@@ -155,6 +156,19 @@ extensions_read(cert_reader_t *r, bytes_t *tbs, bool is_v3, pki_err_t *err)
 }
 
 static pki_code_t
+key_read(cert_reader_t *r, bytes_t spki, pki_err_t *err)
+{
+    pki_key_t *key = &r->cert->key;
+    pki_code_t code = pki_key_parse(spki, key, err);
+
+    if (code == PKI_E_KEY && r->foreign) {
+        *key = (pki_key_t){ .spki = spki };
+        return PKI_OK;
+    }
+    return code;
+}
+
+static pki_code_t
 tbs_read(cert_reader_t *r, bytes_t tbs, pki_err_t *err)
 {
     cert_t *cert = r->cert;
@@ -173,15 +187,15 @@ tbs_read(cert_reader_t *r, bytes_t tbs, pki_err_t *err)
     PKI_TRY(der_take_whole(&tbs, DER_SEQUENCE, "subject", &cert->subject, err));
     PKI_TRY(name_shape_check(cert->subject, err));
     PKI_TRY(der_take_whole(&tbs, DER_SEQUENCE, "subjectPublicKeyInfo", &spki, err));
-    PKI_TRY(pki_key_parse(spki, &cert->key, err));
+    PKI_TRY(key_read(r, spki, err));
     return extensions_read(r, &tbs, is_v3, err);
 }
 
-pki_code_t
-cert_parse(pki_arena_t *a, bytes_t der, cert_t *out, pki_err_t *err)
+static pki_code_t
+cert_read(cert_reader_t *r, bytes_t der, pki_err_t *err)
 {
-    cert_reader_t r = { a, out };
-    bytes_t       seq, whole, tbs, rest = der;
+    cert_t *out = r->cert;
+    bytes_t seq, whole, tbs, rest = der;
 
     *out = (cert_t){ .der = der, .path_len = -1 };
     if (der.len > CERT_MAX) {
@@ -197,7 +211,23 @@ cert_parse(pki_arena_t *a, bytes_t der, cert_t *out, pki_err_t *err)
 
     whole = out->tbs;
     PKI_TRY(der_take(&whole, DER_SEQUENCE, "tbsCertificate", &tbs, err));
-    return tbs_read(&r, tbs, err);
+    return tbs_read(r, tbs, err);
+}
+
+pki_code_t
+cert_parse(pki_arena_t *a, bytes_t der, cert_t *out, pki_err_t *err)
+{
+    cert_reader_t r = { .a = a, .cert = out };
+
+    return cert_read(&r, der, err);
+}
+
+pki_code_t
+cert_parse_foreign(pki_arena_t *a, bytes_t der, cert_t *out, pki_err_t *err)
+{
+    cert_reader_t r = { .a = a, .cert = out, .foreign = true };
+
+    return cert_read(&r, der, err);
 }
 
 pki_code_t

@@ -68,6 +68,9 @@ typedef struct {
 /* Parse strictly (DER, v3 or v1, no duplicate extensions, no trailing octets).  Does not verify. */
 pki_code_t cert_parse(pki_arena_t *a, bytes_t der, cert_t *out, pki_err_t *err);
 
+/* The same of what others issued: a key that is none of ours is there as its SubjectPublicKeyInfo, of kind NONE. */
+pki_code_t cert_parse_foreign(pki_arena_t *a, bytes_t der, cert_t *out, pki_err_t *err);
+
 /* The signature verifies with issuer's key, names and key identifiers chain, issuer may sign certificates. */
 pki_code_t cert_check_issued_by(const cert_t *cert, const cert_t *issuer, pki_err_t *err);
 

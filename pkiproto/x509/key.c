@@ -7,10 +7,12 @@
  */
 #include "pkiproto/x509/key.h"
 
+#include <limits.h>
 #include <stdio.h>
 
 #include <openssl/core_names.h>
 #include <openssl/param_build.h>
+#include <openssl/x509.h>
 
 #include "pkiproto/base/buf.h"
 #include "pkiproto/base/ossl.h"
@@ -192,6 +194,15 @@ pki_key_parse(bytes_t spki, pki_key_t *out, pki_err_t *err)
     }
     PKI_TRY(der_take(&algorithm, DER_SEQUENCE, "key algorithm", &inner, err));
     return algorithm_refuse(inner, err);
+}
+
+const char *
+pki_key_algorithm(pki_key_kind_t kind)
+{
+    static const char *const names[] = { [PKI_KEY_RSA] = "RSA", [PKI_KEY_P256] = "ECDSA", [PKI_KEY_P384] = "ECDSA",
+                                         [PKI_KEY_ED25519] = "Ed25519" };
+
+    return names[kind];
 }
 
 const char *
@@ -384,21 +395,42 @@ static const signature_row_t signature_rows[] = {
     { OCTETS(OID_PKCS1 "\x04"), "RSA", NULL, true, "MD5" },
 };
 
+/* params: what is left of the identifier. */
 static pki_code_t
-signature_row(bytes_t algorithm, const signature_row_t **out, pki_err_t *err)
+signature_row_find(bytes_t algorithm, const signature_row_t **out, bytes_t *params, pki_err_t *err)
 {
-    static const bytes_t   null = OCTETS("\x05\x00");
     const signature_row_t *row, *end = signature_rows + sizeof(signature_rows) / sizeof(signature_rows[0]);
-    bytes_t                seq, oid;
+    bytes_t                oid;
 
-    PKI_TRY(der_take(&algorithm, DER_SEQUENCE, "signatureAlgorithm", &seq, err));
+    PKI_TRY(der_take(&algorithm, DER_SEQUENCE, "signatureAlgorithm", params, err));
     PKI_TRY(der_end(algorithm, "signatureAlgorithm", err));
-    PKI_TRY(der_take(&seq, DER_OID, "signature algorithm", &oid, err));
+    PKI_TRY(der_take(params, DER_OID, "signature algorithm", &oid, err));
 
     for (row = signature_rows; row < end && !bytes_eq(row->oid, oid); row++) { }
     if (row == end) {
         return pki_fail(err, PKI_E_UNSUPPORTED, "RFC 5280 4.1.1.2", "unknown signature algorithm");
     }
+    *out = row;
+    return PKI_OK;
+}
+
+bool
+pki_sigalg_is_weak(bytes_t algorithm)
+{
+    const signature_row_t *row;
+    bytes_t                params;
+
+    return signature_row_find(algorithm, &row, &params, NULL) == PKI_OK && row->weak != NULL;
+}
+
+static pki_code_t
+signature_row(bytes_t algorithm, const signature_row_t **out, pki_err_t *err)
+{
+    static const bytes_t   null = OCTETS("\x05\x00");
+    const signature_row_t *row;
+    bytes_t                seq;
+
+    PKI_TRY(signature_row_find(algorithm, &row, &seq, err));
     if (row->weak != NULL) {
         return pki_fail(err, PKI_E_UNSUPPORTED, NULL, "%s signatures are too weak to accept", row->weak);
     }
@@ -457,4 +489,53 @@ pki_code_t
 pki_signature_check(const pki_key_t *key, bytes_t algorithm, bytes_t message, bytes_t signature, pki_err_t *err)
 {
     return pki_signature_check_large(key, algorithm, message, signature, NULL, NULL, err);
+}
+
+/* ---- keys of others ---- */
+
+/* By OpenSSL's number; of fewer bits than these a key is weak. */
+static const struct {
+    int         id;
+    const char *algorithm;
+    int         bits;
+} facts_rows[] = {
+    { EVP_PKEY_RSA, "RSA", 2048 },
+    { EVP_PKEY_RSA_PSS, "RSA", 2048 },
+    { EVP_PKEY_EC, "ECDSA", 224 },
+    { EVP_PKEY_ED448, "Ed448", 0 },
+    { EVP_PKEY_DSA, "DSA", INT_MAX }, /* FIPS 186-5 has it no more */
+};
+
+static pki_code_t
+foreign_facts(bytes_t spki, pki_key_facts_t *out, pki_err_t *err)
+{
+    const unsigned char *at = spki.p;
+    PKI_AUTO(EVP_PKEY)   key = d2i_PUBKEY(NULL, &at, (long) spki.len);
+    size_t               i = 0, count = sizeof(facts_rows) / sizeof(facts_rows[0]);
+
+    if (key == NULL || at != spki.p + spki.len) {
+        return pki_fail(err, PKI_E_KEY, "RFC 5280 4.1.2.7", "the key cannot be read");
+    }
+    while (i < count && facts_rows[i].id != EVP_PKEY_get_base_id(key)) {
+        i++;
+    }
+    if (i == count) {
+        return pki_fail(err, PKI_E_KEY, "RFC 5280 4.1.2.7", "the key is of a kind that is not known");
+    }
+    *out = (pki_key_facts_t){ .algorithm = facts_rows[i].algorithm,
+                              .bits = (unsigned) EVP_PKEY_get_bits(key),
+                              .weak = EVP_PKEY_get_bits(key) < facts_rows[i].bits };
+    return PKI_OK;
+}
+
+pki_code_t
+pki_key_facts(bytes_t spki, pki_key_facts_t *out, pki_err_t *err)
+{
+    pki_key_t key;
+
+    if (pki_key_parse(spki, &key, NULL) != PKI_OK) {
+        return foreign_facts(spki, out, err);
+    }
+    *out = (pki_key_facts_t){ .algorithm = pki_key_algorithm(key.kind), .bits = key.bits };
+    return PKI_OK;
 }

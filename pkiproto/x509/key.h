@@ -38,6 +38,9 @@ pki_code_t pki_key_parse(bytes_t spki, pki_key_t *out, pki_err_t *err);
 /* "rsa-3072", "p-256", "p-384", "ed25519" in the caller's memory. */
 const char *pki_key_name(const pki_key_t *key, char out[16]);
 
+/* "RSA", "ECDSA", "Ed25519"; NULL for none of ours. */
+const char *pki_key_algorithm(pki_key_kind_t kind);
+
 /* The same names parsed for key generation: kind and bits ("rsa-2048".."rsa-4096" in steps of 1024 bits). */
 bool pki_key_name_parse(const char *name, pki_key_kind_t *kind, unsigned *bits);
 
@@ -65,6 +68,20 @@ const pki_sigalg_t *pki_key_sigalg(pki_key_kind_t kind);
 /* All that this kind of key can sign with, the usual one among them; none is weak. */
 #define PKI_SIGALGS_MAX 3
 const pki_sigalg_t *pki_key_sigalgs(pki_key_kind_t kind, size_t *count);
+
+/* Whether it is a signature over a digest that nobody trusts any more. */
+bool pki_sigalg_is_weak(bytes_t algorithm);
+
+/*
+ * What a key is that others have certified, ours or not: "RSA", "ECDSA", "DSA" ..., its size, and whether it is too small to
+ * be trusted.  Of one that is not ours OpenSSL tells, at its price.  KEY for one that it does not know either.
+ */
+typedef struct {
+    const char *algorithm;
+    unsigned    bits;
+    bool        weak;
+} pki_key_facts_t;
+pki_code_t pki_key_facts(bytes_t spki, pki_key_facts_t *out, pki_err_t *err);
 
 /*
  * Verify a signature over message with the algorithm named by the whole AlgorithmIdentifier.  SHA-1

@@ -173,9 +173,11 @@ with Stack() as s:
         is_(cli('jobs', 'cancel', 'job-none').status, 1, 'jobs cancel')
     if ('POST', '/api/v1/certificates/import') in by_route:
         openssl('req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', s.file('strange.key'), '-out', s.file('strange.pem'),
-                '-subj', '/CN=strange', '-addext', 'subjectAltName=DNS:strange.example.net')
-        shown = cli('import', s.file('strange.pem'))
-        is_(shown.status, 0, 'import FILE') or diag(shown)
+                '-subj', '/CN=strange', '-addext', 'subjectAltName=DNS:strange.example.net', '-addext', 'basicConstraints=CA:FALSE')
+        shown = cli('import', s.file('strange.pem'), '--environment', 'lab', '--tags', 'rack=8', '--tags', 'bought=used')
+        is_(shown.status, 0, 'import FILE, with what is to be said of it') or diag(shown)
+        row = s.api('GET', '/api/v1/certificates?tag=rack:8').json['data'][0]
+        is_((row['environment'], row['tags']), ('lab', {'rack': '8', 'bought': 'used'}), 'which is recorded')
         is_(cli('import', s.file('strange.key')).status, 1, 'a file without a certificate')
         is_(cli('import').status, 2, 'import needs a file')
     shown = cli('status')

@@ -168,6 +168,42 @@ def giving(s):
     forbidden('PUT', '/auth/accounts/user-powerful', {'name': 'powerful', 'password': 'another horse'}, "or setting somebody's password")
 
 
+def lasting(s):
+    """Nor for longer than they have it."""
+    rights = ['auth.key.create', 'auth.key.edit', 'auth.key.rotate', 'auth.role.assign', 'auth.role.create', 'auth.role.edit']
+    key = post(s, '/auth/keys', {'name': 'while', 'permissions': rights})['key']
+    end, sooner, later_on = later(600), later(300), later(900)
+    post(s, '/auth/keys/key-while/roles', {'role_id': 'role-viewer', 'expires_at': end})
+    mine = '/auth/keys/%s/roles' % post(s, '/auth/keys', {'name': 'lasting'}, key=key)['id']
+    named = {'scope_type': 'profile', 'scope_id': 'prof-device'}
+
+    def gives(path, body, status, name, key=key, method='POST'):
+        answer = s.api(method, V1 + path, body, key=key)
+        is_(answer.status, status, name)
+        if status == 403:
+            like(answer.json['error']['message'], 'longer', 'which is said')
+
+    gives(mine, {'role_id': 'role-viewer'}, 403, 'a role that ends is not given for good')
+    gives(mine, {'role_id': 'role-viewer', 'expires_at': later_on}, 403, 'nor for longer')
+    gives(mine, {'role_id': 'role-viewer', **named}, 403, 'nor for one profile')
+    gives('/auth/keys/key-while/roles', {'role_id': 'role-viewer'}, 403, 'nor to oneself')
+    gives(mine, {'role_id': 'role-viewer', 'expires_at': end}, 201, 'but to its end')
+    gives(mine, {'role_id': 'role-viewer', 'expires_at': sooner, **named}, 201, 'and for less')
+    gives('/auth/keys', {'name': 'x', 'permissions': ['cert.read']}, 403, 'nor is a key made of it that lasts')
+    gives('/auth/keys', {'name': 'x', 'roles': ['role-viewer'], 'expires_at': later_on}, 403, 'or is good for longer')
+    gives('/auth/keys', {'name': 'short', 'permissions': ['cert.read'], 'expires_at': sooner}, 201, 'but one that ends before')
+    gives('/auth/keys/key-short', {'name': 'short', 'expires_at': later_on}, 403, 'whose end is not moved behind that', method='PUT')
+    gives('/auth/keys/key-short', {'name': 'short'}, 403, 'nor taken away', method='PUT')
+    gives('/auth/keys/key-short', {'name': 'short', 'expires_at': end}, 200, 'but up to it', method='PUT')
+    post(s, '/auth/keys', {'name': 'for good', 'permissions': ['cert.read']})
+    gives('/auth/keys/key-for-good/rotate', {}, 403, 'a secret of somebody who has it for good is not set')
+    gives('/auth/roles', {'name': 'x', 'permissions': ['cert.read']}, 403, 'nor is it made a role, which has no end')
+    ending = post(s, '/auth/keys', {'name': 'ending', 'permissions': ['*'], 'expires_at': end})['key']
+    gives('/auth/keys', {'name': 'x', 'permissions': ['cert.read']}, 403, 'a key that ends makes none that does not', ending)
+    gives('/auth/keys/key-ending', {'name': 'ending'}, 403, 'and does not take away its own end', ending, 'PUT')
+    gives('/auth/keys', {'name': 'y', 'permissions': ['cert.read'], 'expires_at': end}, 201, 'but one that ends with it', ending)
+
+
 def scope_down(s):
     made = post(s, '/auth/keys', {'name': 'wide', 'roles': ['role-operator'], 'permissions': ['audit.read']})
     path, key = '/auth/keys/key-wide/scope-down', made['key']
@@ -183,6 +219,15 @@ def scope_down(s):
     row = s.api('GET', V1 + '/auth/keys/key-wide').json
     is_((row['permissions'], row['roles']), (['cert.read', 'profile.read'], []), 'the key has that and no more')
     is_([s.api('GET', V1 + each, key=key).status for each in ('/certificates', '/profiles', '/audit')], [200, 200, 403], 'at once')
+    key = post(s, '/auth/keys', {'name': 'ends'})['key']
+    end = later(600)
+    post(s, '/auth/keys/key-ends/roles', {'role_id': 'role-viewer', 'expires_at': end})
+    s.api('GET', V1 + '/profiles', key=key)
+    wait_for('the use', lambda: s.api('GET', V1 + '/auth/keys/key-ends/scope-down').json['used'], 6)
+    s.api('POST', V1 + '/auth/keys/key-ends/scope-down', {})
+    row = s.api('GET', V1 + '/auth/keys/key-ends').json
+    is_((row['permissions'], [(each['role_id'], each['expires_at']) for each in row['roles']]), ([], [('role-viewer', end)]),
+        'a role that ends does not become permissions that do not')
 
 
 def certificates(s):
@@ -232,6 +277,21 @@ def certificates(s):
     is_(ask(who=again).status, 401, 'at once')
 
 
+def bulk_names(s, key, foreign):
+    """One that is named by an identity that may not ask for its names."""
+    own = post(s, '/certificates', {'name': 'ours', 'profile_id': 'prof-device', 'issuer_id': s.issuer_id,
+                                    'csr_pem': open(s.holder('ok-bulk', san='DNS:bulk.ok.example.net').csr).read()})['id']
+    id = post(s, '/certificates/bulk-renew', {'certificate_ids': [own, foreign]}, key=key, status=202)['job_id']
+    path = V1 + '/jobs/' + id
+    wait_for('the end', lambda: s.api('GET', path).json['status'] == 'Completed')
+    row = s.api('GET', path).json
+    is_((row['total'], row['done'], row['failed']), (2, 1, 1), 'of many those within are renewed')
+    items = {each['certificate_id']: each['error'] for each in s.api('GET', path + '/items').json['data']}
+    ok(not items[own], 'and one outside is not', items)
+    like(items[foreign], 'free.* is outside of those', 'which its item says, with the name')
+    is_(s.api('GET', V1 + '/jobs?type=Renewal&certificate_id=' + foreign).json['total'], 0, 'and it has no renewal that failed')
+
+
 def names(s):
     """Allowed names, on every way to a signature."""
     key = post(s, '/auth/keys', {'name': 'named', 'roles': ['role-cli'], 'allowed_names': ['ok-*', '*.ok.example.net', 'https://ok/*']})['key']
@@ -249,7 +309,7 @@ def names(s):
     mine = s.api('POST', V1 + '/certificates', {'name': 'free', 'profile_id': 'prof-device', 'issuer_id': s.issuer_id,
                                                'csr_pem': open(s.holder('free').csr).read()}).json
     is_(s.api('POST', V1 + '/certificates/%s/renew' % mine['id'], {}, key=key).status, 403, 'nor renewed')
-    is_(s.api('POST', V1 + '/certificates/bulk-renew', {'certificate_ids': [mine['id']]}, key=key).status, 403, 'nor by many')
+    bulk_names(s, key, mine['id'])
 
     label = post(s, '/est/labels', {'name': 'named', 'issuer_id': s.issuer_id, 'profile_id': 'prof-device', 'allowed_names': ['ok-*']})
     user = post(s, '/est/labels/%s/credentials' % label['id'], {'user_name': 'dev', 'allowed_names': ['dev-*', '*.example.net']})
@@ -286,6 +346,7 @@ def main(s):
     roles(s)
     grants(s)
     giving(s)
+    lasting(s)
     scope_down(s)
     certificates(s)
     names(s)

@@ -26,13 +26,13 @@ class Other:
         openssl('req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', self.key, '-out',
                 self.cert, '-subj', '/CN=Other CA/O=Elsewhere', '-days', '400')
 
-    def issue(self, name, days=90, serial=None):
-        holder = self.s.holder(self.name + '-' + name)
+    def issue(self, name, days=90, serial=None, kind='p-256', digest='-sha256'):
+        holder = self.s.holder(self.name + '-' + name, kind)
         holder.cert = self.s.file(self.name + '-' + name + '.pem')
         config = self.s.file('other.ext')
         with open(config, 'w') as file:
             file.write('basicConstraints=CA:FALSE\nauthorityKeyIdentifier=keyid\nsubjectAltName=DNS:%s.elsewhere.example\n' % name)
-        openssl('x509', '-req', '-in', holder.csr, '-CA', self.cert, '-CAkey', self.key, '-days', str(days), '-out', holder.cert,
+        openssl('x509', '-req', '-in', holder.csr, '-CA', self.cert, '-CAkey', self.key, digest, '-days', str(days), '-out', holder.cert,
                 '-extfile', config, *(['-set_serial', serial] if serial else ['-CAcreateserial']))
         return holder
 
@@ -86,7 +86,43 @@ def refused(s, other):
     is_((answer.status, answer.json['error']['fields'][0]['field']), (400, 'pem'), 'no certificate: 400')
     answer = s.api('POST', V1 + '/certificates/import', {'pem': read(device.cert), 'owner_id': 'owner-nobody', 'team_id': 'team-x'})
     is_(sorted(each['field'] for each in answer.json['error']['fields']), ['owner_id', 'team_id'], 'nobody to look after it: 400')
+    answer = s.api('POST', V1 + '/certificates/import', {'pem': 'x', 'renewal_policy_id': 'rp-none', 'environment': 'a\nb', 'team_id': 'x'})
+    is_(sorted(each['field'] for each in answer.json['error']['fields']), ['environment', 'pem', 'renewal_policy_id', 'team_id'],
+        'all that is wrong at once')
     return device
+
+
+def weak(s, other):
+    """Keys and signatures that we would not take part in are recorded, and told of."""
+    ask = lambda: {each['risk']: each['count'] for each in s.api('GET', V1 + '/reports/risk').json['rows']}  # noqa: E731
+    before = ask()
+    said, wanted = {}, {'rsa-1024': ('RSA', 1024), 'rsa-2048': ('RSA', 2048), 'p-521': ('ECDSA', 521), 'p-384': ('ECDSA', 384)}
+    for kind in wanted:
+        row = send(s, other.issue('weak-' + kind, kind=kind).cert).json['certificates'][0]
+        said[kind] = row['certificate_id']
+    versions = {kind: s.api('GET', V1 + '/certificates/%s/versions' % id).json['data'][0] for kind, id in said.items()}
+    is_({kind: (row['key_algorithm'], row['key_size']) for kind, row in versions.items()}, wanted, 'kind and size of every key')
+    sha1 = send(s, other.cert, other.issue('sha1', digest='-sha1').cert)
+    is_(counts(sha1), (1, 0, 0, 1), 'one signed over SHA-1 beside its CA, which cannot be checked any more')
+    now = ask()
+    is_((now['weak_key'] - before['weak_key'], now['weak_signature'] - before['weak_signature']), (1, 1),
+        'the risks count the small key and the old signature')
+    s.psql("UPDATE managed_certificate SET archived_at = now() WHERE id = '%s'" % said['rsa-1024'])
+    is_(ask()['weak_key'], before['weak_key'], 'and not what is archived')
+
+
+def cared_for(s, other):
+    """What is said of all of a bundle."""
+    said = {'owner_id': 'owner-a', 'team_id': 'team-a', 'environment': 'lab', 'renewal_policy_id': 'rp-import'}
+    for path, body in (('/teams', {'name': 'A', 'id': 'team-a'}),
+                       ('/renewal-policies', {'name': 'Import', 'id': 'rp-import', 'renewal_window_days': 30})):
+        s.api('POST', V1 + path, body)
+    bundle = send(s, other.issue('cared').cert, other.issue('for').cert, tags={'rack': '7', 'bought': 'used'}, **said).json
+    for id in (each['certificate_id'] for each in bundle['certificates']):
+        row = s.api('GET', V1 + '/certificates/' + id).json
+        is_(({name: row[name] for name in said}, row['tags']), (said, {'rack': '7', 'bought': 'used'}),
+            'each has owner, team, environment, renewal policy and tags')
+    is_(s.api('GET', V1 + '/certificates?tag=rack:7').json['total'], 2, 'and is found by its tag')
 
 
 def disturbs_nothing(s, id, one, device):
@@ -108,6 +144,8 @@ def main():
         other = Other(s, 'other')
         id, one = recorded(s, other)
         device = refused(s, other)
+        cared_for(s, other)
+        weak(s, other)
         disturbs_nothing(s, id, one, device)
     done()
 

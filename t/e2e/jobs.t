@@ -217,7 +217,21 @@ def failing(s):
     is_(s.api('GET', V1 + '/jobs?status=Sleeping').status, 400, 'a status that is none: 400')
 
 
-LIFE_S = 18
+def retries(s):
+    """As often as the renewal policy of the certificate says, whoever asks."""
+    is_(s.api('POST', V1 + '/renewal-policies', {'name': 'Patient', 'id': 'rp-patient', 'renewal_window_days': 30, 'auto_renew': False,
+                                                 'max_retries': 6, 'retry_interval_seconds': 77}).status, 201, 'a policy of six retries')
+    ids = [issued(s, 'patient-%d' % n, s.holder('patient')) for n in range(2)]
+    s.psql("UPDATE managed_certificate SET renewal_policy_id = 'rp-patient' WHERE id LIKE 'mc-patient-%'")
+    one = renew(s, ids[0]).json
+    is_(one['max_attempts'], 7, 'a renewal by hand is tried seven times')
+    id = s.api('POST', V1 + '/certificates/bulk-renew', {'certificate_ids': ids[1:]}).json['job_id']
+    over(s, id)
+    is_(s.api('GET', V1 + '/jobs?type=Renewal&certificate_id=%s' % ids[1]).json['data'][0]['max_attempts'], 7, 'and one of many')
+    is_(s.psql("SELECT DISTINCT retry_s FROM job WHERE certificate_id LIKE 'mc-patient-%'"), '77', 'at the interval of the policy')
+
+
+LIFE_S = 24
 
 
 def policy_begin(s):
@@ -237,7 +251,7 @@ def policy_begin(s):
 
 def policy_end(s, id, began):
     wait_for('a renewal by policy', lambda: len(versions(s, id)) > 1, LIFE_S + 5)
-    second = versions(s, id)[0]
+    second = versions(s, id)[-2]  # there may be a third by now
     took = time.mktime(time.strptime(second['issued_at'], '%Y-%m-%dT%H:%M:%SZ')) - time.timezone - began
     ok(LIFE_S / 2 < took <= LIFE_S, 'a policy renews it in the last third of its life, and not as soon as its window says', took)
     jobs = s.api('GET', V1 + '/jobs?certificate_id=%s' % id).json['data']
@@ -285,8 +299,9 @@ def main():
         est_only(s)
         by_hand(s)
         failing(s)
+        retries(s)
+        policy_end(s, id, began)  # nobody is killed in the third of a life in which it has to be renewed
         killed_while_revoking(s)
-        policy_end(s, id, began)
         killed_while_renewing(s)
         two(s)
     done()

@@ -83,6 +83,7 @@ def reports(s):
     risks = {each['risk']: each['count'] for each in get(s, '/reports/risk')['rows']}
     is_((risks['expiring_without_owner'], risks['expiring_without_auto_renewal'], risks['renewal_failed']), (500, 700, 20),
         'risks are counted')
+    is_((risks['weak_key'], risks['weak_signature']), (0, 0), 'weak keys and signatures, of which we make none')
     rules = {each['rule']: each for each in get(s, '/reports/compliance')['rows']}
     total = int(s.psql("SELECT count(*) FROM managed_certificate WHERE status = 'Active' AND archived_at IS NULL AND expires_at > now()"))
     is_((rules['has_owner']['fulfilled'], rules['has_renewal_policy']['fulfilled']), (200, 100), 'rules that are kept')
@@ -92,6 +93,14 @@ def reports(s):
            "('pol-a', 'm', 'Error', false, 'x'), ('pol-a', 'm', 'Error', false, 'x')")
     found = get(s, '/reports/compliance')['violations'][0]
     is_((found['policy_id'], found['warned'], found['refused']), ('pol-a', 2, 1), 'and the violations of policies')
+
+
+def keys(s):
+    for kind, wanted in (('rsa', ('RSA', 2048)), ('p-384', ('ECDSA', 384)), ('ed25519', ('Ed25519', 256))):
+        answer = s.api('POST', V1 + '/certificates', {'name': 'key ' + kind, 'profile_id': 'prof-device', 'issuer_id': s.issuer_id,
+                                                      'csr_pem': open(s.holder('key-' + kind, kind).csr).read()})
+        row = get(s, '/certificates/%s/versions' % answer.json['id'])['data'][0]
+        is_((row['key_algorithm'], row['key_size']), wanted, 'a version says which key it is for: %s' % kind)
 
 
 def metrics(s, others):
@@ -134,6 +143,7 @@ def main():
         statistics(s, others)
         metrics(s, others)
         reports(s)
+        keys(s)
         readiness(s)
     done()
 

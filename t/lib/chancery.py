@@ -492,10 +492,11 @@ class Stack:
     # -- devices
 
     def holder(self, name, kind='p-256', subject=None, san=None):
-        """A key and a CSR.  kind: p-256, p-384, ed25519, rsa, rsa-3072 ..."""
+        """A key and a CSR.  kind: p-256, p-384, p-521, ed25519, rsa, rsa-3072 ..."""
         key, csr = self.file(name + '.key'), self.file(name + '.csr')
         words = {'p-256': ['EC', '-pkeyopt', 'ec_paramgen_curve:P-256'],
                  'p-384': ['EC', '-pkeyopt', 'ec_paramgen_curve:P-384'],
+                 'p-521': ['EC', '-pkeyopt', 'ec_paramgen_curve:P-521'],
                  'ed25519': ['ED25519']}.get(kind)
         if words is None:
             words = ['RSA', '-pkeyopt', 'rsa_keygen_bits:' + (kind.partition('-')[2] or '2048')]

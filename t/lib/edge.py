@@ -197,6 +197,8 @@ class Edge:
         self.process = subprocess.Popen(
             ['/usr/sbin/nginx', '-p', self.var, '-c', os.path.join(self.var, 'nginx.conf'), '-e', self.path('log/nginx.log')],
             env=self.environment(), stderr=subprocess.DEVNULL)
+        if self.daemon:
+            self.process.wait(30)  # while this one lives, its child takes itself for a new binary and ignores USR2
         if not wait_for('nginx', lambda: self.answers() and len(self.worker_pids()) == self.workers):
             raise RuntimeError('nginx did not start:\n' + self.log())
 

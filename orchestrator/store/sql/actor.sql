@@ -3,7 +3,8 @@
 -- name: actor_find
 -- By id, live or not; of this type or of any.
 SELECT id, type, name, permissions, allowed_names, live, NULL::text AS session_id, NULL::bytea AS digest,
-       NULL::timestamptz AS expires_at, NULL::timestamptz AS used_at
+       NULL::timestamptz AS expires_at, NULL::timestamptz AS used_at,
+       (SELECT k.expires_at FROM api_key k WHERE k.id = actor.id) AS ends_at
   FROM actor
  WHERE id = $1 AND ($2::text IS NULL OR type = $2);
 
@@ -11,7 +12,8 @@ SELECT id, type, name, permissions, allowed_names, live, NULL::text AS session_i
 -- By the SHA-256 of a key; the one before a rotation is good for a while.
 SELECT a.id, a.type, a.name, a.permissions, a.allowed_names, a.live, NULL::text AS session_id,
        CASE WHEN k.digest = $1 THEN k.digest ELSE k.previous_digest END AS digest,
-       least(k.expires_at, CASE WHEN k.digest <> $1 THEN k.previous_until END) AS expires_at, k.last_used_at AS used_at
+       least(k.expires_at, CASE WHEN k.digest <> $1 THEN k.previous_until END) AS expires_at, k.last_used_at AS used_at,
+       k.expires_at AS ends_at
   FROM api_key k
   JOIN actor a ON a.id = k.id AND a.live
  WHERE k.digest = $1 OR (k.previous_digest = $1 AND k.previous_until > now());
@@ -19,7 +21,7 @@ SELECT a.id, a.type, a.name, a.permissions, a.allowed_names, a.live, NULL::text 
 -- name: actor_of_session
 -- By the SHA-256 of a cookie; $2: seconds after which a session that is not used is over.
 SELECT a.id, a.type, a.name, a.permissions, a.allowed_names, a.live, s.id AS session_id, s.digest, s.expires_at,
-       s.last_seen_at AS used_at
+       s.last_seen_at AS used_at, (SELECT k.expires_at FROM api_key k WHERE k.id = a.id) AS ends_at
   FROM session s
   JOIN actor a ON a.id = s.actor_id AND a.live
  WHERE s.digest = $1 AND s.revoked_at IS NULL AND s.expires_at > now()
@@ -29,7 +31,7 @@ SELECT a.id, a.type, a.name, a.permissions, a.allowed_names, a.live, s.id AS ses
 -- By serial and SHA-256 of a certificate that we have issued, that is valid and not revoked, and whose managed
 -- certificate is registered.
 SELECT a.id, a.type, a.name, a.permissions, a.allowed_names, a.live, NULL::text AS session_id, v.fingerprint AS digest,
-       v.not_after AS expires_at, NULL::timestamptz AS used_at
+       v.not_after AS expires_at, NULL::timestamptz AS used_at, NULL::timestamptz AS ends_at
   FROM issuer i
   JOIN certificate_version v ON v.issuer_no = i.no AND v.serial = $1
   JOIN managed_certificate m ON m.no = v.managed_no
@@ -82,9 +84,9 @@ SELECT count(*) AS n FROM role_grant WHERE actor_id = $1 AND role_id = $2;
 DELETE FROM role_grant WHERE actor_id = $1;
 
 -- name: grant_keep
--- Of an actor's grants only those that are good for less than everything and whose role is among these.
+-- Of an actor's grants only those that are good for less than everything, or for a while, and whose role is among these.
 DELETE FROM role_grant
- WHERE actor_id = $1 AND (scope_type = 'global' OR role_id <> ALL ($2::text[]));
+ WHERE actor_id = $1 AND ((scope_type = 'global' AND expires_at IS NULL) OR role_id <> ALL ($2::text[]));
 
 -- name: permission_use_note
 -- Once an hour and actor at most.

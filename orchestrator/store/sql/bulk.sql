@@ -107,6 +107,16 @@ WITH told AS (
 )
 UPDATE job SET done = done + (SELECT count(*) FROM told), losses = 0 WHERE no = $1;
 
+-- name: bulk_refuse
+WITH refused AS (
+    UPDATE job_item i
+       SET status = 'Failed', error = x.error
+      FROM unnest($2::text[], $3::text[]) AS x (id, error)
+     WHERE i.job_no = $1 AND i.certificate_id = x.id AND i.status = 'Pending'
+    RETURNING 1
+)
+UPDATE job SET failed = failed + (SELECT count(*) FROM refused), losses = 0 WHERE no = $1;
+
 -- name: bulk_renew
 -- A renewal for each item that may have one.
 WITH item AS MATERIALIZED (

@@ -41,11 +41,13 @@ WITH input AS MATERIALIZED (
                   $9::text[], $10::text[], $11::text[], $12::bytea[], $13::text[], $14::timestamptz[], $15::bytea[],
                   $16::bytea[], $17::bytea[], $18::timestamptz[], $19::text[], $20::text[], $21::text[], $22::text[],
                   $23::text[], $24::bigint[], $25::text[], $26::text[], $27::bigint[], $28::text[], $29::bigint[],
-                  $30::bigint[], $31::text[], $32::text[], $33::text[], $34::text[], $35::text[])
+                  $30::bigint[], $31::text[], $32::text[], $33::text[], $34::text[], $35::text[], $36::text[],
+                  $37::bigint[])
            AS i (txn_key, issuer_no, serial, id, name, source, profile_id, est_label_id, owner_id, common_name, subject,
                  subject_der, sans, not_after, der, spki_sha256, fingerprint, not_before, actor, actor_type, action,
                  resource_type, resource_id, status, request_id, peer, latency_us, details, generation,
-                 exempt, body_hash, team_id, environment, renewal_policy_id, tags)
+                 exempt, body_hash, team_id, environment, renewal_policy_id, tags, key_algorithm,
+                 key_size)
      WHERE EXISTS (SELECT FROM profile p WHERE p.id = i.profile_id)
        AND (i.owner_id IS NULL OR EXISTS (SELECT FROM owner o WHERE o.id = i.owner_id))
        AND (i.team_id IS NULL OR EXISTS (SELECT FROM team t WHERE t.id = i.team_id))
@@ -55,7 +57,7 @@ WITH input AS MATERIALIZED (
     SELECT txn_key, issuer_no, serial FROM input WHERE txn_key IS NOT NULL ORDER BY txn_key
     ON CONFLICT (txn_key) DO UPDATE
        SET issuer_no = excluded.issuer_no, serial = excluded.serial, created_at = now()
-     WHERE k.created_at < now() - make_interval(secs => $36::bigint)
+     WHERE k.created_at < now() - make_interval(secs => $38::bigint)
     RETURNING txn_key
 ), won AS MATERIALIZED (
     SELECT * FROM input WHERE txn_key IS NULL OR txn_key IN (SELECT txn_key FROM key) ORDER BY id
@@ -76,9 +78,9 @@ WITH input AS MATERIALIZED (
     RETURNING no, id
 ), version AS (
     INSERT INTO certificate_version (issuer_no, generation, serial, managed_no, orphan, der, spki_sha256, fingerprint,
-                                     not_before, not_after, transaction_key, exempt)
+                                     not_before, not_after, transaction_key, exempt, key_algorithm, key_size)
     SELECT w.issuer_no, w.generation, w.serial, m.no, false, w.der, w.spki_sha256, w.fingerprint, w.not_before,
-           w.not_after, w.txn_key, w.exempt <> 0
+           w.not_after, w.txn_key, w.exempt <> 0, w.key_algorithm, w.key_size
       FROM won w
       JOIN managed m ON m.id = w.id
 ), audit AS (

@@ -1,9 +1,5 @@
 -- Certificates that others issued.
 
--- name: import_care
-SELECT $1::text IS NULL OR EXISTS (SELECT FROM owner WHERE id = $1) AS owner,
-       $2::text IS NULL OR EXISTS (SELECT FROM team WHERE id = $2) AS team;
-
 -- name: import_local_ca
 -- A CA of ours that a certificate says it is from.
 SELECT c.issuer_no
@@ -27,10 +23,11 @@ SELECT m.id, v.fingerprint
 
 -- name: import_managed
 INSERT INTO managed_certificate (id, name, source, issuer_no, common_name, subject, subject_der, sans, status, expires_at,
-                                 last_serial, owner_id, team_id, environment, tags)
-VALUES ($1, $2, 'Import', $3, $4, $5, $6, $7, 'Active', $8, $9, $10, $11, $12, coalesce($13::jsonb, '{}'))
+                                 last_serial, owner_id, team_id, environment, tags, renewal_policy_id)
+VALUES ($1, $2, 'Import', $3, $4, $5, $6, $7, 'Active', $8, $9, $10, $11, $12, coalesce($13::jsonb, '{}'), $14)
 RETURNING no;
 
 -- name: import_version
-INSERT INTO certificate_version (issuer_no, serial, managed_no, orphan, der, spki_sha256, fingerprint, not_before, not_after)
-VALUES ($1, $2, $3, false, $4, $5, $6, $7, $8);
+INSERT INTO certificate_version (issuer_no, serial, managed_no, orphan, der, spki_sha256, fingerprint, not_before, not_after,
+                                 key_algorithm, key_size, weakness)
+VALUES ($1, $2, $3, false, $4, $5, $6, $7, $8, $9, $10, $11);

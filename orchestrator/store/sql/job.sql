@@ -66,10 +66,14 @@ WITH old AS MATERIALIZED (
 DELETE FROM job WHERE no IN (SELECT no FROM old);
 
 -- name: job_insert
+-- One of a certificate ($2) is tried as often as its renewal policy says.
 INSERT INTO job (id, type, status, certificate_id, params, requested_by, requester_type, request_id, max_attempts, retry_s,
                  total)
-VALUES ('job-' || left(replace(gen_random_uuid()::text, '-', ''), 20), $1, 'Pending', $2, $3::jsonb, $4, $5, $6, $7, $8,
-        0)
+SELECT 'job-' || left(replace(gen_random_uuid()::text, '-', ''), 20), $1, 'Pending', $2, $3::jsonb, $4, $5, $6,
+       coalesce(p.max_retries + 1, $7::integer), coalesce(p.retry_interval_seconds, $8::integer), 0
+  FROM (VALUES (1)) AS one
+  LEFT JOIN managed_certificate m ON m.id = $2
+  LEFT JOIN renewal_policy p ON p.id = m.renewal_policy_id
 ON CONFLICT DO NOTHING
 RETURNING no, id;
 

@@ -209,6 +209,16 @@ SELECT 'key_older_than_a_year', count(*)
    AND ($1::boolean OR m.issuer_no IN (SELECT x.no FROM issuer x WHERE x.id = ANY ($2::text[]))
         OR m.profile_id = ANY ($3::text[]) OR m.team_id = ANY ($4::text[]) OR m.owner_id = ANY ($5::text[]))
 UNION ALL
+SELECT 'weak_' || w.weakness, count(m.no)
+  FROM (VALUES ('key'), ('signature')) AS w (weakness)
+  LEFT JOIN certificate_version v ON v.weakness = w.weakness AND v.weakness IS NOT NULL
+  LEFT JOIN managed_certificate m
+         ON m.no = v.managed_no AND m.issuer_no = v.issuer_no AND m.last_serial = v.serial
+        AND m.status = 'Active' AND m.archived_at IS NULL AND m.expires_at > now()
+        AND ($1::boolean OR m.issuer_no IN (SELECT x.no FROM issuer x WHERE x.id = ANY ($2::text[]))
+             OR m.profile_id = ANY ($3::text[]) OR m.team_id = ANY ($4::text[]) OR m.owner_id = ANY ($5::text[]))
+ GROUP BY w.weakness
+UNION ALL
 SELECT 'on_hold', count(*)
   FROM managed_certificate m
  WHERE m.status = 'Revoked' AND m.revocation_reason = 6 AND m.expires_at > now()

@@ -7,6 +7,9 @@
 #include "orchestrator/store/conn.h"
 
 #include <criterion/criterion.h>
+#include <openssl/ec.h>
+#include <openssl/rsa.h>
+#include <openssl/x509.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +19,7 @@
 #include "orchestrator/store/api_key.h"
 #include "orchestrator/store/audit.h"
 #include "orchestrator/store/profile.h"
+#include "pkiproto/base/text.h"
 #include "t/unit/lib/pg.h"
 #include "t/unit/lib/store.h"
 
@@ -400,6 +404,40 @@ Test(migrate, keeps_what_an_installation_has)
     cr_expect_eq(pg_number(pg, "SELECT count(*) FROM revocation WHERE generation = 1 AND shard = 0"), 1);
     store_issue(db, arena, "later", 3, DAY_S);
     cr_expect_eq(store_revoke(db, arena, "kept", 0, 1, NULL), PKI_OK);
+}
+
+static void
+version_with_key(const char *mark, EVP_PKEY *key, bool hashed)
+{
+    uint8_t     *spki = NULL;
+    int          n = i2d_PUBKEY(key, &spki);
+    char        *hex = pki_alloc(arena, 2 * (size_t) n + 1);
+    const char  *sql;
+
+    hex_encode(bytes_of(spki, (size_t) n), hex);
+    sql = pki_printf(arena, "INSERT INTO certificate_version (issuer_no, serial, orphan, der, spki_sha256, not_before, not_after) "
+                     "VALUES (1, '%s', false, '\\x0102%s03', sha256('\\x%s%s'), now(), now())", mark, hex, hex, hashed ? "" : "00");
+    PQclear(pg_sql(pg, sql));
+    OPENSSL_free(spki);
+    EVP_PKEY_free(key);
+}
+
+Test(migrate, tells_the_keys_of_certificates_that_are_there)
+{
+    version_with_key("a", EVP_EC_gen("P-256"), true);
+    version_with_key("b", EVP_EC_gen("P-384"), true);
+    version_with_key("c", EVP_PKEY_Q_keygen(NULL, NULL, "ED25519"), true);
+    version_with_key("d", EVP_RSA_gen(2048), true);
+    version_with_key("e", EVP_RSA_gen(3072), true);
+    version_with_key("f", EVP_EC_gen("P-256"), false); /* something that only looks like its key */
+    cr_assert_eq(db_migrate(db, MIGRATIONS, 9, &err), PKI_OK, "%s", err.text);
+    cr_assert_eq(db_migrate(db, MIGRATIONS, -1, &err), PKI_OK, "%s", err.text);
+    cr_expect_eq(pg_number(pg, "SELECT count(*) FROM certificate_version WHERE (convert_from(serial, 'UTF8'), key_algorithm, "
+                               "key_size) IN (('a', 'ECDSA', 256), ('b', 'ECDSA', 384), ('c', 'Ed25519', 256), "
+                               "('d', 'RSA', 2048), ('e', 'RSA', 3072))"), 5);
+    cr_expect_eq(pg_number(pg, "SELECT count(*) FROM certificate_version WHERE key_algorithm IS NULL"), 1);
+    cr_expect_eq(pg_number(pg, "SELECT count(*) FROM pg_trigger WHERE tgname = 'certificate_version_append_only' "
+                               "AND tgenabled = 'O'"), 1);
 }
 
 /* Version 1 would take the certificates of both for those of one. */

@@ -232,6 +232,59 @@ Test(key, counts_the_bits_of_a_modulus)
     pki_arena_free(a);
 }
 
+/* Of what others have certified. */
+Test(key, tells_the_facts_of_keys_that_are_not_ours)
+{
+    const struct {
+        EVP_PKEY   *pkey;
+        const char *algorithm;
+        unsigned    bits;
+        bool        weak, ours;
+    } rows[] = {
+        { EVP_RSA_gen(1024), "RSA", 1024, true, false },
+        { EVP_RSA_gen(2048), "RSA", 2048, false, true },
+        { EVP_EC_gen("P-192"), "ECDSA", 192, true, false },
+        { EVP_EC_gen("P-256"), "ECDSA", 256, false, true },
+        { EVP_EC_gen("P-521"), "ECDSA", 521, false, false },
+        { EVP_PKEY_Q_keygen(NULL, NULL, "ED25519"), "Ed25519", 256, false, true },
+        { EVP_PKEY_Q_keygen(NULL, NULL, "ED448"), "Ed448", 456, false, false },
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        uint8_t        *spki = NULL;
+        int             n = i2d_PUBKEY(rows[i].pkey, &spki);
+        pki_key_facts_t facts;
+        pki_key_t       key;
+
+        cr_assert_gt(n, 0);
+        cr_assert_eq(pki_key_facts(bytes_of(spki, (size_t) n), &facts, NULL), PKI_OK, "%zu", i);
+        cr_expect_str_eq(facts.algorithm, rows[i].algorithm);
+        cr_expect_eq(facts.bits, rows[i].bits, "%zu: %u", i, facts.bits);
+        cr_expect_eq(facts.weak, rows[i].weak, "%zu", i);
+        cr_expect_eq(pki_key_parse(bytes_of(spki, (size_t) n), &key, NULL) == PKI_OK, rows[i].ours, "%zu", i);
+        cr_expect(!rows[i].ours || strcmp(pki_key_algorithm(key.kind), facts.algorithm) == 0);
+        cr_expect_eq(pki_key_facts(bytes_of(spki, (size_t) n - 1), &facts, NULL), PKI_E_KEY);
+        OPENSSL_free(spki);
+        EVP_PKEY_free(rows[i].pkey);
+    }
+}
+
+Test(key, signatures_over_sha1_and_md5_are_weak)
+{
+    static const int nids[] = { NID_sha1WithRSAEncryption, NID_md5WithRSAEncryption, NID_ecdsa_with_SHA1,
+                                NID_sha256WithRSAEncryption, NID_ecdsa_with_SHA384, NID_ED25519 };
+
+    for (size_t i = 0; i < sizeof(nids) / sizeof(nids[0]); i++) {
+        X509_ALGOR *algor = X509_ALGOR_new();
+        uint8_t    *der = NULL;
+
+        X509_ALGOR_set0(algor, OBJ_nid2obj(nids[i]), V_ASN1_UNDEF, NULL);
+        cr_expect_eq(pki_sigalg_is_weak(bytes_of(der, (size_t) i2d_X509_ALGOR(algor, &der))), i < 3, "%zu", i);
+        OPENSSL_free(der);
+        X509_ALGOR_free(algor);
+    }
+}
+
 Test(key, names_for_key_generation)
 {
     static const char *const wrong[] = {"",         "rsa",   "rsa-1024", "rsa-2049",

@@ -1,0 +1,2 @@
+DROP INDEX certificate_version_weak;
+ALTER TABLE certificate_version DROP COLUMN key_algorithm, DROP COLUMN key_size, DROP COLUMN weakness;
