@@ -18,9 +18,10 @@
 #include "orchestrator/store/seal.h"
 #include "pkiproto/base/text.h"
 
-#define PAUSE_S       1
-#define PARTITIONS_US 86400000000 /* a day */
-#define HEAD_FILE_MAX 65536
+#define PAUSE_S             1
+#define PARTITIONS_US       86400000000 /* a day */
+#define PARTITIONS_AGAIN_US 60000000    /* after a failure */
+#define HEAD_FILE_MAX       65536
 
 struct sealer {
     db_t           *db;
@@ -68,16 +69,22 @@ key_ensure(sealer_t *s, pki_arena_t *a, pki_err_t *err)
     return PKI_OK;
 }
 
-static pki_code_t
-partitions_ensure(sealer_t *s, pki_err_t *err)
+/* A failure is no reason not to seal: events are written without their month's partition, too. */
+static void
+partitions_ensure(sealer_t *s)
 {
-    int64_t made;
-    bool    strays;
+    pki_err_t err = { 0 };
+    int64_t   made;
+    bool      strays;
 
     if (clock_mono_us() < s->partitions_us) {
-        return PKI_OK;
+        return;
     }
-    PKI_TRY(seal_partitions(s->db, &made, &strays, err));
+    if (seal_partitions(s->db, &made, &strays, &err) != PKI_OK) {
+        log_failure(LOG_WARN, "audit.partitions_failed", &err);
+        s->partitions_us = clock_mono_us() + PARTITIONS_AGAIN_US;
+        return;
+    }
     s->partitions_us = clock_mono_us() + PARTITIONS_US;
     if (strays) {
         log_error("audit.strays", LOG_S("text", "events are in the default partition: no month was there for them"));
@@ -85,7 +92,6 @@ partitions_ensure(sealer_t *s, pki_err_t *err)
     pthread_mutex_lock(&s->lock);
     s->stats.strays = strays;
     pthread_mutex_unlock(&s->lock);
-    return PKI_OK;
 }
 
 static pki_code_t
@@ -97,7 +103,7 @@ sealer_turn(sealer_t *s, pki_err_t *err)
 
     pki_arena_free(a);
     PKI_TRY(rc);
-    PKI_TRY(partitions_ensure(s, err));
+    partitions_ensure(s);
     while (sealed == SEAL_BATCH) {
         PKI_TRY(seal_next(s->db, &s->by, &s->front, &sealed, err));
         pthread_mutex_lock(&s->lock);

@@ -119,16 +119,22 @@ trail_lose(trail_t *t, uint64_t count)
     }
 }
 
-/* With the lock held. */
+/* With the lock held.  Others may be quicker to take the room that a batch made: the time counts from the last batch. */
 static void
 room_await(trail_t *t)
 {
     struct timespec until;
+    uint64_t        written = t->done - t->lost;
     int             rc = 0;
 
     deadline_of(ROOM_WAIT_MS, &until);
     while (t->put - t->done >= TRAIL_MAX && !t->stuck && rc == 0) {
         rc = pthread_cond_timedwait(&t->changed, &t->lock, &until);
+        if (t->done - t->lost != written) {
+            written = t->done - t->lost;
+            deadline_of(ROOM_WAIT_MS, &until);
+            rc = 0;
+        }
     }
 }
 

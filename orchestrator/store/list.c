@@ -19,7 +19,7 @@
 #define LIST_SQL_MAX  16384
 #define LIST_ROW_MAX  (1u << 20)
 #define LIST_WAIT_MS  10000 /* more than a page takes, whatever is asked */
-#define LIST_MANY     10000 /* rows that a planner expects: they need not be counted */
+#define LIST_MANY     10000 /* more rows are not sorted: their order's index has fifty of them sooner */
 #define CURSOR_MAX    4096
 #define CURSOR_SEP    '\x1f'
 
@@ -482,7 +482,6 @@ keys_put(pki_buf_t *b, const list_t *l)
         pki_buf_printf(b, ", (%s)::text AS next", l->sort->then);
     }
     pki_buf_printf(b, " FROM %s", l->r->from);
-    pki_buf_put(b, pki_buf_bytes(&l->where));
 }
 
 static void
@@ -537,11 +536,58 @@ cursor_blame(const list_t *l, pki_code_t code, pki_err_t *err)
     return code;
 }
 
+/* How many rows the planner expects of "SELECT ...": "Index Scan ...  (cost=0.42..8.44 rows=51 width=36)". */
+static pki_code_t
+select_expect(db_conn_t *c, list_t *l, bytes_t from, const db_param_t *param, size_t count, int64_t *out, pki_err_t *err)
+{
+    const char *plan;
+    pki_buf_t   b;
+    db_rows_t  *rows;
+
+    pki_buf_init(&b, l->a, LIST_SQL_MAX);
+    pki_buf_put(&b, bytes_str("EXPLAIN SELECT "));
+    pki_buf_put(&b, from);
+    PKI_TRY(list_query(c, l, &b, param, count, &rows, err));
+    plan = db_row_count(rows) > 0 ? strstr(db_text(rows, 0, "\"QUERY PLAN\""), " rows=") : NULL;
+    *out = plan != NULL ? strtoll(plan + 6, NULL, 10) : 0;
+    return PKI_OK;
+}
+
+static pki_code_t
+rows_expect(db_conn_t *c, list_t *l, int64_t *out, pki_err_t *err)
+{
+    pki_buf_t b;
+
+    pki_buf_init(&b, l->a, LIST_SQL_MAX);
+    pki_buf_printf(&b, "FROM %s", l->r->from);
+    pki_buf_put(&b, pki_buf_bytes(&l->where));
+    PKI_TRY(pki_buf_check(&b, "a list's statement", err));
+    return select_expect(c, l, pki_buf_bytes(&b), l->param, l->count, out, err);
+}
+
+/*
+ * Whether rows are skipped by the order's index alone: what is hidden is looked up in a hash of it.  That pays unless
+ * few rows are skipped or many are hidden.
+ */
+static pki_code_t
+hidden_use(db_conn_t *c, list_t *l, int64_t before, bool *use, pki_err_t *err)
+{
+    int64_t hidden;
+
+    *use = l->r->hidden != NULL && l->sort->keyed && l->q->arg_count == 0 && (l->q->scope == NULL || l->q->scope->all);
+    if (*use) {
+        PKI_TRY(select_expect(c, l, bytes_str(l->r->hidden), NULL, 0, &hidden, err));
+        *use = hidden / 8 < before;
+    }
+    return PKI_OK;
+}
+
 /* The row before a page with a number is where its cursor would be; *none: there are not that many rows. */
 static pki_code_t
 page_find(db_conn_t *c, list_t *l, bool *none, pki_err_t *err)
 {
     int64_t    before = (l->q->page - 1) * l->limit;
+    bool       hashed;
     pki_buf_t  b;
     db_rows_t *rows;
 
@@ -550,8 +596,14 @@ page_find(db_conn_t *c, list_t *l, bool *none, pki_err_t *err)
         return PKI_OK;
     }
     pki_buf_init(&b, l->a, LIST_SQL_MAX);
+    PKI_TRY(hidden_use(c, l, before, &hashed, err));
     pki_buf_put(&b, bytes_str("SELECT "));
     keys_put(&b, l);
+    if (hashed) {
+        pki_buf_printf(&b, " WHERE %s NOT IN (SELECT %s)", l->r->key, l->r->hidden);
+    } else {
+        pki_buf_put(&b, pki_buf_bytes(&l->where));
+    }
     order_put(&b, l);
     pki_buf_printf(&b, " LIMIT 1 OFFSET %lld", (long long) before - 1);
     PKI_TRY(list_query(c, l, &b, l->param, l->count, &rows, err));
@@ -592,29 +644,13 @@ page_read(db_conn_t *c, list_t *l, pki_err_t *err)
     pki_buf_init(&b, l->a, LIST_SQL_MAX);
     columns_put(&b, l->r, l->q->fields);
     keys_put(&b, l);
+    pki_buf_put(&b, pki_buf_bytes(&l->where));
     cursor_put(&b, l, param, &count);
     order_put(&b, l);
     /* One more than asked for tells whether there is a next page. */
     pki_buf_printf(&b, " LIMIT %lld", (long long) l->limit + 1);
     PKI_TRY(cursor_blame(l, list_query(c, l, &b, param, count, &rows, err), err));
     return page_fill(l, rows, err);
-}
-
-/* How many rows the planner expects: "Index Scan ...  (cost=0.42..8.44 rows=51 width=36)". */
-static pki_code_t
-rows_expect(db_conn_t *c, list_t *l, int64_t *out, pki_err_t *err)
-{
-    const char *plan;
-    pki_buf_t   b;
-    db_rows_t  *rows;
-
-    pki_buf_init(&b, l->a, LIST_SQL_MAX);
-    pki_buf_printf(&b, "EXPLAIN SELECT FROM %s", l->r->from);
-    pki_buf_put(&b, pki_buf_bytes(&l->where));
-    PKI_TRY(list_query(c, l, &b, l->param, l->count, &rows, err));
-    plan = db_row_count(rows) > 0 ? strstr(db_text(rows, 0, "\"QUERY PLAN\""), " rows=") : NULL;
-    *out = plan != NULL ? strtoll(plan + 6, NULL, 10) : 0;
-    return PKI_OK;
 }
 
 /* One more than LIST_TOTAL_EXACT: there are more. */
@@ -662,7 +698,7 @@ chosen_cursor_put(pki_buf_t *b, const list_t *l, db_param_t *param, size_t *coun
 {
     const list_resource_t r = { .key = "chosen_key", .key_cast = l->r->key_cast };
     const list_sort_t     sort = { NULL, "chosen_sort", l->sort->cast, l->sort->then != NULL ? "chosen_next" : NULL,
-                                   l->sort->then_cast };
+                                   l->sort->then_cast, false };
     list_t                as = *l;
 
     as.r = &r;
@@ -690,7 +726,7 @@ page_sort(db_conn_t *c, list_t *l, bool *few, pki_err_t *err)
                    l->r->key, l->sort->expr, l->sort->then != NULL ? l->sort->then : "NULL", l->r->from);
     pki_buf_put(&b, pki_buf_bytes(&l->where));
     pki_buf_printf(&b, " LIMIT %d), counted AS MATERIALIZED (SELECT count(*) AS total FROM chosen), page AS MATERIALIZED"
-                       " (SELECT chosen.* FROM chosen, counted WHERE total <= %d", LIST_TOTAL_EXACT + 1, LIST_TOTAL_EXACT);
+                       " (SELECT chosen.* FROM chosen, counted WHERE total <= %d", LIST_MANY + 1, LIST_MANY);
     chosen_cursor_put(&b, l, param, &count);
     pki_buf_printf(&b, " ORDER BY chosen_sort %s, chosen_next %s, chosen_key %s LIMIT %lld OFFSET %lld) "
                        "SELECT total, x.* FROM counted LEFT JOIN LATERAL (", way, way, way, (long long) l->limit + 1,
@@ -702,8 +738,20 @@ page_sort(db_conn_t *c, list_t *l, bool *few, pki_err_t *err)
                    l->r->from, l->r->key, way, way, way);
     PKI_TRY(cursor_blame(l, list_query(c, l, &b, param, count, &rows, err), err));
     l->page->total = db_int(rows, 0, "total");
-    *few = l->page->total <= LIST_TOTAL_EXACT;
+    *few = l->page->total <= LIST_MANY;
     return page_fill(l, rows, err);
+}
+
+/*
+ * The filters' own index has the rows in this order: it is the unique key's, which ends every index, or the one that a
+ * filter brings along.
+ */
+static bool
+order_is_native(const list_t *l)
+{
+    const char *own = order_of_filters(l);
+
+    return l->sort->expr == l->r->key || (own != NULL && strcmp(own + (*own == '-'), l->sort->name) == 0);
 }
 
 /* Rows in the order of an index until there are enough. */
@@ -720,8 +768,8 @@ page_walk(db_conn_t *c, list_t *l, int64_t expected, pki_err_t *err)
 }
 
 /*
- * Of a large table.  The planner tells few rows from many.  Many are not sorted: what an index gives in order is enough
- * soon.
+ * Of a large table.  The planner tells few rows from many.  Few are all read, since counting them would do the same.  Many
+ * are not: what an index gives in order is enough soon, the sooner if it is the filters' own.
  */
 static pki_code_t
 page_large(db_conn_t *c, list_t *l, pki_err_t *err)
@@ -730,7 +778,7 @@ page_large(db_conn_t *c, list_t *l, pki_err_t *err)
     bool    few;
 
     PKI_TRY(rows_expect(c, l, &expected, err));
-    if (expected < LIST_MANY) {
+    if (expected < (order_is_native(l) ? 2 * LIST_TOTAL_EXACT : LIST_MANY)) {
         PKI_TRY(page_sort(c, l, &few, err));
         if (few) {
             return PKI_OK;

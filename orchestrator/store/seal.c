@@ -394,6 +394,9 @@ seal_partitions(db_t *db, int64_t *made, bool *strays, pki_err_t *err)
     }
     if (rc == PKI_OK) {
         *made = db_int(rows, 0, "made");
+        rc = verb_read(db, a, Q_seal_strays, NULL, 0, &rows, err);
+    }
+    if (rc == PKI_OK) {
         *strays = db_bool(rows, 0, "strays");
     }
     pki_arena_free(a);

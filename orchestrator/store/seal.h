@@ -39,7 +39,7 @@ pki_code_t seal_proof(db_t *db, pki_arena_t *a, int64_t event_id, audit_proof_t 
 /* first may be the size of any tree of the past; INVALID when they are not in order or larger than the tree. */
 pki_code_t seal_consistency(db_t *db, pki_arena_t *a, audit_consistency_t *io, pki_err_t *err);
 
-/* Partitions for this month and three more; *strays: events are in the default one. */
+/* Partitions for this month, three more and those of events without one; *strays: events are still in the default one. */
 pki_code_t seal_partitions(db_t *db, int64_t *made, bool *strays, pki_err_t *err);
 
 /* The whole tree from its first leaf, a batch at a time. */

@@ -198,13 +198,74 @@ with Stack(env={'CHANCERY_EDGE_PUBLIC_URL': 'http://localhost:%d' % port}) as s:
           'what will have ended then is found')
     is_(selftest(s, '--no-enrol', status=0)['fail'], 0, 'and nothing any more when the front does no harm')
 
+    # ---- deltas and shards
+
+    def list_of(path, number, base=None):
+        """A good list of the CA's, as a delta when it has a base."""
+        builder = (x509.CertificateRevocationListBuilder().issuer_name(front.ca.subject).last_update(NOW() - HOUR)
+                   .next_update(NOW() + HOUR).add_extension(x509.CRLNumber(number), critical=False)
+                   .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(front.ca.key.public_key()), critical=False))
+        builder = builder.add_extension(x509.DeltaCRLIndicator(base), critical=True) if base else builder
+        return builder.sign(front.ca.key, hashes.SHA256()).public_bytes(DER)
+
+    def delta_is(make):
+        return lambda path, request, data, headers: make(data) if path.endswith('.delta.crl') else data
+
+    def told(report, check):
+        return [one for one in report['checks'] if one['check'] == check]
+
+    put = s.api('PUT', '/api/v1/issuers/%s/revocation' % s.issuer_id, {'crl_delta_s': 3600})
+    is_(put.status, 200, 'the issuer makes deltas')
+    ok(wait_for('the delta', lambda: s.http('GET', '/crl/%s.delta.crl' % s.issuer_id).status == 200), 'there is one')
+    report = selftest(s, '--no-enrol', status=0)
+    is_({one['result'] for one in told(report, 'delta CRL')}, {'ok'}, 'it looked at the delta') or diag(json.dumps(report, indent=1))
+    for make, text, name in ((lambda data: list_of('', 9999), 'no delta', 'a list that is no delta is found'),
+                             (lambda data: list_of('', 1 << 40, 1 << 39), 'against a later list', 'one against a later list is found'),
+                             (lambda data: data[:-1] + bytes([data[-1] ^ 1]), "signature is not the CA's", 'one that was changed is found'),
+                             (lambda data: b'<html>', 'delta.crl', 'something else in its place is found')):
+        front.harm = delta_is(make)
+        found(selftest(s, '--no-enrol'), 'delta CRL', text, name)
+    front.harm = None
+
+    for path, body in (('issuers', {'id': 'iss-parts', 'name': 'parts', 'config': {'subject': 'CN=Parts CA', 'key': 'p-256'}}),
+                       ('issuers/iss-parts/rekey', {})):
+        if path.endswith('rekey'):
+            s.api('PUT', '/api/v1/issuers/iss-parts/revocation', {'crl_shards': 2})
+        made = s.api('POST', '/api/v1/' + path, body)
+        is_(made.status // 100, 2, path) or diag(made)
+    with open(s.file('both.pem'), 'w') as file, open(s.bundle) as ours:
+        file.write(ours.read() + s.api('GET', '/api/v1/issuers/iss-parts/chain').text)
+    s.env['CHANCERY_CA_BUNDLE'] = s.file('both.pem')
+    for n in range(2):
+        order = {'name': 'part %d' % n, 'profile_id': 'prof-device', 'issuer_id': 'iss-parts',
+                 'csr_pem': open(s.holder('part-%d' % n).csr).read()}
+        is_(s.api('POST', '/api/v1/certificates', order).status, 201, 'a certificate of a CA with shards')
+    id = s.api('POST', '/api/v1/certificates', {'name': 'part gone', 'profile_id': 'prof-device', 'issuer_id': 'iss-parts',
+                                                'csr_pem': open(s.holder('part-gone').csr).read()}).json['id']
+    is_(s.api('POST', '/api/v1/certificates/%s/revoke' % id, {'reason': 'superseded'}).status, 200, 'one of the parts is revoked')
+    report = wait_for('the parts', lambda: (lambda one: not wrong(one) and one)(selftest(s, '--no-enrol', '--issuer', 'iss-parts')), 20) \
+        or selftest(s, '--no-enrol', '--issuer', 'iss-parts')
+    is_([one['result'] for one in told(report, 'CRL scope')], ['ok', 'ok'], 'of a CA with shards it looks at the shards of two') \
+        or diag(json.dumps(report, indent=1))
+    ok(told(report, 'CRL of a revoked one'), 'and at that of the one that is revoked')
+
+    swapped = {'.s0.crl': '.s1.crl', '.s1.crl': '.s0.crl'}
+
+    def other_shard(path, request, data, headers):
+        other = swapped.get(path[-len('.s0.crl'):])
+        return s.http('GET', path[:-len(other)] + other).body if other else data
+
+    front.harm = other_shard
+    found(selftest(s, '--no-enrol', '--issuer', 'iss-parts'), 'CRL scope', 'not what the certificate names', 'a mixed-up shard is found')
+    front.harm = None
+
     # ---- nginx with another key than the certificate's, and nobody there to repair it
 
     s.hold('chanceryd')
     folder = s.path('edge/responder')
-    key = os.path.join(folder, os.listdir(folder)[0])
-    with open(key, 'wb') as file:
-        file.write(authority.key_pem(authority.new_key()))
+    for each in os.listdir(folder):
+        with open(os.path.join(folder, each), 'wb') as file:
+            file.write(authority.key_pem(authority.new_key()))
     old = s.pids('nginx')[0]
     s.kill('nginx')
     wait_for('another nginx', lambda: s.pids('nginx') and s.pids('nginx') != [old] and s.pids('worker'))
@@ -214,7 +275,8 @@ with Stack(env={'CHANCERY_EDGE_PUBLIC_URL': 'http://localhost:%d' % port}) as s:
     ok('ready' in wrong(report), 'and that the service is not ready')
     s.free('chanceryd')
     s.wait_ready()
-    ok(wait_for('the repair', lambda: selftest(s, '--no-enrol')['fail'] == 0, 20), 'chanceryd repairs it, and the selftest passes')
+    ok(wait_for('the repair', lambda: selftest(s, '--no-enrol')['fail'] == 0, 20), 'chanceryd repairs it, and the selftest passes') \
+        or diag(wrong(selftest(s, '--no-enrol')))
 
     # ---- an address that leads nowhere
 

@@ -11,46 +11,9 @@
 #include <stdio.h>
 
 #include "core/clock.h"
-#include "t/unit/lib/pg.h"
-#include "t/unit/lib/store.h"
+#include "t/unit/lib/suite.h"
 
-ReportHook(PRE_ALL)(struct criterion_test_set *tests)
-{
-    (void) tests;
-    pg_cluster_start("fsync=off");
-}
-
-ReportHook(POST_ALL)(struct criterion_global_stats *stats)
-{
-    (void) stats;
-    pg_cluster_stop();
-}
-
-static const char  *url;
-static db_t        *db;
-static PGconn      *pg;
-static pki_arena_t *arena;
-static pki_err_t    err;
-
-static void
-setup(void)
-{
-    url = pg_database_new(true);
-    db = pg_pool(url, 8, 5000);
-    pg = pg_connect(url);
-    arena = pki_arena_new(0);
-    store_world(db);
-}
-
-static void
-teardown(void)
-{
-    db_close(db);
-    PQfinish(pg);
-    pki_arena_free(arena);
-}
-
-TestSuite(cert, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(cert, .init = setup_world, .fini = teardown, .timeout = 60);
 
 static cert_prior_t
 prior(bytes_t key, const char *managed_id, bytes_t presented)
@@ -410,7 +373,7 @@ Test(cert, is_expired_when_its_time_is_over)
     cr_expect_str_eq(m.status, "Expired");
 }
 
-TestSuite(revocation, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(revocation, .init = setup_world, .fini = teardown, .timeout = 60);
 
 static status_row_t
 status_of(uint32_t serial)
@@ -566,7 +529,7 @@ Test(revocation, keeps_to_the_reasons_of_the_baseline_requirements_when_told)
     cr_assert_eq(issuer_settings_put(db, "iss-local", &settings, &audit, &err), PKI_OK, "%s", err.text);
     cr_expect_eq(store_revoke(db, arena, "one", 2, RELEASE, NULL), PKI_OK, "one from before can be released");
     for (int reason = 0; reason <= 10; reason++) {
-        char     name[8];
+        char     name[16];
         uint32_t serial = 100 + (uint32_t) reason;
 
         snprintf(name, sizeof(name), "r%d", reason);

@@ -12,44 +12,13 @@
 #include "core/clock.h"
 #include "orchestrator/store/journal.h"
 #include "orchestrator/store/responder.h"
-#include "t/unit/lib/pg.h"
-#include "t/unit/lib/store.h"
-
-ReportHook(PRE_ALL)(struct criterion_test_set *tests)
-{
-    (void) tests;
-    pg_cluster_start("fsync=off");
-}
-
-ReportHook(POST_ALL)(struct criterion_global_stats *stats)
-{
-    (void) stats;
-    pg_cluster_stop();
-}
-
-static const char  *url;
-static db_t        *db;
-static PGconn      *pg;
-static pki_arena_t *arena;
-static pki_err_t    err;
+#include "t/unit/lib/suite.h"
 
 static void
 setup(void)
 {
-    url = pg_database_new(true);
-    db = pg_pool(url, 4, 5000);
-    pg = pg_connect(url);
-    arena = pki_arena_new(0);
-    store_world(db);
+    setup_world();
     PQclear(pg_sql(pg, "DELETE FROM change_feed"));
-}
-
-static void
-teardown(void)
-{
-    db_close(db);
-    PQfinish(pg);
-    pki_arena_free(arena);
 }
 
 TestSuite(change, .init = setup, .fini = teardown, .timeout = 60);

@@ -11,52 +11,15 @@
 #include <stdlib.h>
 
 #include "core/clock.h"
-#include "t/unit/lib/pg.h"
-#include "t/unit/lib/store.h"
+#include "t/unit/lib/suite.h"
 
 #define REVOKE  1
 #define HOLD    6
 #define RELEASE 8
 
-ReportHook(PRE_ALL)(struct criterion_test_set *tests)
-{
-    (void) tests;
-    pg_cluster_start("fsync=off");
-}
-
-ReportHook(POST_ALL)(struct criterion_global_stats *stats)
-{
-    (void) stats;
-    pg_cluster_stop();
-}
-
-static db_t        *db;
-static PGconn      *pg;
-static pki_arena_t *arena;
-static pki_err_t    err;
-
 static const crl_id_t full = { 1, 1, { CRL_FULL, 0 } };
 
-static void
-setup(void)
-{
-    const char *url = pg_database_new(true);
-
-    db = pg_pool(url, 8, 5000);
-    pg = pg_connect(url);
-    arena = pki_arena_new(0);
-    store_world(db);
-}
-
-static void
-teardown(void)
-{
-    db_close(db);
-    PQfinish(pg);
-    pki_arena_free(arena);
-}
-
-TestSuite(crl, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(crl, .init = setup_world, .fini = teardown, .timeout = 120);
 
 /* A list as a relying party has it. */
 typedef struct {

@@ -20,44 +20,14 @@
 #include "orchestrator/store/audit.h"
 #include "orchestrator/store/profile.h"
 #include "pkiproto/base/text.h"
-#include "t/unit/lib/pg.h"
-#include "t/unit/lib/store.h"
+#include "t/unit/lib/suite.h"
 
 #define TIMEOUT_MS 700
-
-ReportHook(PRE_ALL)(struct criterion_test_set *tests)
-{
-    (void) tests;
-    pg_cluster_start("fsync=off");
-}
-
-ReportHook(POST_ALL)(struct criterion_global_stats *stats)
-{
-    (void) stats;
-    pg_cluster_stop();
-}
-
-static const char  *url;
-static db_t        *db;
-static PGconn      *pg;
-static pki_arena_t *arena;
-static pki_err_t    err;
 
 static void
 setup(void)
 {
-    url = pg_database_new(true);
-    db = pg_pool(url, 2, TIMEOUT_MS);
-    pg = pg_connect(url);
-    arena = pki_arena_new(0);
-}
-
-static void
-teardown(void)
-{
-    db_close(db);
-    PQfinish(pg);
-    pki_arena_free(arena);
+    setup_empty(2, TIMEOUT_MS);
 }
 
 TestSuite(db, .init = setup, .fini = teardown, .timeout = 60);

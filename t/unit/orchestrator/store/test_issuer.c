@@ -13,46 +13,9 @@
 #include "orchestrator/store/journal.h"
 #include "pkiproto/base/text.h"
 #include "pkiproto/crl/scope.h"
-#include "t/unit/lib/pg.h"
-#include "t/unit/lib/store.h"
+#include "t/unit/lib/suite.h"
 
-ReportHook(PRE_ALL)(struct criterion_test_set *tests)
-{
-    (void) tests;
-    pg_cluster_start("fsync=off");
-}
-
-ReportHook(POST_ALL)(struct criterion_global_stats *stats)
-{
-    (void) stats;
-    pg_cluster_stop();
-}
-
-static db_t        *db;
-static PGconn      *pg;
-static pki_arena_t *arena;
-static pki_err_t    err;
-
-static void
-setup(void)
-{
-    const char *url = pg_database_new(true);
-
-    db = pg_pool(url, 2, 2000);
-    pg = pg_connect(url);
-    arena = pki_arena_new(0);
-    store_world(db);
-}
-
-static void
-teardown(void)
-{
-    db_close(db);
-    PQfinish(pg);
-    pki_arena_free(arena);
-}
-
-TestSuite(issuer, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(issuer, .init = setup_world, .fini = teardown, .timeout = 60);
 
 /* The next generation, with this many shards. */
 static pki_code_t

@@ -11,49 +11,12 @@
 #include "core/clock.h"
 #include "orchestrator/store/bulk.h"
 #include "orchestrator/store/stats.h"
-#include "t/unit/lib/pg.h"
-#include "t/unit/lib/store.h"
-
-ReportHook(PRE_ALL)(struct criterion_test_set *tests)
-{
-    (void) tests;
-    pg_cluster_start("fsync=off");
-}
-
-ReportHook(POST_ALL)(struct criterion_global_stats *stats)
-{
-    (void) stats;
-    pg_cluster_stop();
-}
+#include "t/unit/lib/suite.h"
 
 static const scope_t everything = { .all = true };
 static const audit_t call = { .actor = "key-1", .actor_type = "api_key", .action = "certificate.bulk", .status = 202 };
 
-static db_t        *db;
-static PGconn      *pg;
-static pki_arena_t *arena;
-static pki_err_t    err;
-
-static void
-setup(void)
-{
-    const char *url = pg_database_new(true);
-
-    db = pg_pool(url, 8, 5000);
-    pg = pg_connect(url);
-    arena = pki_arena_new(0);
-    store_world(db);
-}
-
-static void
-teardown(void)
-{
-    db_close(db);
-    PQfinish(pg);
-    pki_arena_free(arena);
-}
-
-TestSuite(job, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(job, .init = setup_world, .fini = teardown, .timeout = 60);
 
 static void
 issue_some(uint32_t count)

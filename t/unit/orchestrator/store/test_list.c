@@ -13,46 +13,9 @@
 #include "orchestrator/store/actor.h"
 #include "orchestrator/store/api_key.h"
 #include "pkiproto/base/text.h"
-#include "t/unit/lib/pg.h"
-#include "t/unit/lib/store.h"
+#include "t/unit/lib/suite.h"
 
-ReportHook(PRE_ALL)(struct criterion_test_set *tests)
-{
-    (void) tests;
-    pg_cluster_start("fsync=off");
-}
-
-ReportHook(POST_ALL)(struct criterion_global_stats *stats)
-{
-    (void) stats;
-    pg_cluster_stop();
-}
-
-static db_t        *db;
-static PGconn      *pg;
-static pki_arena_t *arena;
-static pki_err_t    err;
-
-static void
-setup(void)
-{
-    const char *url = pg_database_new(true);
-
-    db = pg_pool(url, 2, 5000);
-    pg = pg_connect(url);
-    arena = pki_arena_new(0);
-    store_world(db);
-}
-
-static void
-teardown(void)
-{
-    db_close(db);
-    PQfinish(pg);
-    pki_arena_free(arena);
-}
-
-TestSuite(list, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(list, .init = setup_world, .fini = teardown, .timeout = 60);
 
 static const list_resource_t *const all[] = {
     &list_issuers, &list_ca_certificates, &list_profiles, &list_certificates, &list_versions, &list_est_labels,
@@ -362,7 +325,7 @@ Test(list, gives_versions_of_one_certificate_with_pem)
     json_decref(page);
 }
 
-TestSuite(rows, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(rows, .init = setup_world, .fini = teardown, .timeout = 60);
 
 Test(rows, of_issuers_come_with_their_chain)
 {

@@ -12,47 +12,17 @@
 #include "orchestrator/store/renewal_policy.h"
 #include "orchestrator/store/rule.h"
 #include "orchestrator/store/team.h"
-#include "t/unit/lib/pg.h"
-#include "t/unit/lib/store.h"
+#include "t/unit/lib/suite.h"
 
-ReportHook(PRE_ALL)(struct criterion_test_set *tests)
-{
-    (void) tests;
-    pg_cluster_start("fsync=off");
-}
-
-ReportHook(POST_ALL)(struct criterion_global_stats *stats)
-{
-    (void) stats;
-    pg_cluster_stop();
-}
-
-static db_t         *db;
-static PGconn       *pg;
-static pki_arena_t  *arena;
-static pki_err_t     err;
 static const audit_t audit = { .actor = "key-1", .actor_type = "api_key", .action = "certificate.update", .status = 200 };
 
 static void
 setup(void)
 {
-    const char *url = pg_database_new(true);
-
-    db = pg_pool(url, 2, 5000);
-    pg = pg_connect(url);
-    arena = pki_arena_new(0);
-    store_world(db);
+    setup_world();
     cr_assert_eq(team_insert(db, &(team_row_t){ "team-a", "A", "" }, &audit, &err), PKI_OK, "%s", err.text);
     cr_assert_eq(owner_insert(db, &(owner_row_t){ "owner-a", "A", NULL, "team-a" }, &audit, &err), PKI_OK, "%s", err.text);
     cr_assert_eq(owner_insert(db, &(owner_row_t){ "owner-b", "B", NULL, NULL }, &audit, &err), PKI_OK, "%s", err.text);
-}
-
-static void
-teardown(void)
-{
-    db_close(db);
-    PQfinish(pg);
-    pki_arena_free(arena);
 }
 
 TestSuite(managed, .init = setup, .fini = teardown, .timeout = 60);
