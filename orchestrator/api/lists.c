@@ -87,6 +87,21 @@ filter_check(req_t *r, const list_filter_t *filter, const char *value)
 }
 
 static void
+filter_values_check(req_t *r, const list_resource_t *resource)
+{
+    for (size_t i = 0; i < r->arg_count; i++) {
+        filter_check(r, list_filter_of(resource, r->args[i].name), r->args[i].value);
+    }
+}
+
+pki_code_t
+filters_check(req_t *r, const list_resource_t *resource, pki_err_t *err)
+{
+    filter_values_check(r, resource);
+    return check_done(r, err);
+}
+
+static void
 sort_check(req_t *r, const list_resource_t *resource, const char *sort)
 {
     const char *name = sort != NULL && *sort == '-' ? sort + 1 : sort;
@@ -140,9 +155,7 @@ forms_check(req_t *r, const list_input_t *in)
 static pki_code_t
 list_check(req_t *r, const list_resource_t *resource, const list_input_t *in, pki_err_t *err)
 {
-    for (size_t i = 0; i < r->arg_count; i++) {
-        filter_check(r, list_filter_of(resource, r->args[i].name), r->args[i].value);
-    }
+    filter_values_check(r, resource);
     sort_check(r, resource, in->sort);
     fields_names_check(r, resource, in->fields);
     forms_check(r, in);

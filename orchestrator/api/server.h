@@ -20,6 +20,7 @@
 #include "orchestrator/api/queue.h"
 #include "orchestrator/api/request.h"
 #include "orchestrator/api/sealer.h"
+#include "orchestrator/api/stream.h"
 #include "orchestrator/api/throttle.h"
 #include "orchestrator/api/trail.h"
 
@@ -40,6 +41,7 @@ struct api {
     throttle_t  *throttle;
     idempotency_t *idempotency;
     events_t    *events;
+    streams_t   *streams;
     keeper_t    *keeper;
     sealer_t    *sealer;
     chores_t    *chores;

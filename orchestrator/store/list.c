@@ -673,6 +673,9 @@ total_take(db_conn_t *c, list_t *l, int64_t expected, pki_err_t *err)
 {
     list_page_t *page = l->page;
 
+    if (l->q->uncounted) {
+        return PKI_OK;
+    }
     if (l->cursor_key == NULL && page->next_cursor == NULL && l->q->page <= 1) {
         page->total = (int64_t) page->count; /* all of them are on this page */
         return PKI_OK;

@@ -67,7 +67,7 @@ typedef struct {
 extern const list_resource_t list_issuers, list_ca_certificates, list_profiles, list_certificates, list_versions,
     list_est_labels, list_est_credentials, list_api_keys, list_audit, list_jobs, list_job_items, list_teams, list_owners,
     list_renewal_policies, list_policies, list_violations, list_roles, list_accounts, list_sessions,
-    list_certificate_identities;
+    list_certificate_identities, list_audit_heads, list_audit_export;
 
 #define LIST_LIMIT_DEFAULT 50
 #define LIST_LIMIT_MAX     1000
@@ -88,6 +88,7 @@ typedef struct {
     const scope_t    *scope;  /* rows outside of it are left out; NULL: none are */
     const list_arg_t *args;   /* filters; unknown names and bad values: INVALID */
     size_t            arg_count;
+    bool              uncounted; /* nobody asks for the total */
 } list_query_t;
 
 typedef struct {

@@ -22,6 +22,7 @@ static const list_resource_t *const all[] = {
     &list_est_credentials,
     &list_api_keys, &list_audit, &list_jobs, &list_job_items, &list_teams, &list_owners, &list_renewal_policies,
     &list_policies, &list_violations, &list_roles, &list_accounts, &list_sessions, &list_certificate_identities,
+    &list_audit_heads, &list_audit_export,
 };
 
 static void
