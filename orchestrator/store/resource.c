@@ -298,6 +298,36 @@ const list_resource_t list_audit_export = {
     .columns = audit_export_columns, .filters = audit_filters, .sorts = audit_sorts,
 };
 
+/* The same events in the form of the first design: actor and resource as objects, success instead of a status. */
+static const list_column_t audit_log_columns[] = {
+    { "id",        "'audit-' || e.id", LIST_TEXT,    "number of the event, after audit-" },
+    { "timestamp", "e.at",             LIST_INSTANT, "when it was recorded, to the microsecond" },
+    { "actor",     "json_build_object('type', e.actor_type, 'id', e.actor)", LIST_JSON, "who did it: type and id" },
+    { "action",    "e.action",         LIST_TEXT,    "noun and verb" },
+    { "resource",  "json_build_object('type', e.resource_type, 'id', e.resource_id)", LIST_JSON, "the thing it was done to: type and id" },
+    { "status",    "CASE WHEN e.status < 400 THEN 'success' ELSE 'failure' END", LIST_TEXT, "success, or failure: the call was refused" },
+    { "details",   "e.details",        LIST_JSON,    "more, without secrets" },
+    END
+};
+static const char *const audit_outcomes[] = { "success", "failure", NULL };
+static const char *const audit_outcome_conds[] = { "e.status < 400", "e.status >= 400" };
+static const list_filter_t audit_log_filters[] = {
+    { "actor_type",    "e.actor_type = %s",    LIST_TEXT, NULL, "kind of caller" },
+    { "actor_id",      "e.actor = %s",         LIST_TEXT, NULL, "who did it" },
+    { "action",        "e.action = %s",        LIST_TEXT, NULL, "noun and verb" },
+    { "resource_type", "e.resource_type = %s", LIST_TEXT, NULL, "kind of thing" },
+    { "resource_id",   "e.resource_id = %s",   LIST_TEXT, NULL, "the thing" },
+    { "status",        NULL,                   LIST_TEXT, audit_outcomes, "how it ended", audit_outcome_conds },
+    { "from",          "e.at >= %s",           LIST_DAY,  NULL, "not before this date or time" },
+    { "to",            "e.at < %s",            LIST_DAY,  NULL, "before this date or time" },
+    END
+};
+const list_resource_t list_audit_logs = {
+    .name = "audit logs", .from = "audit_event e", .id = "'audit-' || e.id", .key = "e.id", .key_cast = "bigint",
+    .newest_first = true,
+    .columns = audit_log_columns, .filters = audit_log_filters, .sorts = audit_sorts,
+};
+
 static const list_column_t audit_head_columns[] = {
     { "tree_size", "s.size",      LIST_INT,  "events in the tree" },
     { "root",      "s.root",      LIST_HEX,  "root of the tree" },

@@ -65,6 +65,33 @@ def spreadsheet(s):
     is_(len([each for each in found if each[4] == 'load.add']), EVENTS, 'all rows come in this form, too')
 
 
+def older_form(s):
+    rows = s.api('GET', V1 + '/audit/logs?actor_type=system&actor_id=load&action=load.add&from=2024-02-12&limit=3').json
+    one = rows['data'][0]
+    is_(rows['total'] >= 2000 and len(rows['data']), 3, 'the older form of the audit is a list as others are')
+    is_((one['actor'], one['resource']), ({'type': 'system', 'id': 'load'}, {'type': 'load', 'id': 'load-%d' % EVENTS}),
+        'actor and resource are objects')
+    like(one['id'] + ' ' + one['timestamp'], r'^audit-\d+ 2\d+-\d\d-\d\dT', 'with id and timestamp')
+    is_((one['status'], one['details']['n']), ('success', EVENTS), 'status and details')
+    refused = s.api('GET', V1 + '/audit/logs?status=failure&action=audit.export').json['data']
+    is_([each['status'] for each in refused], ['failure'], 'what was refused is a failure')
+    is_(s.api('GET', V1 + '/audit/logs?actor_id=load&to=2024-02-12').json['data'], [], 'a date is a time, too')
+    is_(s.api('GET', V1 + '/audit/logs?from=2024-13-40').status, 400, 'what is neither is refused')
+
+
+def heads(s):
+    listed = wait_for('two heads', lambda: (lambda found: found if len(found) > 1 else None)(
+        s.api('GET', V1 + '/audit/heads?limit=1000').json['data']), 10)
+    sizes = [each['tree_size'] for each in listed]
+    is_(sizes, sorted(sizes, reverse=True), 'heads are listed newest first')
+    latest = s.api('GET', V1 + '/audit/heads/latest').json
+    found = s.api('GET', V1 + '/audit/heads?limit=1000').json['data']
+    ok(latest in found, 'the newest head is among them, the same in every member', found[:2])
+    page = s.api('GET', V1 + '/audit/heads?limit=1').json
+    after = s.api('GET', V1 + '/audit/heads?limit=1&cursor=' + page['next_cursor']).json
+    ok(after['data'][0]['tree_size'] < page['data'][0]['tree_size'], 'a cursor goes on to older ones')
+
+
 def audited(s):
     row = wait_for('the export in the audit',
                    lambda: s.api('GET', V1 + '/audit?action=audit.export&status=200&limit=1').json['data'], 10)[0]
@@ -124,6 +151,8 @@ def main():
         all_rows(s)
         filters(s)
         spreadsheet(s)
+        older_form(s)
+        heads(s)
         audited(s)
         command(s)
         s.psql(ADD.replace('load.add', 'load.big') % ("repeat('x', 1000)", EVENTS))
