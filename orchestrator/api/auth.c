@@ -382,3 +382,22 @@ api_key_generate(char text[API_KEY_TEXT_MAX], uint8_t digest[32], pki_err_t *err
     explicit_bzero(token, sizeof(token));
     return digest_of(bytes_str(text), digest, err);
 }
+
+bool
+auth_holds(const req_t *r)
+{
+    req_t      again = *r;
+    pki_err_t  err = { 0 };
+    pki_code_t code = PKI_OK;
+
+    again.a = pki_arena_new(0);
+    if (again.a != NULL) {
+        again.identity = (identity_t){ .actor = "anonymous", .type = "anonymous" };
+        again.known = NULL;
+        code = auth_identify(&again, &err);
+        code = code == PKI_OK ? auth_permit(&again, &err) : code;
+        identity_release(again.known);
+    }
+    pki_arena_free(again.a);
+    return code != PKI_E_UNAUTHENTICATED && code != PKI_E_FORBIDDEN;
+}

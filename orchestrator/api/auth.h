@@ -26,6 +26,9 @@ bool identity_may(pki_arena_t *a, const identity_t *who, const char *permission,
 /* FORBIDDEN unless the identity may use the route; r->scope says how far.  NOT_FOUND for a row outside of that. */
 pki_code_t auth_permit(req_t *r, pki_err_t *err);
 
+/* Whether the caller of a request that goes on may still call it.  Only a clear no is one: the database may be away. */
+bool auth_holds(const req_t *r);
+
 /* For REACH_BODY: what a thing that the body names belongs to has to be inside of the caller's scope.  FORBIDDEN. */
 pki_code_t reach_check(req_t *r, const scope_of_t *of, pki_err_t *err);
 

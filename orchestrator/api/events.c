@@ -474,26 +474,6 @@ listener_let_go(events_t *e, listener_t *l)
     }
 }
 
-/* Only a clear no is one: the database may be away. */
-static bool
-still_allowed(const req_t *r)
-{
-    req_t      again = *r;
-    pki_err_t  err = { 0 };
-    pki_code_t code = PKI_OK;
-
-    again.a = pki_arena_new(0);
-    if (again.a != NULL) {
-        again.identity = (identity_t){ .actor = "anonymous", .type = "anonymous" };
-        again.known = NULL;
-        code = auth_identify(&again, &err);
-        code = code == PKI_OK ? auth_permit(&again, &err) : code;
-        identity_release(again.known);
-    }
-    pki_arena_free(again.a);
-    return code != PKI_E_UNAUTHENTICATED && code != PKI_E_FORBIDDEN;
-}
-
 static listener_t *
 check_pick(events_t *e, int64_t now_us)
 {
@@ -517,7 +497,7 @@ rights_check(events_t *e)
     listener_t *l;
 
     while ((l = check_pick(e, now_us)) != NULL) {
-        bool allowed = still_allowed(l->r);
+        bool allowed = auth_holds(l->r);
 
         pthread_mutex_lock(&e->lock);
         if (!allowed && !l->gone) {

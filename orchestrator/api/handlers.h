@@ -18,9 +18,11 @@
 /* lists.c: every list and every single row, from the resource descriptors of store/list.h */
 pki_code_t list_serve(req_t *r, pki_err_t *err);
 pki_code_t row_serve(req_t *r, pki_err_t *err);
+pki_code_t filters_check(req_t *r, const list_resource_t *resource, pki_err_t *err); /* names each wrong value */
 
 /* row_serve() for many calls of one route: those with codes[i] PKI_OK, which get a code of their own. */
 void rows_serve(req_t *const *r, size_t count, pki_code_t *codes, pki_err_t *errs);
+
 extern const shape_t shape_list_query, shape_row_query; /* of every list; of every row that row_serve() answers with */
 
 /* What the query of a route looks like, beside a list's filters; NULL: there is none. */
@@ -239,6 +241,10 @@ pki_code_t audit_proof_get(req_t *r, pki_err_t *err);
 pki_code_t audit_consistency_get(req_t *r, pki_err_t *err);
 pki_code_t audit_key_get(req_t *r, pki_err_t *err);
 extern const shape_t shape_audit_head, shape_audit_proof, shape_audit_consistency, shape_audit_sizes;
+
+/* audit_export.c */
+pki_code_t audit_export(req_t *r, pki_err_t *err);
+extern const shape_t shape_audit_export;
 
 /* crls.c */
 pki_code_t crl_cache_get(req_t *r, pki_err_t *err);

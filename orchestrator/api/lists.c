@@ -59,7 +59,7 @@ typedef union {
 } filter_value_t;
 
 static const field_type_t filter_types[] = {
-    [LIST_TEXT] = FIELD_T_STR, [LIST_INT] = FIELD_T_INT, [LIST_BOOL] = FIELD_T_BOOL, [LIST_TIME] = FIELD_T_TIME,
+    [LIST_TEXT] = FIELD_T_STR, [LIST_INT] = FIELD_T_INT, [LIST_BOOL] = FIELD_T_BOOL, [LIST_TIME] = FIELD_T_TIME, [LIST_DAY] = FIELD_T_STR,
     [LIST_HEX] = FIELD_T_STR,  [LIST_TEXTS] = FIELD_T_STR, [LIST_PEM] = FIELD_T_STR, [LIST_JSON] = FIELD_T_STR,
     [LIST_TAG] = FIELD_T_STR,
 };
@@ -84,6 +84,21 @@ filter_check(req_t *r, const list_filter_t *filter, const char *value)
 
         check_problem(r, filter->name, "%s", named ? why.text + len + 2 : why.text);
     }
+}
+
+static void
+filter_values_check(req_t *r, const list_resource_t *resource)
+{
+    for (size_t i = 0; i < r->arg_count; i++) {
+        filter_check(r, list_filter_of(resource, r->args[i].name), r->args[i].value);
+    }
+}
+
+pki_code_t
+filters_check(req_t *r, const list_resource_t *resource, pki_err_t *err)
+{
+    filter_values_check(r, resource);
+    return check_done(r, err);
 }
 
 static void
@@ -140,9 +155,7 @@ forms_check(req_t *r, const list_input_t *in)
 static pki_code_t
 list_check(req_t *r, const list_resource_t *resource, const list_input_t *in, pki_err_t *err)
 {
-    for (size_t i = 0; i < r->arg_count; i++) {
-        filter_check(r, list_filter_of(resource, r->args[i].name), r->args[i].value);
-    }
+    filter_values_check(r, resource);
     sort_check(r, resource, in->sort);
     fields_names_check(r, resource, in->fields);
     forms_check(r, in);

@@ -238,7 +238,7 @@ parameters(const route_t *route)
     if (route_query(route) != NULL) {
         fields_parameters(list, route, route_query(route));
     }
-    if (route->kind == ANSWER_LIST) {
+    if (route_filtered(route) != NULL) {
         for (const list_filter_t *f = route->resource->filters; f->name != NULL; f++) {
             parameter_add(list, "query", f->name, false, f->help, f->many ? repeated(filter_schema(f)) : filter_schema(f));
         }
@@ -285,6 +285,7 @@ answer_content(const route_t *route)
         out = content("text/plain", json_pack("{ss}", "type", "string"));
         break;
     case ANSWER_FILE:
+    case ANSWER_STREAM:
         out = json_object();
         break;
     case ANSWER_EVENTS:

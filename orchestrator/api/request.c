@@ -71,6 +71,7 @@ request_free(req_t *r)
     if (r->listener != NULL && !events_leave(r->listener)) {
         return;
     }
+    stream_free(r->stream);
     if (r->body != NULL) {
         OPENSSL_cleanse(r->body, r->body_cap);
     }
@@ -130,7 +131,8 @@ request_prepare(req_t *r)
 static bool
 query_has(const req_t *r, const char *name)
 {
-    const list_filter_t *f = r->route->kind == ANSWER_LIST ? list_filter_of(r->route->resource, name) : NULL;
+    const list_resource_t *rows = route_filtered(r->route);
+    const list_filter_t   *f = rows != NULL ? list_filter_of(rows, name) : NULL;
 
     for (size_t i = 0; i < r->arg_count && (f == NULL || !f->many); i++) {
         if (strcmp(r->args[i].name, name) == 0) {
@@ -201,7 +203,7 @@ problem_text(const pki_err_t *err, const char *name)
 static pki_code_t
 query_decode(req_t *r, pki_err_t *err)
 {
-    bool           list = r->route->kind == ANSWER_LIST;
+    const list_resource_t *rows = route_filtered(r->route);
     const shape_t *shape = route_query(r->route);
     size_t         kept = 0;
 
@@ -223,14 +225,14 @@ query_decode(req_t *r, pki_err_t *err)
             if (field_from_text(r->a, f, r->args[i].value, r->query, &why) != PKI_OK) {
                 check_problem(r, f->name, "%s", problem_text(&why, f->name));
             }
-        } else if (list && list_filter_of(r->route->resource, r->args[i].name) != NULL) {
+        } else if (rows != NULL && list_filter_of(rows, r->args[i].name) != NULL) {
             r->args[kept++] = r->args[i];
         } else {
             check_problem(r, r->args[i].name, "is not a known query parameter");
         }
     }
     r->arg_count = kept;
-    return list ? PKI_OK : check_done(r, err); /* lists.c has more to say */
+    return rows != NULL ? PKI_OK : check_done(r, err); /* lists.c has more to say */
 }
 
 /* ---- body ---- */

@@ -50,6 +50,7 @@ typedef struct keyed {
 } keyed_t;
 
 typedef struct listener listener_t;
+typedef struct stream stream_t;
 
 struct req {
     api_t          *api;
@@ -94,6 +95,7 @@ struct req {
     answer_t        answer;
     const char     *preflight;          /* methods that a preflight is told; NULL: it is none */
     listener_t     *listener;           /* of ANSWER_EVENTS: what the connection goes on with */
+    stream_t       *stream;             /* of ANSWER_STREAM: the same */
     int64_t         retry_after_s;      /* of a refusal; 0: by its code */
     int             audited_status;     /* already in the audit with this status (0: not) */
 };

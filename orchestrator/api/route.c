@@ -35,6 +35,7 @@ const limits_row_t limits_rows[LIMITS_COUNT] = {
 #define FILE_OF(...)    .kind = ANSWER_FILE, .media = { __VA_ARGS__ }
 #define OR_FILE_OF(...) , .media = { __VA_ARGS__ }
 #define EVENTS          .kind = ANSWER_EVENTS
+#define STREAM(rows, ...) .kind = ANSWER_STREAM, .resource = &(rows), .media = { __VA_ARGS__ }
 #define EMPTY           .kind = ANSWER_NONE
 static const route_t routes[] = {
 #define ROUTE(m, p, perm, far, lim, aud, act, in, out, st, fl, fn, sum) \
@@ -57,6 +58,12 @@ size_t
 route_count(void)
 {
     return ROUTE_COUNT;
+}
+
+const list_resource_t *
+route_filtered(const route_t *route)
+{
+    return route->kind == ANSWER_LIST || route->kind == ANSWER_STREAM ? route->resource : NULL;
 }
 
 size_t

@@ -34,6 +34,7 @@ typedef enum {
     ANSWER_TEXT,   /* text/plain of Prometheus */
     ANSWER_FILE,   /* octets of one of .media */
     ANSWER_EVENTS, /* a stream of server-sent events */
+    ANSWER_STREAM, /* all rows of .resource that its filters let through, a piece at a time, as one of .media */
 } answer_kind_t;
 
 /* Limits classes: the largest body, the rate, the label of the latency histogram. */
@@ -106,6 +107,7 @@ typedef struct {
 
 const route_t *route_at(size_t i); /* walks the table; NULL at its end */
 size_t         route_count(void);
+const list_resource_t *route_filtered(const route_t *route); /* whose filters its query has; NULL: none */
 size_t         route_index(const route_t *route);
 
 typedef struct {

@@ -24,6 +24,7 @@
 #define CONNECTION_LIMIT   1024u
 #define CONNECTION_IDLE_S  75u    /* above nginx' keepalive_timeout of upstreams: 60 s */
 #define STREAM_BLOCK       4096u
+#define PIECES_BLOCK       32768u
 #define THROTTLE_BUCKETS   65536u     /* 1 MiB */
 #define BODY_DISCARD_MAX   (8u << 20) /* of a refused request: after that the connection is closed */
 #define LOGINS_WAITING     6u        /* for their passwords to be checked: each has a worker */
@@ -116,31 +117,42 @@ header_add(void *response, const char *name, const char *value)
     (void) MHD_add_response_header(response, name, value);
 }
 
-/* The stream of a listener, from where the I/O thread asks for more. */
+/* What goes on after the headers, from where the I/O thread asks for more. */
 static ssize_t
-stream_read(void *cls, uint64_t pos, char *out, size_t max)
+read_result(ssize_t n)
 {
-    ssize_t n = events_read(cls, out, max);
-
-    (void) pos;
     return n == EVENTS_END ? MHD_CONTENT_READER_END_OF_STREAM : n == EVENTS_LOST ? MHD_CONTENT_READER_END_WITH_ERROR : n;
 }
 
+static ssize_t
+listener_read(void *cls, uint64_t pos, char *out, size_t max)
+{
+    (void) pos;
+    return read_result(events_read(cls, out, max));
+}
+
+static ssize_t
+pieces_read(void *cls, uint64_t pos, char *out, size_t max)
+{
+    (void) pos;
+    return read_result(stream_read(cls, out, max));
+}
+
 static void
-stream_suspend(void *connection)
+connection_suspend(void *connection)
 {
     MHD_suspend_connection(connection);
 }
 
 static void
-stream_resume(void *connection)
+connection_resume(void *connection)
 {
     MHD_resume_connection(connection);
 }
 
 /* Also when the caller takes nothing: the I/O thread then finds the connection broken, and closes it. */
 static void
-stream_drop(void *connection)
+connection_drop(void *connection)
 {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 
@@ -149,13 +161,16 @@ stream_drop(void *connection)
     }
 }
 
-static const events_io_t stream_io = { stream_suspend, stream_resume, stream_drop };
+static const events_io_t connection_io = { connection_suspend, connection_resume, connection_drop };
 
 static struct MHD_Response *
 response_make(req_t *r)
 {
     if (r->listener != NULL) {
-        return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, stream_read, r->listener, NULL);
+        return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, listener_read, r->listener, NULL);
+    }
+    if (r->stream != NULL) {
+        return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, PIECES_BLOCK, pieces_read, r->stream, NULL);
     }
     return MHD_create_response_from_buffer(r->answer.body.len, (void *) r->answer.body.p, MHD_RESPMEM_PERSISTENT);
 }
@@ -351,7 +366,10 @@ api_open(const api_parts_t *parts, api_t **out, pki_err_t *err)
         code = idempotency_open(&api->idempotency, err);
     }
     if (code == PKI_OK) {
-        code = events_open(api, &stream_io, &api->events, err);
+        code = events_open(api, &connection_io, &api->events, err);
+    }
+    if (code == PKI_OK) {
+        code = streams_open(&connection_io, &api->streams, err);
     }
     if (code == PKI_OK) {
         code = queue_open((size_t) listen_conf->workers, (size_t) listen_conf->queue, request_work, api, &api->queue, err);
@@ -406,8 +424,10 @@ api_close(api_t *api)
     chores_close(api->chores);
     queue_stop(api->queue);
     events_end(api->events);
+    streams_end(api->streams);
     face_close(&api->face);
     events_close(api->events);
+    streams_close(api->streams);
     hop_close(api->hop);
     rows_close(api->rows);
     queue_free(api->queue);

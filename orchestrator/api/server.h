@@ -21,6 +21,7 @@
 #include "orchestrator/api/request.h"
 #include "orchestrator/api/rows.h"
 #include "orchestrator/api/sealer.h"
+#include "orchestrator/api/stream.h"
 #include "orchestrator/api/throttle.h"
 #include "orchestrator/api/trail.h"
 
@@ -41,6 +42,7 @@ struct api {
     throttle_t  *throttle;
     idempotency_t *idempotency;
     events_t    *events;
+    streams_t   *streams;
     keeper_t    *keeper;
     sealer_t    *sealer;
     chores_t    *chores;

@@ -46,6 +46,7 @@ static const struct {
     [LIST_BOOL] = { "boolean", "", "" },
     [LIST_INSTANT] = { "timestamptz", "to_char(", " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')" },
     [LIST_TIME] = { "timestamptz", "to_char(", " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')" },
+    [LIST_DAY] = { "timestamptz", "", "" },
     [LIST_HEX] = { "text", "encode(", ", 'hex')" },
     [LIST_TEXTS] = { "text[]", "", "" },
     [LIST_PEM] = { "text", "E'-----BEGIN CERTIFICATE-----\\n' || regexp_replace(translate(encode(",
@@ -100,10 +101,25 @@ characters(const char *text)
 }
 
 pki_code_t
+list_day_parse(const char *value, int64_t *out, pki_err_t *err)
+{
+    char whole[RFC3339_LEN + 1];
+
+    if (strlen(value) != sizeof("2026-01-01") - 1) {
+        return rfc3339_parse(value, out, err);
+    }
+    snprintf(whole, sizeof(whole), "%sT00:00:00Z", value);
+    return rfc3339_parse(whole, out, err);
+}
+
+pki_code_t
 list_value_check(const list_filter_t *f, const char *value, pki_err_t *err)
 {
     if (characters(value) < f->least) {
         return pki_fail(err, PKI_E_INVALID, NULL, "%s: must have at least %zu characters", f->name, f->least);
+    }
+    if (f->type == LIST_DAY && list_day_parse(value, &(int64_t){ 0 }, NULL) != PKI_OK) {
+        return pki_fail(err, PKI_E_INVALID, NULL, "%s: must be a date, or a time as RFC 3339 has it", f->name);
     }
     if (f->type == LIST_TAG && (*value == '\0' || *value == ':')) {
         return pki_fail(err, PKI_E_INVALID, NULL, "%s: must be key:value, or a key", f->name);
@@ -192,6 +208,10 @@ value_add(list_t *l, const list_filter_t *f, const char *value, pki_err_t *err)
         break;
     case LIST_TIME:
         PKI_TRY(rfc3339_parse(value, &p->num, err));
+        p->type = DB_TIME;
+        break;
+    case LIST_DAY:
+        PKI_TRY(list_day_parse(value, &p->num, err));
         p->type = DB_TIME;
         break;
     case LIST_HEX:
@@ -675,6 +695,9 @@ total_take(db_conn_t *c, list_t *l, int64_t expected, pki_err_t *err)
 {
     list_page_t *page = l->page;
 
+    if (l->q->uncounted) {
+        return PKI_OK;
+    }
     if (l->cursor_key == NULL && page->next_cursor == NULL && l->q->page <= 1) {
         page->total = (int64_t) page->count; /* all of them are on this page */
         return PKI_OK;

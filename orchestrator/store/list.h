@@ -11,7 +11,7 @@
 #include "orchestrator/store/scope.h"
 
 typedef enum {
-    LIST_TEXT, LIST_INT, LIST_BOOL, LIST_TIME, LIST_INSTANT, LIST_HEX, LIST_TEXTS, LIST_PEM, LIST_JSON, LIST_TAG
+    LIST_TEXT, LIST_INT, LIST_BOOL, LIST_TIME, LIST_INSTANT, LIST_DAY, LIST_HEX, LIST_TEXTS, LIST_PEM, LIST_JSON, LIST_TAG
 } list_type_t;
 
 typedef struct {
@@ -24,7 +24,7 @@ typedef struct {
 typedef struct {
     const char *name;  /* query parameter */
     const char *cond;  /* SQL condition with %s where the parameter goes; of LIST_TAG: that a key has a value */
-    list_type_t type;  /* how the value is checked: TEXT, INT, BOOL, TIME (RFC 3339), HEX, TAG ("key:value", "key") */
+    list_type_t type;  /* how the value is checked: TEXT, INT, BOOL, TIME (RFC 3339), DAY (the same, or its date alone), HEX, TAG ("key:value", "key") */
     const char *const *choices; /* allowed values, or NULL */
     const char *help;
     const char *const *conds;   /* a condition for each of choices, without a parameter, instead of cond */
@@ -67,7 +67,7 @@ typedef struct {
 extern const list_resource_t list_issuers, list_ca_certificates, list_profiles, list_certificates, list_versions,
     list_est_labels, list_est_credentials, list_api_keys, list_audit, list_jobs, list_job_items, list_teams, list_owners,
     list_renewal_policies, list_policies, list_violations, list_roles, list_accounts, list_sessions,
-    list_certificate_identities;
+    list_certificate_identities, list_audit_heads, list_audit_export, list_audit_logs;
 
 #define LIST_LIMIT_DEFAULT 50
 #define LIST_LIMIT_MAX     1000
@@ -88,6 +88,7 @@ typedef struct {
     const scope_t    *scope;  /* rows outside of it are left out; NULL: none are */
     const list_arg_t *args;   /* filters; unknown names and bad values: INVALID */
     size_t            arg_count;
+    bool              uncounted; /* nobody asks for the total */
 } list_query_t;
 
 typedef struct {
@@ -133,6 +134,9 @@ const list_filter_t *list_filter_of(const list_resource_t *r, const char *name);
 
 /* The next name of "a,b,c", and what follows it; false at the end. */
 bool list_fields_next(const char **at, bytes_t *name);
+
+/* The time that a LIST_DAY says: a date alone is its first second in UTC. */
+pki_code_t list_day_parse(const char *value, int64_t *out, pki_err_t *err);
 
 /* A filter's value that its type alone does not refuse: too short, not a tag. */
 pki_code_t list_value_check(const list_filter_t *f, const char *value, pki_err_t *err);

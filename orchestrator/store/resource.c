@@ -240,20 +240,24 @@ const list_resource_t list_api_keys = {
     .columns = api_key_columns, .filters = api_key_filters, .sorts = api_key_sorts,
 };
 
-static const list_column_t audit_columns[] = {
-    { "id",            "e.id",            LIST_INT,  "number of the event" },
-    { "at",            "e.at",            LIST_INSTANT, "when it was recorded, to the microsecond" },
-    { "actor",         "e.actor",         LIST_TEXT, "who did it" },
-    { "actor_type",    "e.actor_type",    LIST_TEXT, "what kind of caller that is" },
-    { "action",        "e.action",        LIST_TEXT, "noun and verb" },
-    { "resource_type", "e.resource_type", LIST_TEXT, "kind of thing it was done to" },
-    { "resource_id",   "e.resource_id",   LIST_TEXT, "the thing" },
-    { "status",        "e.status",        LIST_INT,  "HTTP status of the call" },
-    { "request_id",    "e.request_id",    LIST_TEXT, "id of the request, as in the log" },
-    { "source",        "e.source",        LIST_TEXT, "address of the caller" },
-    { "latency_us",    "e.latency_us",    LIST_INT,  "microseconds it took" },
-    { "body_hash",     "e.body_hash",     LIST_TEXT, "16 digits of the SHA-256 of the call's body" },
+/* Named by the list and by the export. */
+#define AUDIT_COLUMNS \
+    { "id",            "e.id",            LIST_INT,  "number of the event" }, \
+    { "at",            "e.at",            LIST_INSTANT, "when it was recorded, to the microsecond" }, \
+    { "actor",         "e.actor",         LIST_TEXT, "who did it" }, \
+    { "actor_type",    "e.actor_type",    LIST_TEXT, "what kind of caller that is" }, \
+    { "action",        "e.action",        LIST_TEXT, "noun and verb" }, \
+    { "resource_type", "e.resource_type", LIST_TEXT, "kind of thing it was done to" }, \
+    { "resource_id",   "e.resource_id",   LIST_TEXT, "the thing" }, \
+    { "status",        "e.status",        LIST_INT,  "HTTP status of the call" }, \
+    { "request_id",    "e.request_id",    LIST_TEXT, "id of the request, as in the log" }, \
+    { "source",        "e.source",        LIST_TEXT, "address of the caller" }, \
+    { "latency_us",    "e.latency_us",    LIST_INT,  "microseconds it took" }, \
+    { "body_hash",     "e.body_hash",     LIST_TEXT, "16 digits of the SHA-256 of the call's body" }, \
     { "details",       "e.details",       LIST_JSON, "more, without secrets" },
+
+static const list_column_t audit_columns[] = {
+    AUDIT_COLUMNS
     END
 };
 static const list_filter_t audit_filters[] = {
@@ -276,6 +280,78 @@ const list_resource_t list_audit = {
     .name = "audit events", .from = "audit_event e", .id = "e.id", .id_cast = "bigint", .key = "e.id", .key_cast = "bigint",
     .newest_first = true,
     .columns = audit_columns, .filters = audit_filters, .sorts = audit_sorts,
+};
+
+/* All that a leaf of the tree is made of, with its place: enough to make the tree again somewhere else. */
+static const list_column_t audit_export_columns[] = {
+    AUDIT_COLUMNS
+    { "leaf_index",    "p.leaf",          LIST_INT,  "place of its leaf in the tree, from 0; null: not sealed yet" },
+    { "leaf_hash",     "p.hash",          LIST_HEX,  "its leaf, as it was sealed" },
+    END
+};
+const list_resource_t list_audit_export = {
+    .name = "audit export", .id = "e.id", .id_cast = "bigint", .key = "e.id", .key_cast = "bigint", .newest_first = true,
+    .from = "audit_event e LEFT JOIN LATERAL (SELECT s.first + s.place - 1 AS leaf,"
+            " substring(s.leaves FROM 32 * s.place - 31 FOR 32) AS hash"
+            " FROM (SELECT s.first, s.leaves, array_position(s.event_ids, e.id) AS place FROM audit_seal s"
+            " WHERE s.max_id >= e.id AND s.min_id <= e.id AND e.id = ANY (s.event_ids) ORDER BY s.max_id LIMIT 1) s) p ON true",
+    .columns = audit_export_columns, .filters = audit_filters, .sorts = audit_sorts,
+};
+
+/* The same events in the form of the first design: actor and resource as objects, success instead of a status. */
+static const list_column_t audit_log_columns[] = {
+    { "id",        "'audit-' || e.id", LIST_TEXT,    "number of the event, after audit-" },
+    { "timestamp", "e.at",             LIST_INSTANT, "when it was recorded, to the microsecond" },
+    { "actor",     "json_build_object('type', e.actor_type, 'id', e.actor)", LIST_JSON, "who did it: type and id" },
+    { "action",    "e.action",         LIST_TEXT,    "noun and verb" },
+    { "resource",  "json_build_object('type', e.resource_type, 'id', e.resource_id)", LIST_JSON, "the thing it was done to: type and id" },
+    { "status",    "CASE WHEN e.status < 400 THEN 'success' ELSE 'failure' END", LIST_TEXT, "success, or failure: the call was refused" },
+    { "details",   "e.details",        LIST_JSON,    "more, without secrets" },
+    END
+};
+static const char *const audit_outcomes[] = { "success", "failure", NULL };
+static const char *const audit_outcome_conds[] = { "e.status < 400", "e.status >= 400" };
+static const list_filter_t audit_log_filters[] = {
+    { "actor_type",    "e.actor_type = %s",    LIST_TEXT, NULL, "kind of caller" },
+    { "actor_id",      "e.actor = %s",         LIST_TEXT, NULL, "who did it" },
+    { "action",        "e.action = %s",        LIST_TEXT, NULL, "noun and verb" },
+    { "resource_type", "e.resource_type = %s", LIST_TEXT, NULL, "kind of thing" },
+    { "resource_id",   "e.resource_id = %s",   LIST_TEXT, NULL, "the thing" },
+    { "status",        NULL,                   LIST_TEXT, audit_outcomes, "how it ended", audit_outcome_conds },
+    { "from",          "e.at >= %s",           LIST_DAY,  NULL, "not before this date or time" },
+    { "to",            "e.at < %s",            LIST_DAY,  NULL, "before this date or time" },
+    END
+};
+const list_resource_t list_audit_logs = {
+    .name = "audit logs", .from = "audit_event e", .id = "'audit-' || e.id", .key = "e.id", .key_cast = "bigint",
+    .newest_first = true,
+    .columns = audit_log_columns, .filters = audit_log_filters, .sorts = audit_sorts,
+};
+
+static const list_column_t audit_head_columns[] = {
+    { "tree_size", "s.size",      LIST_INT,  "events in the tree" },
+    { "root",      "s.root",      LIST_HEX,  "root of the tree" },
+    { "at",        "s.at",        LIST_TIME, "when it was signed" },
+    { "log",       "k.log",       LIST_HEX,  "id of the journal of the signer that signed it" },
+    { "key_id",    "s.key_id",    LIST_TEXT, "first 16 digits of the SHA-256 of the signing key" },
+    { "signature", "translate(encode(s.signature, 'base64'), E'\\n', '')", LIST_TEXT, "over the head's octets, in base64" },
+    END
+};
+static const list_filter_t audit_head_filters[] = {
+    { "key_id", "s.key_id = %s", LIST_TEXT, NULL, "signed by this key" },
+    { "from",   "s.at >= %s",    LIST_TIME, NULL, "not signed before this time" },
+    { "to",     "s.at < %s",     LIST_TIME, NULL, "signed before this time" },
+    END
+};
+/* A tree is as large as the place of its last batch says: first goes up with size. */
+static const list_sort_t audit_head_sorts[] = {
+    { "tree_size", "s.first", "bigint" },
+    END
+};
+const list_resource_t list_audit_heads = {
+    .name = "audit heads", .from = "audit_seal s JOIN audit_key k ON k.id = s.key_id", .id = "s.size::text", .key = "s.first",
+    .key_cast = "bigint", .newest_first = true,
+    .columns = audit_head_columns, .filters = audit_head_filters, .sorts = audit_head_sorts,
 };
 
 static const list_column_t role_columns[] = {

@@ -22,6 +22,7 @@ static const list_resource_t *const all[] = {
     &list_est_credentials,
     &list_api_keys, &list_audit, &list_jobs, &list_job_items, &list_teams, &list_owners, &list_renewal_policies,
     &list_policies, &list_violations, &list_roles, &list_accounts, &list_sessions, &list_certificate_identities,
+    &list_audit_heads, &list_audit_export, &list_audit_logs,
 };
 
 static void
@@ -72,6 +73,7 @@ Test(list, runs_every_column_filter_and_order_of_every_resource)
             const char  *value = f->choices != NULL      ? f->choices[0]
                                  : f->least > 0         ? "abc"
                                  : f->type == LIST_TIME ? "2026-11-20T12:00:00Z"
+                                 : f->type == LIST_DAY  ? "2026-11-20"
                                  : f->type == LIST_BOOL ? "true"
                                  : f->type == LIST_INT  ? "1"
                                                         : "ab";
