@@ -118,7 +118,10 @@ typedef struct {
 void request_rows_run(request_rows_t *rows, req_t *const *r, size_t count); /* REQUEST_ROWS_MAX at most */
 void request_rows_end(request_rows_t *rows);
 
-/* Faces' side (headers.c): a header's value, absent when there is none, into the request; the answer's headers, one call each. */
+/*
+ * Faces' side (headers.c): a header's value, absent when there is none, into the request; the answer's headers, one call
+ * each.
+ */
 typedef bytes_t (*header_get_pt)(void *arg, const char *name);
 typedef void (*header_put_pt)(void *arg, const char *name, const char *value);
 pki_code_t request_headers(req_t *r, header_get_pt get, void *arg);

@@ -136,10 +136,11 @@ row_begin(rows_t *w, peer_t *c, const head_get_t *get)
 static void
 row_refuse(rows_t *w, peer_t *c, int status)
 {
+    static const char refused[] = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
     log_warn("rows.refused", LOG_I("status", status));
     metrics_count(w->api->metrics, NULL, status, 0);
-    peer_answer(&w->peers, c, BYTES_LIT("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"), BYTES_NONE,
-                true);
+    peer_answer(&w->peers, c, bytes_str(refused), BYTES_NONE, true);
 }
 
 /* The next whole request of a connection, or NULL. */

@@ -138,12 +138,12 @@ Test(head, a_get_may_have_so_many_headers)
     head_t      h;
 
     for (int count = HEAD_FIELDS; count <= HEAD_FIELDS + 1; count++) {
-        size_t len = (size_t) sprintf(text, GET);
+        size_t len = (size_t) snprintf(text, sizeof(text), GET);
 
         for (int i = 0; i < count; i++) {
-            len += (size_t) sprintf(text + len, "a: b\r\n");
+            len += (size_t) snprintf(text + len, sizeof(text) - len, "a: b\r\n");
         }
-        len += (size_t) sprintf(text + len, "\r\n");
+        len += (size_t) snprintf(text + len, sizeof(text) - len, "\r\n");
         cr_expect_eq(head_get_parse(bytes_of(text, len), &get, &h), count == HEAD_FIELDS ? 200 : 431);
     }
 }
