@@ -25,6 +25,8 @@ static const field_t listen_fields[] = {
               "unix socket of the management API, which nginx proxies to"),
     FIELD_STR(conf_listen_t, edge_socket, F_RESTART, "/run/chancery/edge.sock",
               "unix socket that nginx's protocol modules send enrolments to"),
+    FIELD_STR(conf_listen_t, rows_socket, F_RESTART, "/run/chancery/rows.sock",
+              "unix socket that nginx sends GETs of single certificates to, which are then read many at a time; empty: none"),
     FIELD_INT(conf_listen_t, workers, F_RESTART, "32", 1, 256, "threads that run requests"),
     FIELD_INT(conf_listen_t, queue, F_RESTART, "256", 1, 65536,
               "requests that may wait for a thread; more are told to try again"),
@@ -177,6 +179,7 @@ paths_check(const conf_t *c, field_problems_t *problems, pki_code_t *code, pki_e
     const path_row_t rows[] = {
         { "listen.api_socket", c->listen.api_socket, false },
         { "listen.edge_socket", c->listen.edge_socket, false },
+        { "listen.rows_socket", c->listen.rows_socket, true },
         { "signer.dir", c->signer.dir, false },
         { "signer.passphrase_file", c->signer.passphrase_file, false },
         { "signer.pkcs11_module", c->signer.pkcs11_module, true },
@@ -204,17 +207,23 @@ paths_check(const conf_t *c, field_problems_t *problems, pki_code_t *code, pki_e
 static void
 sockets_check(const conf_t *c, field_problems_t *problems, pki_code_t *code, pki_err_t *err)
 {
-    if (strlen(c->listen.api_socket) > 107) {
-        problem_add(problems, code, err, "listen.api_socket", "is too long for a socket");
-    }
-    if (strlen(c->listen.edge_socket) > 107) {
-        problem_add(problems, code, err, "listen.edge_socket", "is too long for a socket");
-    }
-    if (strlen(c->edge.metrics_socket) > 107) {
-        problem_add(problems, code, err, "edge.metrics_socket", "is too long for a socket");
+    const path_row_t rows[] = {
+        { "listen.api_socket", c->listen.api_socket, false },
+        { "listen.edge_socket", c->listen.edge_socket, false },
+        { "listen.rows_socket", c->listen.rows_socket, true },
+        { "edge.metrics_socket", c->edge.metrics_socket, true },
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (strlen(rows[i].value) > 107) {
+            problem_add(problems, code, err, rows[i].name, "is too long for a socket");
+        }
     }
     if (strcmp(c->listen.api_socket, c->listen.edge_socket) == 0) {
         problem_add(problems, code, err, "listen.edge_socket", "must not be the API's socket");
+    }
+    if (strcmp(c->listen.rows_socket, c->listen.api_socket) == 0 || strcmp(c->listen.rows_socket, c->listen.edge_socket) == 0) {
+        problem_add(problems, code, err, "listen.rows_socket", "must be a socket of its own");
     }
 }
 

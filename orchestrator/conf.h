@@ -15,7 +15,7 @@ typedef struct {
 } conf_database_t;
 
 typedef struct {
-    const char *api_socket, *edge_socket; /* unix sockets, mode 0660 */
+    const char *api_socket, *edge_socket, *rows_socket; /* unix sockets, mode 0660 */
     int64_t     workers;                  /* threads that run requests */
     int64_t     queue;                    /* requests waiting for a worker; more get 503 */
     str_list_t  cors_origins;             /* whose pages may call; "*": any */

@@ -250,8 +250,9 @@ forgery_check(req_t *r, pki_err_t *err)
     return PKI_OK;
 }
 
-pki_code_t
-auth_identify(req_t *r, pki_err_t *err)
+/* What is presented first in this order; false: nothing is. */
+static bool
+shown_find(req_t *r, shown_t *out, pki_code_t *code, pki_err_t *err)
 {
     const struct {
         bool       there;
@@ -261,16 +262,44 @@ auth_identify(req_t *r, pki_err_t *err)
         { r->cookie.p != NULL, session_show },
         { r->certificate != NULL, certificate_show },
     };
-    shown_t shown = { .clause = NULL };
 
     for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
         if (ways[i].there) {
-            PKI_TRY(ways[i].show(r, &shown, err));
-            PKI_TRY(identity_take(r, &shown, err));
-            return forgery_check(r, err);
+            *code = ways[i].show(r, out, err);
+            return true;
         }
     }
-    return pki_fail(err, PKI_E_UNAUTHENTICATED, "RFC 6750 3", "an API key is needed: Authorization: Bearer KEY");
+    return false;
+}
+
+bool
+auth_recalled(req_t *r)
+{
+    shown_t    shown = { .clause = NULL };
+    pki_code_t code;
+
+    if (shown_find(r, &shown, &code, NULL) && code == PKI_OK) {
+        r->known = identity_recall(r->api->identities, shown.digest);
+    }
+    return r->known != NULL;
+}
+
+pki_code_t
+auth_identify(req_t *r, pki_err_t *err)
+{
+    shown_t    shown = { .clause = NULL };
+    pki_code_t code;
+
+    if (r->known != NULL) {
+        r->identity = r->known->who;
+        return forgery_check(r, err);
+    }
+    if (!shown_find(r, &shown, &code, err)) {
+        return pki_fail(err, PKI_E_UNAUTHENTICATED, "RFC 6750 3", "an API key is needed: Authorization: Bearer KEY");
+    }
+    PKI_TRY(code);
+    PKI_TRY(identity_take(r, &shown, err));
+    return forgery_check(r, err);
 }
 
 bool

@@ -14,6 +14,9 @@
 /* Fill r->identity from what the request presents, the header before the cookie before the certificate. */
 pki_code_t auth_identify(req_t *r, pki_err_t *err); /* UNAUTHENTICATED, UNAVAILABLE; FORBIDDEN: may be forged */
 
+/* Whether who presents it is in memory, so that nothing has to be asked; auth_identify() then takes it from there. */
+bool auth_recalled(req_t *r);
+
 /* Whether the permission is among those of the grant, which may have ended. */
 bool grant_gives(const grant_t *grant, const char *permission);
 

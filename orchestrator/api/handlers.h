@@ -19,6 +19,10 @@
 pki_code_t list_serve(req_t *r, pki_err_t *err);
 pki_code_t row_serve(req_t *r, pki_err_t *err);
 pki_code_t filters_check(req_t *r, const list_resource_t *resource, pki_err_t *err); /* names each wrong value */
+
+/* row_serve() for many calls of one route: those with codes[i] PKI_OK, which get a code of their own. */
+void rows_serve(req_t *const *r, size_t count, pki_code_t *codes, pki_err_t *errs);
+
 extern const shape_t shape_list_query, shape_row_query; /* of every list; of every row that row_serve() answers with */
 
 /* What the query of a route looks like, beside a list's filters; NULL: there is none. */

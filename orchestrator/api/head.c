@@ -96,62 +96,112 @@ static const struct {
 
 /* RFC 9112 5.1: no space before the colon; 5.2: no line that continues another. */
 static int
-header_read(reading_t *r, bytes_t line)
+header_split(bytes_t line, bytes_t *name, bytes_t *value)
 {
-    bytes_t name;
-
-    if (!take_until(&line, ":", &name) || name.len == 0 || memchr(name.p, ' ', name.len) != NULL
-        || memchr(name.p, '\t', name.len) != NULL)
+    if (!take_until(&line, ":", name) || name->len == 0 || memchr(name->p, ' ', name->len) != NULL
+        || memchr(name->p, '\t', name->len) != NULL)
     {
         return 400;
     }
+    *value = trim(line);
+    return 200;
+}
+
+static int
+header_read(reading_t *r, bytes_t name, bytes_t value)
+{
     for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
         if (is_name(name, headers[i].name)) {
-            return headers[i].read(r, trim(line));
+            return headers[i].read(r, value);
         }
     }
     return 200;
 }
 
 static int
-request_line_read(bytes_t line, const char *target)
+request_line_read(bytes_t line, bytes_t *method, bytes_t *uri)
 {
-    bytes_t method, uri;
-
-    if (!take_until(&line, " ", &method) || !take_until(&line, " ", &uri)) {
+    if (!take_until(&line, " ", method) || !take_until(&line, " ", uri)) {
         return 400;
     }
-    if (!bytes_eq(line, BYTES_LIT("HTTP/1.1"))) {
-        return 505;
+    return bytes_eq(line, BYTES_LIT("HTTP/1.1")) ? 200 : 505;
+}
+
+/* The lines of a whole head, each with its end; 0: it is not whole. */
+static int
+head_take(bytes_t in, size_t max, bytes_t *lines, head_t *out)
+{
+    bytes_t rest = in;
+
+    *out = (head_t){ 0 };
+    if (!take_until(&rest, "\r\n\r\n", lines)) {
+        return in.len > max ? 431 : 0;
     }
-    if (!bytes_eq(uri, bytes_str(target))) {
-        return 404;
+    out->len = lines->len + 4;
+    if (out->len > max) {
+        return 431;
     }
-    return bytes_eq(method, BYTES_LIT("POST")) ? 200 : 405;
+    lines->len += 2;
+    return memchr(lines->p, 0, lines->len) != NULL ? 400 : 200;
 }
 
 int
 head_parse(bytes_t in, const char *target, size_t body_max, head_t *out)
 {
     reading_t r = { .head = out, .body_max = body_max };
-    bytes_t   rest = in, all, line;
-    int       status;
+    bytes_t   lines, line, method, uri, name, value;
+    int       status = head_take(in, HEAD_MAX, &lines, out);
 
-    *out = (head_t){ 0 };
-    if (!take_until(&rest, "\r\n\r\n", &all)) {
-        return in.len > HEAD_MAX ? 431 : 0;
+    if (status == 200) {
+        status = take_until(&lines, "\r\n", &line) ? request_line_read(line, &method, &uri) : 400;
     }
-    out->len = all.len + 4;
-    if (out->len > HEAD_MAX) {
-        return 431;
+    if (status != 200) {
+        return status;
     }
-    all.len += 2; /* each line with its end */
-    if (memchr(all.p, 0, all.len) != NULL || !take_until(&all, "\r\n", &line)) {
-        return 400;
+    if (!bytes_eq(uri, bytes_str(target))) {
+        return 404;
     }
-    status = request_line_read(line, target);
-    while (status == 200 && take_until(&all, "\r\n", &line)) {
-        status = header_read(&r, line);
+    status = bytes_eq(method, BYTES_LIT("POST")) ? 200 : 405;
+    while (status == 200 && take_until(&lines, "\r\n", &line)) {
+        status = header_split(line, &name, &value);
+        status = status == 200 ? header_read(&r, name, value) : status;
     }
     return status != 200 || r.has_length ? status : 411;
+}
+
+int
+head_get_parse(bytes_t in, head_get_t *get, head_t *out)
+{
+    reading_t r = { .head = out };
+    bytes_t   lines, line, method;
+    int       status = head_take(in, HEAD_GET_MAX, &lines, out);
+
+    get->count = 0;
+    if (status == 200) {
+        status = take_until(&lines, "\r\n", &line) ? request_line_read(line, &method, &get->target) : 400;
+    }
+    if (status == 200) {
+        status = bytes_eq(method, BYTES_LIT("GET")) ? 200 : 405;
+    }
+    while (status == 200 && take_until(&lines, "\r\n", &line)) {
+        head_field_t *field = &get->fields[get->count];
+
+        status = get->count < HEAD_FIELDS ? header_split(line, &field->name, &field->value) : 431;
+        if (status == 200) {
+            status = header_read(&r, field->name, field->value);
+            get->count++;
+        }
+    }
+    return status;
+}
+
+bytes_t
+head_field(const head_get_t *get, const char *name)
+{
+    for (size_t i = 0; i < get->count; i++) {
+        if (is_name(get->fields[i].name, name)) {
+            return get->fields[i].value;
+        }
+    }
+    return BYTES_NONE;
 }

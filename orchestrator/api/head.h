@@ -22,4 +22,24 @@ typedef struct {
  */
 int head_parse(bytes_t in, const char *target, size_t body_max, head_t *out);
 
+/* A header of a request that is all head. */
+typedef struct {
+    bytes_t name, value;
+} head_field_t;
+
+#define HEAD_FIELDS  64
+#define HEAD_GET_MAX 65536 /* an escaped client certificate needs 16 KiB */
+
+typedef struct {
+    bytes_t      target;
+    head_field_t fields[HEAD_FIELDS];
+    size_t       count;
+} head_get_t;
+
+/* The same for a GET of anything; what is in *get is borrowed from in. */
+int head_get_parse(bytes_t in, head_get_t *get, head_t *out);
+
+/* The value of the first of that name, absent when there is none. */
+bytes_t head_field(const head_get_t *get, const char *name);
+
 #endif

@@ -219,6 +219,14 @@ list_serve(req_t *r, pki_err_t *err)
     return answer_octets(r, "application/json", pki_buf_bytes(&out), err);
 }
 
+/* The row lives as long as the request. */
+static pki_code_t
+row_put(req_t *r, const list_row_t *row, pki_err_t *err)
+{
+    PKI_TRY(etag_set(r, row->version, bytes_str(row->json), err));
+    return answer_text(r, row->json, err);
+}
+
 static pki_code_t
 row_send(req_t *r, const char *id, const char *fields, pki_err_t *err)
 {
@@ -226,11 +234,10 @@ row_send(req_t *r, const char *id, const char *fields, pki_err_t *err)
     list_row_t         row;
 
     PKI_TRY(list_one_by(r->api->parts.db, r->a, r->route->resource, &query, id, &row, err));
-    PKI_TRY(etag_set(r, row.version, bytes_str(row.json), err));
     if (r->answer.status == 201) {
         r->answer.location = pki_printf(r->a, "%s/%s", r->route->path, id);
     }
-    return answer_text(r, row.json, err);
+    return row_put(r, &row, err);
 }
 
 pki_code_t
@@ -247,6 +254,61 @@ row_serve(req_t *r, pki_err_t *err)
     fields_names_check(r, r->route->resource, in->fields);
     PKI_TRY(check_done(r, err));
     return row_send(r, r->param[0], in->fields, err);
+}
+
+static pki_code_t
+row_copy(req_t *r, const list_row_t *in, pki_err_t *err)
+{
+    list_row_t row = { .json = pki_strdup(r->a, in->json), .version = in->version };
+
+    return row.json != NULL ? row_put(r, &row, err) : pki_fail(err, PKI_E_NOMEM, NULL, "out of memory while answering");
+}
+
+/* Whole rows by one statement; its failure is that of all. */
+static void
+rows_read(pki_arena_t *a, req_t *const *r, size_t *at, size_t count, pki_code_t *codes, pki_err_t *errs)
+{
+    const list_resource_t *resource = r[at[0]]->route->resource;
+    const char            *ids[REQUEST_ROWS_MAX];
+    list_row_t             rows[REQUEST_ROWS_MAX];
+    pki_err_t              err = { 0 };
+    pki_code_t             code;
+
+    for (size_t i = 0; i < count; i++) {
+        ids[i] = r[at[i]]->param[0];
+    }
+    code = list_many(r[at[0]]->api->parts.db, a, resource, &(str_list_t){ ids, count }, rows, &err);
+    for (size_t i = 0; i < count; i++) {
+        size_t k = at[i];
+
+        if (code != PKI_OK) {
+            codes[k] = code;
+            errs[k] = err;
+        } else {
+            codes[k] = rows[i].json != NULL ? row_copy(r[k], &rows[i], &errs[k]) : list_none(resource, &errs[k]);
+        }
+    }
+}
+
+void
+rows_serve(req_t *const *r, size_t count, pki_code_t *codes, pki_err_t *errs)
+{
+    pki_arena_t *a = pki_arena_new(LIST_ANSWER_MAX);
+    size_t       at[REQUEST_ROWS_MAX], n = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        const row_input_t *in = r[i]->query;
+
+        if (codes[i] == PKI_OK && in->fields == NULL && a != NULL) {
+            at[n++] = i;
+        } else if (codes[i] == PKI_OK) {
+            codes[i] = row_serve(r[i], &errs[i]);
+        }
+    }
+    if (n > 0) {
+        rows_read(a, r, at, n, codes, errs);
+    }
+    pki_arena_free(a);
 }
 
 pki_code_t

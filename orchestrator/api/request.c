@@ -44,12 +44,12 @@ request_id_make(char out[REQUEST_ID_MAX + 1])
 }
 
 req_t *
-request_new(api_t *api, const char *uri)
+request_new(api_t *api, bytes_t uri)
 {
     pki_arena_t *a = pki_arena_new(REQUEST_ARENA_MAX);
     req_t       *r = a != NULL ? pki_alloc(a, sizeof(*r)) : NULL;
 
-    if (r == NULL || (r->uri = pki_strdup(a, uri)) == NULL) {
+    if (r == NULL || (r->uri = pki_strndup(a, uri.p, uri.len)) == NULL) {
         pki_arena_free(a);
         return NULL;
     }
@@ -58,7 +58,6 @@ request_new(api_t *api, const char *uri)
     r->began_us = clock_mono_us();
     r->identity.actor = "anonymous";
     r->identity.type = "anonymous";
-    request_id_make(r->id);
     atomic_fetch_add(&api->active, 1);
     metrics_busy(api->metrics, 1);
     return r;
@@ -116,6 +115,9 @@ request_prepare(req_t *r)
 {
     struct in6_addr any;
 
+    if (r->id[0] == '\0') {
+        request_id_make(r->id);
+    }
     if (r->source != NULL && inet_pton(AF_INET, r->source, &any) != 1 && inet_pton(AF_INET6, r->source, &any) != 1) {
         r->source = NULL;
     }
@@ -455,10 +457,10 @@ handler_run(req_t *r, pki_err_t *err)
     return code;
 }
 
+/* Up to where the handler takes over, or that of a preflight (r->preflight), which has none. */
 static pki_code_t
-request_serve(req_t *r, pki_err_t *err)
+request_admit(req_t *r, pki_err_t *err)
 {
-
     if (r->early != PKI_OK) {
         /* Also so that the audit names who asked for what is not there. */
         PKI_TRY(caller_find(r, err));
@@ -477,11 +479,27 @@ request_serve(req_t *r, pki_err_t *err)
     PKI_TRY(body_decode(r, err));
     body_hash(r);
     r->answer.status = r->route->status;
-    PKI_TRY(handler_run(r, err));
+    return PKI_OK;
+}
+
+/* After the handler. */
+static void
+request_served(req_t *r)
+{
     if (r->route->reach != REACH_OPEN && r->route->reach != REACH_SELF) {
         permission_used(r->api->keeper, r->identity.actor, r->route->permission);
     }
     answer_unchanged(r);
+}
+
+static pki_code_t
+request_serve(req_t *r, pki_err_t *err)
+{
+    PKI_TRY(request_admit(r, err));
+    if (r->early == PKI_OK) {
+        PKI_TRY(handler_run(r, err));
+        request_served(r);
+    }
     return PKI_OK;
 }
 
@@ -589,25 +607,67 @@ request_refuse(req_t *r, pki_code_t code, const char *text)
     log_request_set(NULL);
 }
 
-void
-request_run(req_t *r)
+/* False when it waited too long, and was told so. */
+static bool
+request_begin(req_t *r)
 {
-    pki_err_t  err = { 0 };
-    pki_code_t code;
-
     r->working = r->queued_us != 0;
     r->body_secret = r->route != NULL && r->route->body != NULL
                      && (r->route->body->open != NULL || fields_secret(r->route->body->fields));
     body_hash(r);
     if (r->working && clock_mono_us() - r->queued_us > QUEUE_WAIT_US) {
         request_refuse(r, PKI_E_UNAVAILABLE, "too many requests are waiting");
-        return;
+        return false;
     }
     log_request_set(r->id);
-    code = request_serve(r, &err);
+    return true;
+}
+
+static void
+request_end(req_t *r, pki_code_t code, const pki_err_t *err)
+{
+    log_request_set(r->id);
     if (code != PKI_OK) {
-        answer_error(r, code, &err);
+        answer_error(r, code, err);
     }
     request_finish(r);
     log_request_set(NULL);
+}
+
+void
+request_run(req_t *r)
+{
+    pki_err_t err = { 0 };
+
+    if (request_begin(r)) {
+        request_end(r, request_serve(r, &err), &err);
+    }
+}
+
+void
+request_rows_run(request_rows_t *rows, req_t *const *r, size_t count)
+{
+    rows->count = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t n = rows->count;
+
+        if (request_begin(r[i])) {
+            rows->errs[n] = (pki_err_t){ 0 };
+            rows->codes[n] = request_admit(r[i], &rows->errs[n]);
+            rows->r[rows->count++] = r[i];
+        }
+    }
+    rows_serve(rows->r, rows->count, rows->codes, rows->errs);
+    log_request_set(NULL);
+}
+
+void
+request_rows_end(request_rows_t *rows)
+{
+    for (size_t i = 0; i < rows->count; i++) {
+        if (rows->codes[i] == PKI_OK) {
+            request_served(rows->r[i]);
+        }
+        request_end(rows->r[i], rows->codes[i], &rows->errs[i]);
+    }
 }

@@ -14,6 +14,7 @@
 
 #define REQUEST_ID_MAX   64
 #define REQUEST_ARGS_MAX 32
+#define REQUEST_ROWS_MAX 64
 
 /* Who calls.  Lives with r->known. */
 typedef struct {
@@ -54,7 +55,8 @@ typedef struct stream stream_t;
 struct req {
     api_t          *api;
     pki_arena_t    *a;
-    void           *connection; /* libmicrohttpd's */
+    void           *connection; /* the face's that it came through, which sends the answer: */
+    void          (*answered)(req_t *r);
     bool            started, working, done; /* working: on a worker's thread, which may wait */
     int64_t         began_us, queued_us; /* queued_us 0: never waited for a worker */
     char            id[REQUEST_ID_MAX + 1];
@@ -99,12 +101,28 @@ struct req {
 };
 
 /* Server side: make, prepare once the headers are there (also matches the route), run, free. */
-req_t *request_new(api_t *api, const char *uri);
+req_t *request_new(api_t *api, bytes_t uri);
 void   request_prepare(req_t *r);
 void   request_run(req_t *r);
 void   request_refuse(req_t *r, pki_code_t code, const char *text); /* answer without running */
 void   request_free(req_t *r);
 bool   request_id_valid(const char *id);
+
+/* Requests of R_TOGETHER: run up to where all that is left is to be answered, then to their end. */
+typedef struct {
+    req_t     *r[REQUEST_ROWS_MAX];
+    pki_code_t codes[REQUEST_ROWS_MAX];
+    pki_err_t  errs[REQUEST_ROWS_MAX];
+    size_t     count;
+} request_rows_t;
+void request_rows_run(request_rows_t *rows, req_t *const *r, size_t count); /* REQUEST_ROWS_MAX at most */
+void request_rows_end(request_rows_t *rows);
+
+/* Faces' side (headers.c): a header's value, absent when there is none, into the request; the answer's headers, one call each. */
+typedef bytes_t (*header_get_pt)(void *arg, const char *name);
+typedef void (*header_put_pt)(void *arg, const char *name, const char *value);
+pki_code_t request_headers(req_t *r, header_get_pt get, void *arg);
+void       answer_headers(const req_t *r, header_put_pt put, void *arg);
 
 /* Handlers' side.  Each sets the answer. */
 pki_code_t answer_struct(req_t *r, const void *in, pki_err_t *err); /* by route->answer */

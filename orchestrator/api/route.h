@@ -81,6 +81,8 @@ typedef enum {
 
 #define R_TRANSACTION 0x02u /* with an Idempotency-Key: done again, it gives what it gave before (req_t.transaction_key) */
 
+#define R_TOGETHER 0x04u /* of row_serve: calls that come together are served together, by one statement */
+
 #define ROUTE_PARAMS_MAX 3
 
 typedef pki_code_t (*route_pt)(req_t *r, pki_err_t *err);

@@ -17,7 +17,6 @@
 
 #include "core/clock.h"
 #include "core/log.h"
-#include "orchestrator/api/cors.h"
 #include "orchestrator/api/listen.h"
 #include "orchestrator/api/server.h"
 
@@ -31,71 +30,15 @@
 #define LOGINS_WAITING     6u        /* for their passwords to be checked: each has a worker */
 #define BODY_UNKNOWN       65536u     /* first room for a body without Content-Length */
 
-static const struct {
-    const char *name, *value;
-} common_headers[] = {
-    { "Cache-Control", "no-store" },
-    { "X-Content-Type-Options", "nosniff" },
-    { "X-Frame-Options", "DENY" },
-    { "Referrer-Policy", "no-referrer" },
-    { "Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'" },
-    { "Permissions-Policy", "interest-cohort=()" },
-};
-
-static const char *
-header_of(struct MHD_Connection *c, const char *name)
+static bytes_t
+header_of(void *c, const char *name)
 {
-    return MHD_lookup_connection_value(c, MHD_HEADER_KIND, name);
+    const char *value = MHD_lookup_connection_value(c, MHD_HEADER_KIND, name);
+
+    return value != NULL ? bytes_str(value) : BYTES_NONE;
 }
 
 /* ---- reading a request ---- */
-
-/* The version in a tag of ours; any other tag is of no row. */
-static pki_code_t
-if_match_take(req_t *r, const char *tag)
-{
-    size_t len;
-
-    if (tag == NULL || strcmp(tag, "*") == 0) {
-        return PKI_OK;
-    }
-    tag += *tag == '"';
-    len = strcspn(tag, "-\"");
-    r->if_match = pki_strndup(r->a, tag, len);
-    return r->if_match != NULL ? PKI_OK : PKI_E_NOMEM;
-}
-
-static pki_code_t
-headers_take(req_t *r, struct MHD_Connection *c)
-{
-    const char *auth = header_of(c, "Authorization"), *id = header_of(c, "X-Request-ID");
-    const char *cookie = MHD_lookup_connection_value(c, MHD_COOKIE_KIND, SESSION_COOKIE);
-    const struct {
-        const char **to, *name;
-    } copied[] = { { &r->content_type, "Content-Type" }, { &r->accept, "Accept" }, { &r->source, "X-Real-IP" },
-                   { &r->if_none_match, "If-None-Match" }, { &r->origin, "Origin" }, { &r->keyed.key, "Idempotency-Key" },
-                   { &r->last_event_id, "Last-Event-ID" }, { &r->certificate, "X-Chancery-Certificate" },
-                   { &r->csrf, "X-CSRF-Token" }, { &r->user_agent, "User-Agent" } };
-
-    for (size_t i = 0; i < sizeof(copied) / sizeof(copied[0]); i++) {
-        const char *value = header_of(c, copied[i].name);
-
-        if (value != NULL && (*copied[i].to = pki_strdup(r->a, value)) == NULL) {
-            return PKI_E_NOMEM;
-        }
-    }
-    if (id != NULL && request_id_valid(id)) {
-        snprintf(r->id, sizeof(r->id), "%s", id);
-    }
-    r->asks_method = header_of(c, "Access-Control-Request-Method") != NULL;
-    if (if_match_take(r, header_of(c, "If-Match")) != PKI_OK) {
-        return PKI_E_NOMEM;
-    }
-    if (cookie != NULL && pki_secret_new(r->a, bytes_str(cookie), &r->cookie, NULL) != PKI_OK) {
-        return PKI_E_NOMEM;
-    }
-    return auth != NULL ? pki_secret_new(r->a, bytes_str(auth), &r->authorization, NULL) : PKI_OK;
-}
 
 /* Room for the whole body at once where its length is told, so that no copy of a secret stays behind. */
 static bool
@@ -137,16 +80,25 @@ body_take(req_t *r, const char *data, size_t len)
     r->body_len += len;
 }
 
+/* Of a worker: the I/O thread sends. */
+static void
+request_answered(req_t *r)
+{
+    r->done = true;
+    MHD_resume_connection(r->connection);
+}
+
 static void
 request_start(req_t *r, struct MHD_Connection *c, const char *method)
 {
-    const char *length = header_of(c, "Content-Length");
+    const char *length = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Content-Length");
     size_t      expected = length != NULL ? strtoul(length, NULL, 10) : 0;
 
     r->started = true;
     r->connection = c;
+    r->answered = request_answered;
     r->method = pki_strdup(r->a, method);
-    if (r->method == NULL || headers_take(r, c) != PKI_OK) {
+    if (r->method == NULL || request_headers(r, header_of, c) != PKI_OK) {
         r->method = "";
         r->early = pki_fail(&r->early_err, PKI_E_NOMEM, NULL, "out of memory");
         return;
@@ -160,45 +112,9 @@ request_start(req_t *r, struct MHD_Connection *c, const char *method)
 /* ---- answering ---- */
 
 static void
-header_add(struct MHD_Response *response, const char *name, const char *value)
+header_add(void *response, const char *name, const char *value)
 {
-    if (value != NULL) {
-        (void) MHD_add_response_header(response, name, value);
-    }
-}
-
-static void
-cors_header_add(void *response, const char *name, const char *value)
-{
-    header_add(response, name, value);
-}
-
-static void
-headers_add(req_t *r, struct MHD_Response *response)
-{
-    const answer_t *answer = &r->answer;
-    char            seconds[24];
-
-    for (size_t i = 0; i < sizeof(common_headers) / sizeof(common_headers[0]); i++) {
-        header_add(response, common_headers[i].name, common_headers[i].value);
-    }
-    cors_headers(r, cors_header_add, response);
-    header_add(response, "X-Request-ID", r->id);
-    header_add(response, "Content-Type", answer->content_type);
-    header_add(response, "Content-Disposition", answer->disposition);
-    header_add(response, "Allow", answer->allow);
-    header_add(response, "Location", answer->location);
-    header_add(response, "ETag", answer->etag);
-    header_add(response, "Set-Cookie", answer->set_cookie);
-    header_add(response, "Idempotency-Replayed", answer->replayed ? "true" : NULL);
-    header_add(response, "WWW-Authenticate", answer->challenge ? "Bearer realm=\"chancery\"" : NULL);
-    if (answer->retry_after_s > 0) {
-        snprintf(seconds, sizeof(seconds), "%lld", (long long) answer->retry_after_s);
-        header_add(response, "Retry-After", seconds);
-    }
-    if (atomic_load(&r->api->draining)) {
-        header_add(response, "Connection", "close");
-    }
+    (void) MHD_add_response_header(response, name, value);
 }
 
 /* What goes on after the headers, from where the I/O thread asks for more. */
@@ -269,13 +185,13 @@ request_answer(req_t *r, struct MHD_Connection *c)
     if (response == NULL) {
         return MHD_NO;
     }
-    headers_add(r, response);
+    answer_headers(r, header_add, response);
     sent = MHD_queue_response(c, (unsigned) r->answer.status, response);
     MHD_destroy_response(response);
     return sent;
 }
 
-/* A worker's turn: run, then let the I/O thread send. */
+/* A worker's turn. */
 static void
 request_work(void *item, void *arg)
 {
@@ -283,8 +199,7 @@ request_work(void *item, void *arg)
 
     (void) arg;
     request_run(r);
-    r->done = true;
-    MHD_resume_connection(r->connection);
+    r->answered(r);
 }
 
 static enum MHD_Result
@@ -313,7 +228,7 @@ face_uri(void *cls, const char *uri, struct MHD_Connection *c)
     face_t *face = cls;
 
     (void) c;
-    return request_new(face->api, uri);
+    return request_new(face->api, bytes_str(uri));
 }
 
 static enum MHD_Result
@@ -466,6 +381,9 @@ api_open(const api_parts_t *parts, api_t **out, pki_err_t *err)
         code = hop_open(api, &api->hop, err);
     }
     if (code == PKI_OK) {
+        code = rows_open(api, &api->rows, err);
+    }
+    if (code == PKI_OK) {
         code = chores_open(&api->parts, &api->chores, err);
     }
     if (code != PKI_OK) {
@@ -484,6 +402,7 @@ api_drain(api_t *api, int64_t wait_s)
     atomic_store(&api->draining, true);
     face_quiesce(&api->face);
     hop_quiesce(api->hop);
+    rows_quiesce(api->rows);
     events_end(api->events);
     while (atomic_load(&api->active) > 0 && clock_mono_us() < until) {
         usleep(2000);
@@ -501,6 +420,7 @@ api_close(api_t *api)
     atomic_store(&api->draining, true);
     face_quiesce(&api->face);
     hop_quiesce(api->hop);
+    rows_quiesce(api->rows);
     chores_close(api->chores);
     queue_stop(api->queue);
     events_end(api->events);
@@ -509,6 +429,7 @@ api_close(api_t *api)
     events_close(api->events);
     streams_close(api->streams);
     hop_close(api->hop);
+    rows_close(api->rows);
     queue_free(api->queue);
     trail_close(api->trail);
     sealer_close(api->sealer);

@@ -19,6 +19,7 @@
 #include "orchestrator/api/metrics.h"
 #include "orchestrator/api/queue.h"
 #include "orchestrator/api/request.h"
+#include "orchestrator/api/rows.h"
 #include "orchestrator/api/sealer.h"
 #include "orchestrator/api/stream.h"
 #include "orchestrator/api/throttle.h"
@@ -47,6 +48,7 @@ struct api {
     chores_t    *chores;
     face_t       face;
     hop_t       *hop;
+    rows_t      *rows;
     int64_t      opened_us; /* monotonic */
     atomic_int   active; /* requests that have begun and are not yet answered */
     atomic_bool  draining;

@@ -14,6 +14,7 @@
 
 #define TRAIL_MAX     8192 /* events that wait */
 #define TRAIL_BATCH   AUDIT_MANY
+#define GATHER_MS     20 /* from the first event of a batch until it is written: more come, and a commit is for all */
 #define ROOM_WAIT_MS  500
 #define CLOSE_WAIT_US 2000000
 
@@ -31,6 +32,8 @@ struct trail {
     uint64_t        put, done, lost; /* done counts lost ones, too */
     int64_t         lost_said_us, give_up_us; /* give_up_us 0: never */
     bool            closing, stuck; /* stuck: the last attempt failed */
+    bool            gathering;      /* the thread does not look at single events */
+    size_t          hurried;        /* who waits for what is written */
 };
 
 /* The strings of an audit_t, for copying. */
@@ -139,6 +142,7 @@ void
 trail_put(trail_t *t, const audit_t *event, bool may_wait)
 {
     event_t *e = event_copy(event);
+    bool     wake = false;
 
     pthread_mutex_lock(&t->lock);
     if (may_wait) {
@@ -151,6 +155,9 @@ trail_put(trail_t *t, const audit_t *event, bool may_wait)
     } else {
         *t->last = e;
         t->last = &e->next;
+        wake = !t->gathering || t->put - t->done == TRAIL_BATCH;
+    }
+    if (wake) {
         pthread_cond_broadcast(&t->changed);
     }
     pthread_mutex_unlock(&t->lock);
@@ -197,6 +204,21 @@ batch_write(trail_t *t, event_t *list, event_t **rest, uint64_t *written, uint64
     return PKI_OK;
 }
 
+/* With the lock held, and something there. */
+static void
+batch_await(trail_t *t)
+{
+    struct timespec until;
+    int             rc = 0;
+
+    deadline_of(GATHER_MS, &until);
+    t->gathering = true;
+    while (t->put - t->done < TRAIL_BATCH && t->hurried == 0 && !t->closing && rc == 0) {
+        rc = pthread_cond_timedwait(&t->changed, &t->lock, &until);
+    }
+    t->gathering = false;
+}
+
 /* What waits, or NULL when the trail closes and nothing is left. */
 static event_t *
 trail_take(trail_t *t)
@@ -206,6 +228,9 @@ trail_take(trail_t *t)
     pthread_mutex_lock(&t->lock);
     while (t->first == NULL && !t->closing) {
         pthread_cond_wait(&t->changed, &t->lock);
+    }
+    if (t->first != NULL) {
+        batch_await(t);
     }
     list = t->first;
     t->first = NULL;
@@ -266,9 +291,12 @@ trail_flush(trail_t *t, int64_t wait_ms)
     deadline_of(wait_ms, &until);
     pthread_mutex_lock(&t->lock);
     mark = t->put;
+    t->hurried++;
+    pthread_cond_broadcast(&t->changed);
     while (t->done < mark && rc == 0) {
         rc = pthread_cond_timedwait(&t->changed, &t->lock, &until);
     }
+    t->hurried--;
     pthread_mutex_unlock(&t->lock);
 }
 

@@ -120,6 +120,14 @@ pki_code_t list_one(db_t *db, pki_arena_t *a, const list_resource_t *r, const ch
 pki_code_t list_one_by(db_t *db, pki_arena_t *a, const list_resource_t *r, const list_query_t *q, const char *id,
                        list_row_t *out, pki_err_t *err);
 
+/*
+ * Rows of a resource whose ids are text and have no parent, one for each id and in their order; json is NULL where there is
+ * none, which list_none() says.
+ */
+pki_code_t list_many(db_t *db, pki_arena_t *a, const list_resource_t *r, const str_list_t *ids, list_row_t *out,
+                     pki_err_t *err);
+pki_code_t list_none(const list_resource_t *r, pki_err_t *err);
+
 /* For checks that name what is wrong before anything is asked: whether there is this column, and this filter (or NULL). */
 bool                 list_has_column(const list_resource_t *r, bytes_t name);
 const list_filter_t *list_filter_of(const list_resource_t *r, const char *name);

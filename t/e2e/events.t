@@ -114,6 +114,7 @@ def events(s):
     data = json.loads(one.events[0]['data'])
     is_(sorted(data), ['action', 'actor', 'at', 'id', 'request_id', 'resource_id', 'type'], 'with what, when and who')
     ok(device and not [each for each in one.actions() if each[0].endswith(('.list', '.read', '.stream'))], 'reads are not')
+    wait_for('the other stream', some.actions)  # each listener is told in its turn
     is_({each[0].split('.')[0] for each in some.actions()}, {'certificate'}, 'a filter keeps the others out')
 
     # A transaction that began before others and commits after them is told, also to who resumes.

@@ -1,7 +1,7 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * What comes in by the edge socket: the head stays inside of its octets, and a record that is read is written again
+ * What comes in by the edge socket and by that of single rows: the head stays inside of its octets, and a record that is read is written again
  * as it was.
  */
 #include <stdlib.h>
@@ -17,6 +17,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     pki_arena_t    *a = pki_arena_new(0);
     head_t          head;
+    head_get_t      get;
     enrol_request_t request;
     pki_buf_t       again;
 
@@ -24,6 +25,16 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         && (head.len > size || head.body_len > 4096))
     {
         abort();
+    }
+    if (head_get_parse(bytes_of(data, size), &get, &head) == 200) {
+        if (head.len > size || head.body_len > 0 || get.count > HEAD_FIELDS) {
+            abort();
+        }
+        for (size_t i = 0; i < get.count; i++) {
+            if (get.fields[i].value.p < data || get.fields[i].value.p + get.fields[i].value.len > data + head.len) {
+                abort();
+            }
+        }
     }
     pki_buf_init(&again, a, size + 64);
     if (fields_unpack(enrol_request_fields, bytes_of(data, size), &request, NULL) == PKI_OK) {

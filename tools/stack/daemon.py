@@ -29,7 +29,8 @@ class Daemon:
                   ('drain_s', DRAIN_S),
                   ('master_key_file', at('conf/master-key'))]),
             ('database', [('url', self.database_url)]),
-            ('listen', [('api_socket', at('run/api.sock')), ('edge_socket', at('run/edge.sock'))]),
+            ('listen', [('api_socket', at('run/api.sock')), ('edge_socket', at('run/edge.sock')),
+                        ('rows_socket', at('run/rows.sock'))]),
             # For demonstrations, tests and measurements on one machine: what one key may ask for is many times the default.
             ('limits', [('source_rps', 100000), ('source_burst', 100000), ('export_per_hour', 100000)]),
             ('signer', [('user', self.places.signer_user if self.places.as_root else ''), ('dir', at('signer')),

@@ -387,7 +387,7 @@ version_with_key(const char *mark, EVP_PKEY *key, bool hashed)
     hex_encode(bytes_of(spki, (size_t) n), hex);
     sql = pki_printf(arena, "INSERT INTO certificate_version (issuer_no, serial, orphan, der, spki_sha256, not_before, not_after) "
                      "VALUES (1, '%s', false, '\\x0102%s03', sha256('\\x%s%s'), now(), now())", mark, hex, hex, hashed ? "" : "00");
-    PQclear(pg_sql(pg, sql));
+    PQclear(pg_sql(pg, "%s", sql));
     OPENSSL_free(spki);
     EVP_PKEY_free(key);
 }

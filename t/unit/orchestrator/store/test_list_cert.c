@@ -281,6 +281,30 @@ Test(list_cert, gives_the_fields_that_are_asked_for)
     }
 }
 
+Test(list_cert, reads_many_rows_as_it_reads_each)
+{
+    const char      *ids[] = { "mc-host-2", "no-such", "mc-host-1", "mc-host-2", "mc-host-3" };
+    const str_list_t asked = { ids, 5 };
+    list_row_t       rows[5], one;
+
+    issue_many(3);
+    PQclear(pg_sql(pg, "UPDATE managed_certificate SET name = E'quote \" and \\\\ and \\b\\f\\n\\r\\t\\x1f\\x7f \u00fc',"
+                       " tags = '{\"app\": \"a\\\"b\", \"tier\": \"1\"}', sans = '{}', revoked_at = '1999-12-31 23:59:59.5Z',"
+                       " revocation_reason = 1, status = 'Revoked' WHERE id = 'mc-host-2'"));
+    PQclear(pg_sql(pg, "UPDATE managed_certificate SET archived_at = '2026-01-02 03:04:05.999999Z', sans = '{\"dns:a\\\"\",\"x,y\"}'"
+                       " WHERE id = 'mc-host-3'"));
+    cr_assert_eq(list_many(db, arena, &list_certificates, &asked, rows, &err), PKI_OK, "%s", err.text);
+    for (size_t i = 0; i < 5; i++) {
+        if (i == 1) {
+            cr_expect_null(rows[i].json);
+            continue;
+        }
+        cr_assert_eq(list_one(db, arena, &list_certificates, NULL, ids[i], NULL, &one, &err), PKI_OK, "%s", err.text);
+        cr_expect_str_eq(rows[i].json, one.json);
+        cr_expect_str_eq(rows[i].version, one.version);
+    }
+}
+
 Test(list_cert, counts_to_a_limit_and_says_when_it_estimates)
 {
     list_query_t q = { .limit = 1 };

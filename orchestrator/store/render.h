@@ -1,0 +1,15 @@
+/*
+ * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
+ *
+ * Inside of store/ only: values of a row as the JSON that json_build_object() makes of them, octet for octet, so that an
+ * answer and its ETag are the same by either way.  PostgreSQL needs twice the time for it that it needs to read the row.
+ */
+#ifndef ORCHESTRATOR_STORE_RENDER_H
+#define ORCHESTRATOR_STORE_RENDER_H
+
+#include "orchestrator/store/conn.h"
+
+/* Of the types that the columns of resources have; others are a mistake of this program, and end it. */
+void render_value(const db_rows_t *r, size_t row, size_t column, pki_buf_t *out);
+
+#endif
