@@ -110,7 +110,8 @@ api_audit_verify_file(const char *file, const char *heads, const char *key)
     pki_arena_t *a = pki_arena_new(0);
     replay_t     r = { .fault = fault_print };
     pki_err_t    err = { 0 };
-    pki_code_t   rc = a != NULL ? file_verify(a, file, heads, key, &r, &err) : pki_fail(&err, PKI_E_NOMEM, NULL, "out of memory");
+    pki_code_t   rc = a != NULL ? file_verify(a, file, heads, key, &r, &err)
+                              : pki_fail(&err, PKI_E_NOMEM, NULL, "out of memory");
 
     pki_arena_free(a);
     replay_free(&r);

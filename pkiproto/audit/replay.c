@@ -172,7 +172,8 @@ head_take(replay_t *r, const audit_signed_head_t *h, merkle_front_t *front)
 }
 
 pki_code_t
-replay_check(replay_t *r, audit_signed_head_t *heads, size_t head_count, const bytes_t *spki, size_t key_count, pki_err_t *err)
+replay_check(replay_t *r, audit_signed_head_t *heads, size_t head_count, const bytes_t *spki, size_t key_count,
+             pki_err_t *err)
 {
     size_t         whole = leaves_order(r);
     merkle_front_t front = { 0 };
