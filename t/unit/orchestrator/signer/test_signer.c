@@ -21,6 +21,7 @@
 #include <openssl/sha.h>
 
 #include "orchestrator/signer/process.h"
+#include "pkiproto/audit/head.h"
 
 static signer_fixture_t f;
 static pki_arena_t     *arena;
@@ -219,6 +220,36 @@ Test(signer, signs_crls_by_digest_or_whole)
     cr_expect_eq(signer_sign_crl(f.client, arena, "file:ca", 7, BYTES_LIT("\x02"), BYTES_NONE, fd, &signature,
                                  &err), PKI_E_INVALID);
     close(fd);
+}
+
+Test(signer, signs_heads_of_the_audit_of_its_own_journal_and_nothing_else)
+{
+    audit_head_t     head = { .size = 5, .at = 1764288000 };
+    uint8_t          octets[AUDIT_HEAD_LEN];
+    signer_journal_t journal;
+    bytes_t          spki, other, tbs, signature;
+
+    fixture_signer_start(&f);
+    cr_assert_eq(signer_key_make(f.client, arena, SIGNER_AUDIT_REF, "p-256", &spki, &err), PKI_OK, "%s", err.text);
+    cr_assert_eq(signer_journal_info(f.client, &journal, &err), PKI_OK, "%s", err.text);
+    memcpy(head.log, journal.id, sizeof(head.log));
+    memset(head.root.h, 0x5a, sizeof(head.root.h));
+    audit_head_build(&head, octets);
+    cr_assert_eq(signer_sign_head(f.client, arena, BYTES_ARR(octets), &signature, &err), PKI_OK, "%s", err.text);
+    cr_expect(fixture_verify(spki, "SHA256", BYTES_ARR(octets), signature));
+
+    cr_expect_neq(signer_sign_head(f.client, arena, bytes_of(octets, sizeof(octets) - 1), &signature, NULL), PKI_OK,
+                  "a head that is cut is none");
+    cr_assert_eq(signer_key_make(f.client, arena, "file:ca", "p-256", &other, &err), PKI_OK, "%s", err.text);
+    tbs = fixture_tbs(arena, other, BYTES_LIT("\x01"));
+    cr_expect_neq(signer_sign_head(f.client, arena, tbs, &signature, NULL), PKI_OK, "nor is a certificate");
+    cr_expect_neq(signer_sign_cert(f.client, arena, SIGNER_AUDIT_REF, 1, BYTES_LIT("\x01"), tbs, &signature, NULL), PKI_OK,
+                  "and its key signs no certificate");
+    head.log[0] ^= 1;
+    audit_head_build(&head, octets);
+    cr_expect_eq(signer_sign_head(f.client, arena, BYTES_ARR(octets), &signature, NULL), PKI_E_INVALID,
+                 "a head of another journal is refused");
+    cr_expect_eq(fixture_signer_stop(&f), 0);
 }
 
 Test(signer, tells_what_its_journal_holds)
