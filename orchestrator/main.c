@@ -18,7 +18,7 @@
 #include "orchestrator/signer/process.h"
 
 typedef struct {
-    const char *conf_path, *to, *name, *head;
+    const char *conf_path, *to, *name, *head, *file, *heads, *key;
     pki_arena_t *arena;
     conf_t       conf;
 } options_t;
@@ -124,9 +124,36 @@ run_journal_verify(options_t *o)
 }
 
 static int
+conf_load_options(options_t *o)
+{
+    field_problems_t problems = { 0 };
+    pki_err_t        err = { 0 };
+
+    if (conf_read(o->arena, o->conf_path, &o->conf, &problems, &err) == PKI_OK) {
+        return EXIT_SUCCESS;
+    }
+    for (size_t i = 0; i < problems.count; i++) {
+        fprintf(stderr, "chanceryd: %s: %s\n", problems.item[i].field, problems.item[i].text);
+    }
+    if (problems.count == 0) {
+        report(&err);
+    }
+    return EXIT_FAILURE;
+}
+
+static int
 run_audit_verify(options_t *o)
 {
-    return api_audit_verify(&o->conf, o->head);
+    bool from_files = o->file != NULL || o->heads != NULL || o->key != NULL;
+
+    if (from_files && (o->file == NULL || o->heads == NULL || o->key == NULL || o->head != NULL)) {
+        fprintf(stderr, "chanceryd: audit verify takes --file, --heads and --key together, and no --head with them\n");
+        return EXIT_FAILURE;
+    }
+    if (from_files) {
+        return api_audit_verify_file(o->file, o->heads, o->key);
+    }
+    return conf_load_options(o) == EXIT_SUCCESS ? api_audit_verify(&o->conf, o->head) : EXIT_FAILURE;
 }
 
 static int
@@ -158,7 +185,7 @@ static const command_t commands[] = {
     { "master-key",        "rotate", true,  run_master_key_rotate, "seal every secret in the database with the first master key" },
     { "signer-journal",    "verify", true,  run_journal_verify, "walk the signer's journal and check its hash chain" },
     { "signer-journal",    "list",   true,  run_journal_list,   "print a line for each certificate and CRL that was signed" },
-    { "audit",             "verify", true,  run_audit_verify,   "hold every audit event against the tree and its signed heads (--head FILE: one that was kept)" },
+    { "audit",             "verify", false, run_audit_verify,   "hold every audit event against the tree and its signed heads (--head FILE: one that was kept; --file: of an export)" },
     { "openapi",           NULL,     false, run_openapi,        "print the management API as OpenAPI 3.1" },
     { "manual",            NULL,     false, run_manual,         "print a commented configuration with every key and its default" },
     { MASTER_SIGNER,       NULL,     true,  run_signer,         NULL },
@@ -183,27 +210,12 @@ usage(FILE *out)
                  "  -c, --config FILE      configuration; otherwise CHANCERY_CONFIG, otherwise the environment alone\n"
                  "      --to N             migrate: the schema version to end at\n"
                  "      --head FILE        audit verify: a head of the API that was kept elsewhere\n"
+                 "      --file FILE        audit verify: an export in NDJSON, without a database; with --heads and --key\n"
+                 "      --heads FILE       audit verify: an answer of /api/v1/audit/heads, taken before the export\n"
+                 "      --key FILE         audit verify: the keys that sign heads, in PEM\n"
                  "      --name NAME        bootstrap-key: what the key is called\n"
                  "      --help, --version\n");
     return out == stdout ? EXIT_SUCCESS : EXIT_FAILURE;
-}
-
-static int
-conf_load_options(options_t *o)
-{
-    field_problems_t problems = { 0 };
-    pki_err_t        err = { 0 };
-
-    if (conf_read(o->arena, o->conf_path, &o->conf, &problems, &err) == PKI_OK) {
-        return EXIT_SUCCESS;
-    }
-    for (size_t i = 0; i < problems.count; i++) {
-        fprintf(stderr, "chanceryd: %s: %s\n", problems.item[i].field, problems.item[i].text);
-    }
-    if (problems.count == 0) {
-        report(&err);
-    }
-    return EXIT_FAILURE;
 }
 
 static const command_t *
@@ -240,6 +252,8 @@ main(int argc, char **argv)
     static const struct option longs[] = {
         { "config", required_argument, NULL, 'c' }, { "to", required_argument, NULL, 't' },
         { "name", required_argument, NULL, 'n' },   { "head", required_argument, NULL, 'd' },
+        { "file", required_argument, NULL, 'f' },   { "heads", required_argument, NULL, 's' },
+        { "key", required_argument, NULL, 'y' },
         { "check", no_argument, NULL, 'k' },
         { "help", no_argument, NULL, 'h' },         { "version", no_argument, NULL, 'v' },
         { NULL, 0, NULL, 0 },
@@ -261,6 +275,15 @@ main(int argc, char **argv)
             break;
         case 'n':
             o.name = optarg;
+            break;
+        case 'f':
+            o.file = optarg;
+            break;
+        case 's':
+            o.heads = optarg;
+            break;
+        case 'y':
+            o.key = optarg;
             break;
         case 'd':
             o.head = optarg;

@@ -59,7 +59,8 @@ typedef union {
 } filter_value_t;
 
 static const field_type_t filter_types[] = {
-    [LIST_TEXT] = FIELD_T_STR, [LIST_INT] = FIELD_T_INT, [LIST_BOOL] = FIELD_T_BOOL, [LIST_TIME] = FIELD_T_TIME, [LIST_DAY] = FIELD_T_STR,
+    [LIST_TEXT] = FIELD_T_STR, [LIST_INT] = FIELD_T_INT, [LIST_BOOL] = FIELD_T_BOOL, [LIST_TIME] = FIELD_T_TIME,
+    [LIST_DAY] = FIELD_T_STR,
     [LIST_HEX] = FIELD_T_STR,  [LIST_TEXTS] = FIELD_T_STR, [LIST_PEM] = FIELD_T_STR, [LIST_JSON] = FIELD_T_STR,
     [LIST_TAG] = FIELD_T_STR,
 };

@@ -23,4 +23,7 @@ void sealer_stats(sealer_t *s, sealer_stats_t *out);
 /* Walk the whole tree in the database (`chanceryd audit verify`); head: file with a head that was kept, or NULL. */
 int api_audit_verify(const conf_t *conf, const char *head);
 
+/* The same out of an export (NDJSON), heads (JSON) and keys (PEM), all of them files. */
+int api_audit_verify_file(const char *file, const char *heads, const char *key);
+
 #endif

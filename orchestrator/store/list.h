@@ -24,7 +24,8 @@ typedef struct {
 typedef struct {
     const char *name;  /* query parameter */
     const char *cond;  /* SQL condition with %s where the parameter goes; of LIST_TAG: that a key has a value */
-    list_type_t type;  /* how the value is checked: TEXT, INT, BOOL, TIME (RFC 3339), DAY (the same, or its date alone), HEX, TAG ("key:value", "key") */
+    list_type_t type;  /* how the value is checked: TEXT, INT, BOOL, TIME (RFC 3339), DAY (the same, or its date alone), HEX,
+                      * TAG ("key:value", "key") */
     const char *const *choices; /* allowed values, or NULL */
     const char *help;
     const char *const *conds;   /* a condition for each of choices, without a parameter, instead of cond */

@@ -92,6 +92,41 @@ def heads(s):
     ok(after['data'][0]['tree_size'] < page['data'][0]['tree_size'], 'a cursor goes on to older ones')
 
 
+def fetch(s, path, name):
+    with open(s.file(name), 'w') as file:
+        file.write(get(s, path).text)
+    return s.file(name)
+
+
+def offline(s):
+    """In an empty environment, without a database."""
+    last = s.psql("SELECT max(id) FROM audit_event WHERE actor = 'load'")
+    wait_for('the rows sealed', lambda: s.psql("SELECT count(*) FROM audit_seal WHERE %s = ANY (event_ids)" % last) == '1', 20)
+    heads, key = fetch(s, '/audit/heads?limit=1000', 'heads.json'), fetch(s, '/audit/key', 'key.pem')
+    with open(fetch(s, '/audit/export', 'audit.ndjson')) as file:
+        lines = file.readlines()
+
+    def verify(changed):
+        with open(s.file('changed.ndjson'), 'w') as file:
+            file.writelines(changed)
+        return program([os.path.join(BUILD, 'chanceryd'), 'audit', 'verify', '--file', s.file('changed.ndjson'), '--heads',
+                        heads, '--key', key], check=False, env={})
+
+    found = verify(lines)
+    is_((found.status, found.out.splitlines()[-1]), (0, 'verified'), 'an export is verified without a database')
+    at = next(n for n, line in enumerate(lines) if '"load-1000"' in line)
+    event = json.loads(lines[at])['id']
+    found = verify(lines[:at] + [lines[at].replace('"load-1000"', '"load-9999"')] + lines[at + 1:])
+    is_(found.status, 1, 'a changed export is not')
+    like(found.out, 'event %d was changed' % event, 'and the changed row is named')
+    found = verify(lines[:at] + lines[at + 1:])
+    like(found.out, r'leaves (\d+) to \1 are missing: events were removed before event %d' % (event + 1),
+         'so is the place of one that was removed')
+    like(verify(lines[:at] + [lines[at + 1], lines[at]] + lines[at + 2:]).out, 'event %d stands after event %d'
+         % (event, event - 1), 'and one in another place')
+    like(verify(lines[-100:]).out, r'head of \d+ events cannot be made', 'newest rows that were cut off are missed')
+
+
 def audited(s):
     row = wait_for('the export in the audit',
                    lambda: s.api('GET', V1 + '/audit?action=audit.export&status=200&limit=1').json['data'], 10)[0]
@@ -153,6 +188,7 @@ def main():
         spreadsheet(s)
         older_form(s)
         heads(s)
+        offline(s)
         audited(s)
         command(s)
         s.psql(ADD.replace('load.add', 'load.big') % ("repeat('x', 1000)", EVENTS))
