@@ -78,4 +78,5 @@ def seed_managed(stack, count, size=600):
     _bare(stack, 'managed_certificate', MANAGED.format(serial=SERIAL, issuer=stack.issuer_id, count=count))
     _bare(stack, 'certificate_version', VERSION.format(size=size))
     _bare(stack, 'certificate_search', SEARCH)
-    _psql(stack, 'VACUUM ANALYZE managed_certificate, certificate_version, certificate_search')
+    _psql(stack, 'VACUUM ANALYZE managed_certificate, certificate_version, certificate_search, owner, team, renewal_policy, '
+                 'profile, issuer')
