@@ -502,6 +502,7 @@ keys_put(pki_buf_t *b, const list_t *l)
         pki_buf_printf(b, ", (%s)::text AS next", l->sort->then);
     }
     pki_buf_printf(b, " FROM %s", l->r->from);
+    pki_buf_put(b, pki_buf_bytes(&l->where));
 }
 
 static void
@@ -556,58 +557,11 @@ cursor_blame(const list_t *l, pki_code_t code, pki_err_t *err)
     return code;
 }
 
-/* How many rows the planner expects of "SELECT ...": "Index Scan ...  (cost=0.42..8.44 rows=51 width=36)". */
-static pki_code_t
-select_expect(db_conn_t *c, list_t *l, bytes_t from, const db_param_t *param, size_t count, int64_t *out, pki_err_t *err)
-{
-    const char *plan;
-    pki_buf_t   b;
-    db_rows_t  *rows;
-
-    pki_buf_init(&b, l->a, LIST_SQL_MAX);
-    pki_buf_put(&b, bytes_str("EXPLAIN SELECT "));
-    pki_buf_put(&b, from);
-    PKI_TRY(list_query(c, l, &b, param, count, &rows, err));
-    plan = db_row_count(rows) > 0 ? strstr(db_text(rows, 0, "\"QUERY PLAN\""), " rows=") : NULL;
-    *out = plan != NULL ? strtoll(plan + 6, NULL, 10) : 0;
-    return PKI_OK;
-}
-
-static pki_code_t
-rows_expect(db_conn_t *c, list_t *l, int64_t *out, pki_err_t *err)
-{
-    pki_buf_t b;
-
-    pki_buf_init(&b, l->a, LIST_SQL_MAX);
-    pki_buf_printf(&b, "FROM %s", l->r->from);
-    pki_buf_put(&b, pki_buf_bytes(&l->where));
-    PKI_TRY(pki_buf_check(&b, "a list's statement", err));
-    return select_expect(c, l, pki_buf_bytes(&b), l->param, l->count, out, err);
-}
-
-/*
- * Whether rows are skipped by the order's index alone: what is hidden is looked up in a hash of it.  That pays unless
- * few rows are skipped or many are hidden.
- */
-static pki_code_t
-hidden_use(db_conn_t *c, list_t *l, int64_t before, bool *use, pki_err_t *err)
-{
-    int64_t hidden;
-
-    *use = l->r->hidden != NULL && l->sort->keyed && l->q->arg_count == 0 && (l->q->scope == NULL || l->q->scope->all);
-    if (*use) {
-        PKI_TRY(select_expect(c, l, bytes_str(l->r->hidden), NULL, 0, &hidden, err));
-        *use = hidden / 8 < before;
-    }
-    return PKI_OK;
-}
-
 /* The row before a page with a number is where its cursor would be; *none: there are not that many rows. */
 static pki_code_t
 page_find(db_conn_t *c, list_t *l, bool *none, pki_err_t *err)
 {
     int64_t    before = (l->q->page - 1) * l->limit;
-    bool       hashed;
     pki_buf_t  b;
     db_rows_t *rows;
 
@@ -616,14 +570,8 @@ page_find(db_conn_t *c, list_t *l, bool *none, pki_err_t *err)
         return PKI_OK;
     }
     pki_buf_init(&b, l->a, LIST_SQL_MAX);
-    PKI_TRY(hidden_use(c, l, before, &hashed, err));
     pki_buf_put(&b, bytes_str("SELECT "));
     keys_put(&b, l);
-    if (hashed) {
-        pki_buf_printf(&b, " WHERE %s NOT IN (SELECT %s)", l->r->key, l->r->hidden);
-    } else {
-        pki_buf_put(&b, pki_buf_bytes(&l->where));
-    }
     order_put(&b, l);
     pki_buf_printf(&b, " LIMIT 1 OFFSET %lld", (long long) before - 1);
     PKI_TRY(list_query(c, l, &b, l->param, l->count, &rows, err));
@@ -664,13 +612,29 @@ page_read(db_conn_t *c, list_t *l, pki_err_t *err)
     pki_buf_init(&b, l->a, LIST_SQL_MAX);
     columns_put(&b, l->r, l->q->fields);
     keys_put(&b, l);
-    pki_buf_put(&b, pki_buf_bytes(&l->where));
     cursor_put(&b, l, param, &count);
     order_put(&b, l);
     /* One more than asked for tells whether there is a next page. */
     pki_buf_printf(&b, " LIMIT %lld", (long long) l->limit + 1);
     PKI_TRY(cursor_blame(l, list_query(c, l, &b, param, count, &rows, err), err));
     return page_fill(l, rows, err);
+}
+
+/* How many rows the planner expects: "Index Scan ...  (cost=0.42..8.44 rows=51 width=36)". */
+static pki_code_t
+rows_expect(db_conn_t *c, list_t *l, int64_t *out, pki_err_t *err)
+{
+    const char *plan;
+    pki_buf_t   b;
+    db_rows_t  *rows;
+
+    pki_buf_init(&b, l->a, LIST_SQL_MAX);
+    pki_buf_printf(&b, "EXPLAIN SELECT FROM %s", l->r->from);
+    pki_buf_put(&b, pki_buf_bytes(&l->where));
+    PKI_TRY(list_query(c, l, &b, l->param, l->count, &rows, err));
+    plan = db_row_count(rows) > 0 ? strstr(db_text(rows, 0, "\"QUERY PLAN\""), " rows=") : NULL;
+    *out = plan != NULL ? strtoll(plan + 6, NULL, 10) : 0;
+    return PKI_OK;
 }
 
 /* One more than LIST_TOTAL_EXACT: there are more. */
@@ -721,7 +685,7 @@ chosen_cursor_put(pki_buf_t *b, const list_t *l, db_param_t *param, size_t *coun
 {
     const list_resource_t r = { .key = "chosen_key", .key_cast = l->r->key_cast };
     const list_sort_t     sort = { NULL, "chosen_sort", l->sort->cast, l->sort->then != NULL ? "chosen_next" : NULL,
-                                   l->sort->then_cast, false };
+                                   l->sort->then_cast };
     list_t                as = *l;
 
     as.r = &r;

@@ -42,7 +42,6 @@ typedef struct {
     const char *expr;  /* never null */
     const char *cast;  /* SQL type of the key */
     const char *then, *then_cast; /* the next key, or NULL */
-    bool        keyed; /* an index has it and the unique key, in another order than the table's: rows are skipped by it alone */
 } list_sort_t;
 
 typedef struct {
@@ -55,7 +54,6 @@ typedef struct {
     const char          *version; /* expression that another value comes of with each change: "p.xmin"; NULL: none */
     const char          *parent;  /* condition with one %s on the parent's id, or NULL */
     const char          *usually; /* condition that holds unless a filter opens what it hides, or NULL */
-    const char          *hidden;  /* "x.key FROM ...": unique keys of what `usually` leaves out, by an index alone, or NULL */
     /* what a row belongs to: an expression, or a condition with %s for an array of ids; NULL: none of that kind */
     const char          *scopes[SCOPE_KINDS];
     const list_column_t *columns; /* each ends with a NULL name */

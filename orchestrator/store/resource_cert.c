@@ -128,7 +128,7 @@ static const list_filter_t certificate_filters[] = {
 };
 #define CREATED     "m.created_at", "timestamptz"
 #define UPDATED     "m.updated_at", "timestamptz"
-#define EXPIRES     "m.expires_at", "timestamptz", .keyed = true
+#define EXPIRES     "m.expires_at", "timestamptz"
 #define COMMON_NAME "coalesce(m.common_name, '')", "text"
 static const list_sort_t certificate_sorts[] = {
     { "created",     "m.no", "bigint" },
@@ -144,14 +144,13 @@ static const list_sort_t certificate_sorts[] = {
     { "commonName",  COMMON_NAME },
     { "environment", "coalesce(m.environment, '')", "text" },
     /* By the status that is stored and the end: Expired, Expiring, Active, in this order, are all stored as Active. */
-    { "status",      "m.status", "text", "m.expires_at", "timestamptz", .keyed = true },
+    { "status",      "m.status", "text", "m.expires_at", "timestamptz" },
     END
 };
 const list_resource_t list_certificates = {
     .name = "certificates", .from = "managed_certificate m",
     .id = "m.id", .key = "m.no", .key_cast = "bigint", .newest_first = true, .large = true, .version = "m.xmin",
-    .usually = "m.archived_at IS NULL", .hidden = "h.no FROM managed_certificate h WHERE h.archived_at IS NOT NULL",
-    .scopes = CERTIFICATE_SCOPES,
+    .usually = "m.archived_at IS NULL", .scopes = CERTIFICATE_SCOPES,
     .columns = certificate_columns, .filters = certificate_filters, .sorts = certificate_sorts,
 };
 
