@@ -84,14 +84,17 @@ Test(managed, what_it_is_to_belong_to_has_to_be_there)
 
 Test(managed, what_is_in_use_stays_and_says_by_how_many)
 {
+    PGresult *gone;
+
     cr_assert(issue("one", 1, "owner-a", NULL));
     cr_assert(issue("two", 2, "owner-a", NULL));
     cr_expect_eq(owner_delete(db, "owner-a", NULL, &audit, &err), PKI_E_CONFLICT);
     cr_expect_str_eq(err.text, "owner owner-a is in use by 2 certificates");
     cr_expect_eq(team_delete(db, "team-a", NULL, &audit, &err), PKI_E_CONFLICT);
     cr_expect_str_eq(err.text, "team team-a is in use by 1 owners");
-    cr_expect_eq(PQresultStatus(PQexec(pg, "DELETE FROM owner WHERE id = 'owner-a'")), PGRES_FATAL_ERROR,
-                 "whoever deletes it");
+    gone = PQexec(pg, "DELETE FROM owner WHERE id = 'owner-a'");
+    cr_expect_eq(PQresultStatus(gone), PGRES_FATAL_ERROR, "whoever deletes it");
+    PQclear(gone);
     cr_expect_eq(owner_delete(db, "owner-b", NULL, &audit, &err), PKI_OK, "%s", err.text);
 }
 

@@ -70,13 +70,15 @@ Test(trust_store, openssl_finds_each_certificate_with_its_name_and_trust)
         PKCS12_SAFEBAG *bag = sk_PKCS12_SAFEBAG_value(bags, i);
         PKI_AUTO(X509) cert = PKCS12_SAFEBAG_get1_cert(bag);
         uint8_t *der = NULL;
+        char    *name = PKCS12_get_friendlyname(bag);
         int      len = i2d_X509(cert, &der), at = X509at_get_attr_by_OBJ(PKCS12_SAFEBAG_get0_attrs(bag), trusted, -1);
 
         cr_expect(bytes_eq(bytes_of(der, (size_t) len), list.v[i]), "certificate %d", i);
-        cr_expect_str_eq(PKCS12_get_friendlyname(bag), names[i]);
+        cr_expect_str_eq(name, names[i]);
         cr_assert_geq(at, 0, "certificate %d is trusted", i);
         cr_expect_eq(OBJ_obj2nid(X509_ATTRIBUTE_get0_type(X509at_get_attr(PKCS12_SAFEBAG_get0_attrs(bag), at), 0)->value.object),
                      NID_anyExtendedKeyUsage);
+        OPENSSL_free(name);
         OPENSSL_free(der);
     }
     sk_PKCS12_SAFEBAG_pop_free(bags, PKCS12_SAFEBAG_free);
