@@ -165,8 +165,8 @@ head_take(replay_t *r, const audit_signed_head_t *h, merkle_front_t *front)
     if (from == front->size) {
         fault(r, 0, "of two heads of %" PRIu64 " events one is not of this tree", from);
     } else {
-        fault(r, 0, "leaves %" PRIu64 " to %" PRIu64 " (events %" PRId64 " to %" PRId64 ") are not those that were signed", from,
-              front->size - 1, r->leaf[from].id, r->leaf[front->size - 1].id);
+        fault(r, 0, "leaves %" PRIu64 " to %" PRIu64 " (events %" PRId64 " to %" PRId64 ") are not those that were signed",
+              from, front->size - 1, r->leaf[from].id, r->leaf[front->size - 1].id);
     }
     return false;
 }
