@@ -104,7 +104,8 @@ pki_code_t
 crl_merge(crl_t *crl, bytes_t entries, int64_t latest, const crl_change_t *changes, size_t count,
           crl_passed_pt passed, void *arg, crl_merged_t *out, pki_err_t *err)
 {
-    merge_t m = { .crl = crl, .latest = latest, .next = changes, .end = changes + count, .out = out };
+    const crl_change_t *end = count > 0 ? changes + count : changes; /* changes may be NULL then */
+    merge_t             m = { .crl = crl, .latest = latest, .next = changes, .end = end, .out = out };
 
     *out = (crl_merged_t){ 0 };
     PKI_TRY(entries_merge(&m, entries, passed, arg, err));
