@@ -293,24 +293,26 @@ report_rows(req_t *r, stats_question_t question, int64_t days, const field_t *fi
     return stats_rows(r->api->parts.db, r->a, question, &r->scope, days, fields, size, out, err);
 }
 
-pki_code_t
-report_expiry(req_t *r, pki_err_t *err)
+static pki_code_t
+report_serve(req_t *r, stats_question_t question, const field_t *fields, size_t size, pki_err_t *err)
 {
     const days_query_t *in = r->query;
     report_t            out = { .as_of = clock_now() };
 
-    PKI_TRY(report_rows(r, STATS_EXPIRY, in->days, expiry_row_fields, sizeof(expiry_row_t), &out.rows, err));
+    PKI_TRY(report_rows(r, question, in->days, fields, size, &out.rows, err));
     return answer_struct(r, &out, err);
+}
+
+pki_code_t
+report_expiry(req_t *r, pki_err_t *err)
+{
+    return report_serve(r, STATS_EXPIRY, expiry_row_fields, sizeof(expiry_row_t), err);
 }
 
 pki_code_t
 report_risk(req_t *r, pki_err_t *err)
 {
-    const days_query_t *in = r->query;
-    report_t            out = { .as_of = clock_now() };
-
-    PKI_TRY(report_rows(r, STATS_RISK, in->days, risk_row_fields, sizeof(risk_row_t), &out.rows, err));
-    return answer_struct(r, &out, err);
+    return report_serve(r, STATS_RISK, risk_row_fields, sizeof(risk_row_t), err);
 }
 
 pki_code_t

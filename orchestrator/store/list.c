@@ -1,351 +1,27 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * Lists: a statement put together from a resource's fragments and numbered parameters, nothing of
- * which comes from a caller; the cursor that says where the next page begins; values checked by type.
+ * Pages of lists: a statement put together from a resource's fragments and numbered parameters, nothing of
+ * which comes from a caller, and the cursor that says where the next page begins.
  *
  * A cursor is the order's name, the unique key and the sort keys of the last row, in base64url.  A page by number is
  * found by the row before it: from there on it is a page after a cursor.
  */
-#include "orchestrator/store/list.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "orchestrator/store/conn.h"
-#include "orchestrator/store/render.h"
+#include "orchestrator/store/list_part.h"
 #include "pkiproto/base/text.h"
 
-#define LIST_SQL_MAX  16384
-#define LIST_ROW_MAX  (1u << 20)
-#define LIST_WAIT_MS  10000 /* more than a page takes, whatever is asked */
-#define LIST_MANY     10000 /* more rows are not sorted: their order's index has fifty of them sooner */
-#define CURSOR_MAX    4096
-#define CURSOR_SEP    '\x1f'
-
-typedef struct {
-    const list_resource_t *r;
-    const list_query_t    *q;
-    pki_arena_t           *a;
-    const list_sort_t     *sort;
-    bool                   descending, opened; /* opened: what is usually hidden is listed */
-    int64_t                limit;
-    const char            *cursor_key, *cursor_sort, *cursor_then; /* cursor_key NULL: from the start */
-    db_param_t             param[CONN_PARAMS_MAX];
-    size_t                 count;
-    pki_buf_t              where; /* without the cursor's condition */
-    list_page_t           *page;
-} list_t;
-
-/* How each type is cast as a parameter and rendered as JSON. */
-static const struct {
-    const char *cast, *before, *after;
-} list_types[] = {
-    [LIST_TEXT] = { "text", "", "" },
-    [LIST_INT] = { "bigint", "", "" },
-    [LIST_BOOL] = { "boolean", "", "" },
-    [LIST_INSTANT] = { "timestamptz", "to_char(", " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')" },
-    [LIST_TIME] = { "timestamptz", "to_char(", " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')" },
-    [LIST_DAY] = { "timestamptz", "", "" },
-    [LIST_HEX] = { "text", "encode(", ", 'hex')" },
-    [LIST_TEXTS] = { "text[]", "", "" },
-    [LIST_PEM] = { "text", "E'-----BEGIN CERTIFICATE-----\\n' || regexp_replace(translate(encode(",
-                   ", 'base64'), E'\\n', ''), '(.{1,64})', E'\\\\1\\n', 'g')"
-                   " || E'-----END CERTIFICATE-----\\n'" },
-    [LIST_JSON] = { "jsonb", "", "" },
-    [LIST_TAG] = { "jsonb", "", "" },
-};
-
-const list_filter_t *
-list_filter_of(const list_resource_t *r, const char *name)
-{
-    for (const list_filter_t *f = r->filters; f->name != NULL; f++) {
-        if (strcmp(f->name, name) == 0) {
-            return f;
-        }
-    }
-    return NULL;
-}
-
-bool
-list_has_column(const list_resource_t *r, bytes_t name)
-{
-    for (const list_column_t *c = r->columns; c->name != NULL; c++) {
-        if (bytes_eq(bytes_str(c->name), name)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-bool
-list_fields_next(const char **at, bytes_t *name)
-{
-    if (*at == NULL) {
-        return false;
-    }
-    *name = bytes_of(*at, strcspn(*at, ","));
-    *at = (*at)[name->len] == ',' ? *at + name->len + 1 : NULL;
-    return true;
-}
-
-static size_t
-characters(const char *text)
-{
-    size_t n = 0;
-
-    for (; *text != '\0'; text++) {
-        n += ((uint8_t) *text & 0xc0) != 0x80;
-    }
-    return n;
-}
-
-pki_code_t
-list_day_parse(const char *value, int64_t *out, pki_err_t *err)
-{
-    char whole[RFC3339_LEN + 1];
-
-    if (strlen(value) != sizeof("2026-01-01") - 1) {
-        return rfc3339_parse(value, out, err);
-    }
-    snprintf(whole, sizeof(whole), "%sT00:00:00Z", value);
-    return rfc3339_parse(whole, out, err);
-}
-
-pki_code_t
-list_value_check(const list_filter_t *f, const char *value, pki_err_t *err)
-{
-    if (characters(value) < f->least) {
-        return pki_fail(err, PKI_E_INVALID, NULL, "%s: must have at least %zu characters", f->name, f->least);
-    }
-    if (f->type == LIST_DAY && list_day_parse(value, &(int64_t){ 0 }, NULL) != PKI_OK) {
-        return pki_fail(err, PKI_E_INVALID, NULL, "%s: must be a date, or a time as RFC 3339 has it", f->name);
-    }
-    if (f->type == LIST_TAG && (*value == '\0' || *value == ':')) {
-        return pki_fail(err, PKI_E_INVALID, NULL, "%s: must be key:value, or a key", f->name);
-    }
-    return PKI_OK;
-}
-
-/* A serial as people write it (colons, leading zeros, odd length) to INTEGER contents octets. */
-static pki_code_t
-hex_value(list_t *l, const char *name, const char *in, const char **out, pki_err_t *err)
-{
-    char  *digits = pki_alloc(l->a, strlen(in) + 4), *p;
-    size_t n = 2;
-
-    if (digits == NULL) {
-        return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
-    }
-    digits[0] = digits[1] = '0';
-    for (; *in != '\0'; in++) {
-        if (strchr("0123456789abcdefABCDEF", *in) != NULL) {
-            digits[n++] = *in >= 'A' && *in <= 'F' ? (char) (*in + 32) : *in;
-        } else if (*in != ':') {
-            return pki_fail(err, PKI_E_INVALID, NULL, "%s is not hexadecimal", name);
-        }
-    }
-    p = digits + 2 + strspn(digits + 2, "0");
-    if (n == 2) {
-        return pki_fail(err, PKI_E_INVALID, NULL, "%s is empty", name);
-    }
-    p -= strlen(p) % 2 + (strlen(p) == 0) * 2;
-    *out = strchr("89abcdef", *p) != NULL ? p - 2 : p;
-    return PKI_OK;
-}
-
-static pki_code_t
-choice_check(const list_filter_t *f, const char *value, size_t *at, pki_err_t *err)
-{
-    *at = 0;
-    while (f->choices != NULL && f->choices[*at] != NULL && strcmp(f->choices[*at], value) != 0) {
-        (*at)++;
-    }
-    if (f->choices != NULL && f->choices[*at] == NULL) {
-        return pki_fail(err, PKI_E_INVALID, NULL, "%s: \"%.60s\" is not one of its values", f->name, value);
-    }
-    return PKI_OK;
-}
-
-/* {"key": "value"}, or the key alone. */
-static pki_code_t
-tag_value(list_t *l, const char *in, const char **out, pki_err_t *err)
-{
-    const char *colon = strchr(in, ':');
-    JSON_AUTO   tag = json_object();
-    char       *text;
-
-    if (colon == NULL) {
-        *out = in;
-        return PKI_OK;
-    }
-    if (json_object_setn_new(tag, in, (size_t) (colon - in), json_string(colon + 1)) != 0
-        || (text = json_dumps(tag, JSON_COMPACT)) == NULL) {
-        return pki_fail(err, PKI_E_INVALID, NULL, "tag: not UTF-8");
-    }
-    *out = pki_strdup(l->a, text);
-    free(text);
-    return *out != NULL ? PKI_OK : pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
-}
-
-/* The parameter of a filter, checked; its number is l->count afterwards. */
-static pki_code_t
-value_add(list_t *l, const list_filter_t *f, const char *value, pki_err_t *err)
-{
-    db_param_t *p = &l->param[l->count];
-    char       *end = NULL;
-
-    PKI_TRY(list_value_check(f, value, err));
-    *p = DB_T(value);
-    switch (f->type) {
-    case LIST_INT:
-        *p = DB_I(strtoll(value, &end, 10));
-        break;
-    case LIST_BOOL:
-        if (strcmp(value, "true") != 0 && strcmp(value, "false") != 0) {
-            return pki_fail(err, PKI_E_INVALID, NULL, "%s is true or false", f->name);
-        }
-        break;
-    case LIST_TIME:
-        PKI_TRY(rfc3339_parse(value, &p->num, err));
-        p->type = DB_TIME;
-        break;
-    case LIST_DAY:
-        PKI_TRY(list_day_parse(value, &p->num, err));
-        p->type = DB_TIME;
-        break;
-    case LIST_HEX:
-        PKI_TRY(hex_value(l, f->name, value, &p->text, err));
-        break;
-    case LIST_TAG:
-        PKI_TRY(tag_value(l, value, &p->text, err));
-        break;
-    default:
-        break;
-    }
-    if (end != NULL && (*end != '\0' || *value == '\0')) {
-        return pki_fail(err, PKI_E_INVALID, NULL, "%s is not a number", f->name);
-    }
-    l->count++;
-    return PKI_OK;
-}
-
-/* A condition with each %s replaced by the newest parameter. */
-static void
-where_put(list_t *l, const char *cond, const char *cast)
-{
-    const char *at;
-
-    while ((at = strstr(cond, "%s")) != NULL) {
-        pki_buf_put(&l->where, bytes_of(cond, (size_t) (at - cond)));
-        pki_buf_printf(&l->where, "$%zu::%s", l->count, cast);
-        cond = at + 2;
-    }
-    pki_buf_put(&l->where, bytes_str(cond));
-}
-
-static void
-where_add(list_t *l, const char *cond, const char *cast)
-{
-    pki_buf_put(&l->where, bytes_str(" AND ("));
-    where_put(l, cond, cast);
-    pki_buf_put(&l->where, bytes_str(")"));
-}
-
-static pki_code_t
-filter_add(list_t *l, const list_arg_t *arg, pki_err_t *err)
-{
-    const list_filter_t *f = list_filter_of(l->r, arg->name);
-    size_t               choice;
-
-    if (f == NULL) {
-        return pki_fail(err, PKI_E_INVALID, NULL, "%s have no filter \"%.60s\"", l->r->name, arg->name);
-    }
-    if (l->count >= CONN_PARAMS_MAX - 5 - SCOPE_KINDS) {
-        return pki_fail(err, PKI_E_INVALID, NULL, "too many filters");
-    }
-    PKI_TRY(choice_check(f, arg->value, &choice, err));
-    l->opened = l->opened || (f->opens != NULL && strcmp(f->opens, arg->value) == 0);
-    if (f->conds != NULL) {
-        where_add(l, f->conds[choice], "");
-        return PKI_OK;
-    }
-    PKI_TRY(value_add(l, f, arg->value, err));
-    if (f->type == LIST_TAG && strchr(arg->value, ':') == NULL) {
-        where_add(l, f->bare, "text");
-    } else {
-        where_add(l, f->cond, list_types[f->type].cast);
-    }
-    return PKI_OK;
-}
-
-/* Rows that belong to one of the scope's issuers, profiles, teams or owners. */
-static void
-scope_add(list_t *l)
-{
-    const scope_t *scope = l->q->scope;
-
-    if (scope == NULL || scope->all) {
-        return;
-    }
-    pki_buf_put(&l->where, bytes_str(" AND (false"));
-    for (size_t kind = 0; kind < SCOPE_KINDS; kind++) {
-        if (scope->ids[kind].count > 0 && l->r->scopes[kind] != NULL) {
-            bool whole = strstr(l->r->scopes[kind], "%s") != NULL;
-
-            l->param[l->count++] = DB_TS(&scope->ids[kind]);
-            pki_buf_put(&l->where, bytes_str(" OR "));
-            where_put(l, l->r->scopes[kind], "text[]");
-            if (!whole) {
-                pki_buf_printf(&l->where, " = ANY($%zu::text[])", l->count);
-            }
-        }
-    }
-    pki_buf_put(&l->where, bytes_str(")"));
-}
-
-static pki_code_t
-filters_add(list_t *l, bool hiding, pki_err_t *err)
-{
-    pki_buf_init(&l->where, l->a, LIST_SQL_MAX);
-    pki_buf_put(&l->where, bytes_str(" WHERE true"));
-    if (l->r->parent != NULL) {
-        if (l->q->parent == NULL) {
-            return pki_fail(err, PKI_E_INTERNAL, NULL, "%s without a parent", l->r->name);
-        }
-        l->param[l->count++] = DB_T(l->q->parent);
-        where_add(l, l->r->parent, "text");
-    }
-    for (size_t i = 0; i < l->q->arg_count; i++) {
-        PKI_TRY(filter_add(l, &l->q->args[i], err));
-    }
-    if (hiding && l->r->usually != NULL && !l->opened) {
-        where_add(l, l->r->usually, "");
-    }
-    scope_add(l);
-    return pki_buf_check(&l->where, "a list's filters", err);
-}
-
-/* The order that one of the filters brings along, or NULL. */
-static const char *
-order_of_filters(const list_t *l)
-{
-    for (size_t i = 0; i < l->q->arg_count; i++) {
-        const list_filter_t *f = list_filter_of(l->r, l->q->args[i].name);
-        size_t               choice;
-
-        if (f != NULL && f->orders != NULL && choice_check(f, l->q->args[i].value, &choice, NULL) == PKI_OK
-            && f->orders[choice] != NULL) {
-            return f->orders[choice];
-        }
-    }
-    return NULL;
-}
+#define LIST_WAIT_MS 10000 /* more than a page takes, whatever is asked */
+#define LIST_MANY    10000 /* more rows are not sorted: their order's index has fifty of them sooner */
+#define CURSOR_MAX   4096
+#define CURSOR_SEP   '\x1f'
 
 static pki_code_t
 sort_choose(list_t *l, pki_err_t *err)
 {
-    const char *want = l->q->sort != NULL && *l->q->sort != '\0' ? l->q->sort : order_of_filters(l);
+    const char *want = l->q->sort != NULL && *l->q->sort != '\0' ? l->q->sort : list_filters_order(l);
 
     l->sort = l->r->sorts;
     l->descending = l->r->newest_first;
@@ -447,50 +123,6 @@ cursor_parse(list_t *l, pki_err_t *err)
     l->cursor_then = then;
     l->cursor_sort = sort;
     return PKI_OK;
-}
-
-static bool
-field_wanted(const char *fields, const char *name)
-{
-    bytes_t one;
-
-    while (list_fields_next(&fields, &one)) {
-        if (bytes_eq(one, bytes_str(name))) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static pki_code_t
-fields_check(const list_resource_t *r, const char *fields, pki_err_t *err)
-{
-    bytes_t one;
-
-    while (list_fields_next(&fields, &one)) {
-        if (!list_has_column(r, one)) {
-            return pki_fail(err, PKI_E_INVALID, NULL, "fields: %s have no \"%.*s\"", r->name,
-                            (int) (one.len < 60 ? one.len : 60), (const char *) one.p);
-        }
-    }
-    return PKI_OK;
-}
-
-/* json_build_object('id', m.id, ...) as text */
-static void
-columns_put(pki_buf_t *b, const list_resource_t *r, const char *fields)
-{
-    const char *comma = "";
-
-    pki_buf_put(b, bytes_str("SELECT json_build_object("));
-    for (const list_column_t *c = r->columns; c->name != NULL; c++) {
-        if (fields == NULL || field_wanted(fields, c->name)) {
-            pki_buf_printf(b, "%s'%s', %s%s%s", comma, c->name, list_types[c->type].before, c->expr,
-                           list_types[c->type].after);
-            comma = ", ";
-        }
-    }
-    pki_buf_put(b, bytes_str(")::text AS row, "));
 }
 
 /* The keys of a row; in a row comparison they say what comes after a cursor. */
@@ -610,7 +242,7 @@ page_read(db_conn_t *c, list_t *l, pki_err_t *err)
 
     memcpy(param, l->param, sizeof(param));
     pki_buf_init(&b, l->a, LIST_SQL_MAX);
-    columns_put(&b, l->r, l->q->fields);
+    list_columns_put(&b, l->r, l->q->fields);
     keys_put(&b, l);
     cursor_put(&b, l, param, &count);
     order_put(&b, l);
@@ -718,7 +350,7 @@ page_sort(db_conn_t *c, list_t *l, bool *few, pki_err_t *err)
     pki_buf_printf(&b, " ORDER BY chosen_sort %s, chosen_next %s, chosen_key %s LIMIT %lld OFFSET %lld) "
                        "SELECT total, x.* FROM counted LEFT JOIN LATERAL (", way, way, way, (long long) l->limit + 1,
                    (long long) before);
-    columns_put(&b, l->r, l->q->fields);
+    list_columns_put(&b, l->r, l->q->fields);
     pki_buf_printf(&b, "chosen_key::text AS key, chosen_sort::text AS sort, chosen_next::text AS next, chosen_key, chosen_sort,"
                        " chosen_next FROM page, %s WHERE %s = chosen_key) AS x ON true"
                        " ORDER BY chosen_sort %s, chosen_next %s, chosen_key %s",
@@ -736,7 +368,7 @@ page_sort(db_conn_t *c, list_t *l, bool *few, pki_err_t *err)
 static bool
 order_is_native(const list_t *l)
 {
-    const char *own = order_of_filters(l);
+    const char *own = list_filters_order(l);
 
     return l->sort->expr == l->r->key || (own != NULL && strcmp(own + (*own == '-'), l->sort->name) == 0);
 }
@@ -795,8 +427,8 @@ list_page(db_t *db, pki_arena_t *a, const list_resource_t *r, const list_query_t
     PKI_TRY(limit_choose(&l, err));
     PKI_TRY(sort_choose(&l, err));
     PKI_TRY(cursor_parse(&l, err));
-    PKI_TRY(fields_check(r, q->fields, err));
-    PKI_TRY(filters_add(&l, true, err));
+    PKI_TRY(list_fields_check(r, q->fields, err));
+    PKI_TRY(list_where_put(&l, true, err));
     *out = (list_page_t){ .page = q->page, .limit = l.limit };
     return db_run(db, page_run, &l, err);
 }
@@ -822,151 +454,4 @@ list_print(const list_page_t *page, pki_buf_t *out, pki_err_t *err)
         pki_buf_printf(out, ", \"page_size\": %lld}", (long long) page->limit);
     }
     return pki_buf_check(out, "a list", err);
-}
-
-pki_code_t
-list_none(const list_resource_t *r, pki_err_t *err)
-{
-    return pki_fail(err, PKI_E_NOT_FOUND, NULL, "there is none with this id among %s", r->name);
-}
-
-typedef struct {
-    list_t     *l;
-    const char *sql;
-    list_row_t *out;
-} one_t;
-
-static pki_code_t
-one_run(db_conn_t *c, void *arg, pki_err_t *err)
-{
-    one_t     *o = arg;
-    db_rows_t *rows;
-
-    pki_code_t rc;
-
-    rc = conn_query_kept(c, o->l->a, o->l->r->name, o->sql, o->l->param, o->l->count, &rows, err);
-    if (rc != PKI_OK && (rc != PKI_E_INVALID || o->l->r->id_cast == NULL)) {
-        return rc;
-    }
-    /* What does not even look like an id is none. */
-    if (rc != PKI_OK || db_row_count(rows) == 0) {
-        return list_none(o->l->r, err);
-    }
-    *o->out = (list_row_t){ .json = db_text(rows, 0, "row"), .version = db_text(rows, 0, "version") };
-    return PKI_OK;
-}
-
-pki_code_t
-list_one_by(db_t *db, pki_arena_t *a, const list_resource_t *r, const list_query_t *q, const char *id, list_row_t *out,
-            pki_err_t *err)
-{
-    list_t    l = { .r = r, .q = q, .a = a };
-    one_t     o = { .l = &l, .out = out };
-    pki_buf_t b;
-
-    PKI_TRY(fields_check(r, q->fields, err));
-    PKI_TRY(filters_add(&l, false, err));
-    l.param[l.count++] = DB_T(id);
-    pki_buf_init(&b, a, LIST_SQL_MAX);
-    columns_put(&b, r, q->fields);
-    pki_buf_printf(&b, "(%s)::text AS version FROM %s%.*s AND %s = $%zu::%s LIMIT 1",
-                   r->version != NULL ? r->version : "NULL", r->from, (int) l.where.len, (const char *) l.where.p, r->id,
-                   l.count, r->id_cast != NULL ? r->id_cast : "text");
-    pki_buf_put_u8(&b, '\0');
-    PKI_TRY(pki_buf_check(&b, "a statement", err));
-    o.sql = (const char *) b.p;
-    return db_run(db, one_run, &o, err);
-}
-
-pki_code_t
-list_one(db_t *db, pki_arena_t *a, const list_resource_t *r, const char *parent, const char *id,
-         const scope_t *scope, list_row_t *out, pki_err_t *err)
-{
-    const list_query_t q = { .parent = parent, .scope = scope };
-
-    return list_one_by(db, a, r, &q, id, out, err);
-}
-
-typedef struct {
-    const list_resource_t *r;
-    pki_arena_t           *a;
-    const str_list_t      *ids;
-    list_row_t            *out;
-} many_t;
-
-/* Those that are rendered here (render.c); others are texts that PostgreSQL makes. */
-static bool
-renders(list_type_t type)
-{
-    return type == LIST_TIME || type == LIST_HEX;
-}
-
-static pki_code_t
-many_put(const many_t *m, const db_rows_t *rows, size_t n, list_row_t *out, pki_err_t *err)
-{
-    pki_buf_t b;
-    size_t    i = 0;
-
-    pki_buf_init(&b, m->a, LIST_ROW_MAX);
-    for (const list_column_t *c = m->r->columns; c->name != NULL; c++, i++) {
-        pki_buf_put(&b, bytes_str(i > 0 ? ", \"" : "{\""));
-        pki_buf_put(&b, bytes_str(c->name));
-        pki_buf_put(&b, BYTES_LIT("\" : "));
-        render_value(rows, n, i, &b);
-    }
-    pki_buf_put(&b, bytes_of("}", 2)); /* and a NUL */
-    PKI_TRY(pki_buf_check(&b, "a row", err));
-    *out = (list_row_t){ .json = (const char *) b.p, .version = db_text(rows, n, "row_version") };
-    return PKI_OK;
-}
-
-static pki_code_t
-many_fill(const many_t *m, const db_rows_t *rows, pki_err_t *err)
-{
-    for (size_t n = 0; n < db_row_count(rows); n++) {
-        const char *id = db_text(rows, n, "row_id");
-        list_row_t  row;
-
-        PKI_TRY(many_put(m, rows, n, &row, err));
-        for (size_t i = 0; i < m->ids->count; i++) {
-            if (strcmp(m->ids->v[i], id) == 0) {
-                m->out[i] = row;
-            }
-        }
-    }
-    return PKI_OK;
-}
-
-static pki_code_t
-many_run(db_conn_t *c, void *arg, pki_err_t *err)
-{
-    many_t    *m = arg;
-    pki_buf_t  b;
-    db_rows_t *rows;
-
-    pki_buf_init(&b, m->a, LIST_SQL_MAX);
-    pki_buf_put(&b, bytes_str("SELECT "));
-    for (const list_column_t *col = m->r->columns; col->name != NULL; col++) {
-        bool raw = renders(col->type);
-
-        pki_buf_put(&b, bytes_str(raw ? "" : list_types[col->type].before));
-        pki_buf_put(&b, bytes_str(col->expr));
-        pki_buf_put(&b, bytes_str(raw ? "" : list_types[col->type].after));
-        pki_buf_put(&b, BYTES_LIT(", "));
-    }
-    pki_buf_printf(&b, "%s AS row_id, (%s)::text AS row_version FROM %s WHERE %s = ANY ($1::text[])", m->r->id,
-                   m->r->version != NULL ? m->r->version : "NULL", m->r->from, m->r->id);
-    pki_buf_put_u8(&b, '\0');
-    PKI_TRY(pki_buf_check(&b, "a statement", err));
-    PKI_TRY(conn_query_kept(c, m->a, m->r->name, (const char *) b.p, DB_PARAMS(DB_TS(m->ids)), &rows, err));
-    return many_fill(m, rows, err);
-}
-
-pki_code_t
-list_many(db_t *db, pki_arena_t *a, const list_resource_t *r, const str_list_t *ids, list_row_t *out, pki_err_t *err)
-{
-    many_t m = { r, a, ids, out };
-
-    memset(out, 0, ids->count * sizeof(*out));
-    return db_run(db, many_run, &m, err);
 }
