@@ -2,8 +2,9 @@
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
  * Each second what was changed since the turn before is looked at, with an overlap that short transactions fit into.
- * At the first turn and then at times it is everything since the instant that the database has as done, and after that
- * the instant moves: what a long transaction brought late, or a process that died had not got to, is found then.
+ * The database has the instant before which all is done, which moves at times.  At the first turn, and while there are
+ * long transactions also before the instant moves, it is everything since that instant: what such a transaction brought
+ * late, or a process that died had not got to, is found then.
  */
 #include "orchestrator/search.h"
 
@@ -18,7 +19,7 @@
 #include "orchestrator/store/search.h"
 
 #define SEARCH_TURN_US   1000000
-#define SEARCH_FULL_US   10000000
+#define SEARCH_SETTLE_US 10000000
 #define SEARCH_CROWD_US  5000000 /* after many rows: the more at once, the more they share */
 #define SEARCH_CROWD     1000
 #define SEARCH_BATCH     20000
@@ -31,7 +32,8 @@ struct search {
     pthread_cond_t  wake;
     bool            stopping;
     char            again[SEARCH_AT_MAX]; /* where the next turn begins; empty: at what is done */
-    int64_t         full_us;
+    int64_t         settle_us;
+    bool            late;  /* a transaction was seen that may have brought something behind the turns */
     bool            crowd; /* the last batch was one */
 };
 
@@ -77,7 +79,7 @@ search_pass(search_t *s, const char *from, bool *whole, pki_err_t *err)
 static pki_code_t
 search_turn(search_t *s, pki_err_t *err)
 {
-    bool           full = s->again[0] == '\0' || clock_mono_us() >= s->full_us, whole;
+    bool           due = clock_mono_us() >= s->settle_us, whole, full = s->again[0] == '\0' || (due && s->late);
     search_begin_t b;
 
     PKI_TRY(search_begin(s->db, &b, err));
@@ -86,9 +88,10 @@ search_turn(search_t *s, pki_err_t *err)
         return PKI_OK;
     }
     snprintf(s->again, sizeof(s->again), "%s", b.again);
-    if (full) {
+    s->late = b.late || (s->late && !full);
+    if (full || (due && !s->late)) {
         PKI_TRY(search_settle(s->db, b.settled, err));
-        s->full_us = clock_mono_us() + SEARCH_FULL_US;
+        s->settle_us = clock_mono_us() + SEARCH_SETTLE_US;
     }
     return PKI_OK;
 }

@@ -102,7 +102,7 @@ pki_code_t db_each(db_conn_t *c, db_query_t q, const db_param_t *params, size_t 
 pki_code_t db_migrate(db_t *db, const char *dir, int64_t target /* -1: newest */, pki_err_t *err);
 
 /* CONFIG when the schema is older than this binary needs. */
-#define DB_SCHEMA_VERSION 12
+#define DB_SCHEMA_VERSION 13
 pki_code_t db_schema_check(db_t *db, pki_err_t *err);
 
 #endif

@@ -64,6 +64,9 @@ static const char *const archived_conds[] = { "true", "m.archived_at IS NULL" };
 #define SEARCHED(cond) "m.no IN (SELECT cs.no FROM certificate_search cs WHERE " cond ")"
 #define PART_IS                                                                                                        \
     "cs.text LIKE '%' || replace(replace(replace(lower(%s), '\\', '\\\\'), '%', '\\%'), '_', '\\_') || '%'"
+#define SAN_IS                                                                                                         \
+    "ARRAY[lower(%s), 'dns:' || lower(%s), 'email:' || lower(%s), 'ip:' || lower(%s), 'uri:' || lower(%s),"            \
+    " 'dirname:' || lower(%s), 'other:' || lower(%s)]"
 
 #define ISSUER_ID "(SELECT i.id FROM issuer i WHERE i.no = m.issuer_no)"
 
@@ -116,7 +119,7 @@ static const list_filter_t certificate_filters[] = {
     { "tag",               "m.tags @> %s AND m.tags <> '{}'", LIST_TAG, NULL, "key:value, or a key; given several times, all must hold", .bare = "m.tags ? %s AND m.tags <> '{}'", .many = true },
     { "name",              "m.name = %s",              LIST_TEXT, NULL,     "exact name" },
     { "common_name",       "coalesce(m.common_name, '') = %s", LIST_TEXT, NULL, "exact common name" },
-    { "san",               SEARCHED("cs.sans @> ARRAY[lower(%s)]"), LIST_TEXT, NULL, "alternative name, with or without its kind (dns:)" },
+    { "san",               SEARCHED("cs.sans && " SAN_IS), LIST_TEXT, NULL, "alternative name, with or without its kind (dns:)" },
     { "q",                 SEARCHED(PART_IS),          LIST_TEXT, NULL, "part of the name, the common name or an alternative name, in any case", .least = 3 },
     { "expires_before",    "m.expires_at < %s",        LIST_TIME, NULL,     "ends before this time", .orders = by_end },
     { "expires_after",     "m.expires_at > %s",        LIST_TIME, NULL,     "ends after this time", .orders = by_end },

@@ -34,6 +34,7 @@ search_begin(db_t *db, search_begin_t *out, pki_err_t *err)
         snprintf(out->again, sizeof(out->again), "%s", db_text(rows, 0, "again"));
         snprintf(out->settled, sizeof(out->settled), "%s", db_text(rows, 0, "settled"));
         snprintf(out->done, sizeof(out->done), "%s", db_text(rows, 0, "done"));
+        out->late = db_bool(rows, 0, "late");
     }
     pki_arena_free(a);
     return code;

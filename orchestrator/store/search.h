@@ -16,6 +16,7 @@ typedef struct {
     char again[SEARCH_AT_MAX];   /* the next turn has to look again from here on */
     char settled[SEARCH_AT_MAX]; /* nothing can be changed with a date before this any more */
     char done[SEARCH_AT_MAX];    /* all that was changed before is searchable, whoever dies */
+    bool late;                   /* a transaction that runs may bring something dated before `again` */
 } search_begin_t;
 pki_code_t search_begin(db_t *db, search_begin_t *out, pki_err_t *err);
 

@@ -48,10 +48,11 @@ WITH input AS MATERIALIZED (
                  resource_type, resource_id, status, request_id, peer, latency_us, details, generation,
                  exempt, body_hash, team_id, environment, renewal_policy_id, tags, key_algorithm,
                  key_size)
-     WHERE EXISTS (SELECT FROM profile p WHERE p.id = i.profile_id)
-       AND (i.owner_id IS NULL OR EXISTS (SELECT FROM owner o WHERE o.id = i.owner_id))
-       AND (i.team_id IS NULL OR EXISTS (SELECT FROM team t WHERE t.id = i.team_id))
-       AND (i.renewal_policy_id IS NULL OR EXISTS (SELECT FROM renewal_policy r WHERE r.id = i.renewal_policy_id))
+     WHERE i.profile_id = ANY (ARRAY(SELECT id FROM profile WHERE id = ANY ($7::text[])))
+       AND (i.owner_id IS NULL OR i.owner_id = ANY (ARRAY(SELECT id FROM owner WHERE id = ANY ($9::text[]))))
+       AND (i.team_id IS NULL OR i.team_id = ANY (ARRAY(SELECT id FROM team WHERE id = ANY ($32::text[]))))
+       AND (i.renewal_policy_id IS NULL
+            OR i.renewal_policy_id = ANY (ARRAY(SELECT id FROM renewal_policy WHERE id = ANY ($34::text[]))))
 ), key AS (
     INSERT INTO issuance_key AS k (txn_key, issuer_no, serial)
     SELECT txn_key, issuer_no, serial FROM input WHERE txn_key IS NOT NULL ORDER BY txn_key

@@ -1,15 +1,17 @@
 -- Free text over certificates, a moment after they were written.
 
 -- name: search_begin
--- The instant from which on the next turn has to look again, the one before which nothing can be changed any more, and
--- the one before which all is done.  A change is dated by the start of its transaction: those that run now will be dated
--- after the start of the oldest.  A second is for transactions that have begun and do not show yet, two for short ones.
-SELECT (now() - interval '2 seconds')::text AS again,
-       (least(now(), (SELECT min(a.xact_start) FROM pg_stat_activity a WHERE a.datname = current_database()
-                                                                         AND a.pid <> pg_backend_pid()))
-        - interval '1 second')::text AS settled,
-       p.at::text AS done
-  FROM search_position p;
+-- The instant from which on the next turn has to look again, the one before which nothing can be changed any more, the
+-- one before which all is done, and whether a transaction runs that may bring something dated before the first.  A
+-- change is dated by the start of its transaction: those that run now will be dated after the start of the oldest.  A
+-- second is for transactions that have begun and do not show yet, two for short ones.
+SELECT t.again::text AS again, t.settled::text AS settled, t.settled < t.again AS late, p.at::text AS done
+  FROM search_position p
+ CROSS JOIN (SELECT now() - interval '2 seconds' AS again,
+                    least(now(), min(a.xact_start)) - interval '1 second' AS settled
+               FROM pg_stat_activity a
+              WHERE a.datname = current_database() AND a.backend_type = 'client backend'
+                AND a.pid <> pg_backend_pid()) AS t;
 
 -- name: search_lock
 -- One host at a time; until the end of the transaction.
@@ -17,7 +19,7 @@ SELECT pg_try_advisory_xact_lock(4850173420190143) AS mine;
 
 -- name: search_fill
 -- The next rows by date: what is new or different goes in.  LATERAL with LIMIT keeps the look at what is there an index
--- scan whatever the planner expects.  Gives the last one.
+-- scan whatever the planner expects; the names are made of what goes in alone.  Gives the last one.
 WITH batch AS MATERIALIZED (
     SELECT m.no, m.updated_at
       FROM managed_certificate m

@@ -1,0 +1,7 @@
+CREATE OR REPLACE VIEW certificate_names AS
+SELECT m.no, m.updated_at,
+       lower(m.name || E'\n' || coalesce(m.common_name, '') || E'\n' || array_to_string(m.sans, E'\n') || E'\n') AS text,
+       ARRAY(SELECT lower(s) FROM unnest(m.sans) AS s
+              UNION
+             SELECT lower(substr(s, strpos(s, ':') + 1)) FROM unnest(m.sans) AS s) AS sans
+  FROM managed_certificate m;
