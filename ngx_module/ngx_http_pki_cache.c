@@ -16,8 +16,13 @@
 #include "ngx_module/ngx_http_pki_cache.h"
 
 #include <signal.h>
+#include <sys/mman.h>
 
 #include <openssl/rand.h>
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* Linux 6.1 has it, the C library's header may not */
+#endif
 
 #define NGX_HTTP_PKI_CACHE_BUCKET  4096
 #define NGX_HTTP_PKI_CACHE_HEAD    64
@@ -26,6 +31,7 @@
 #define NGX_HTTP_PKI_CACHE_TRIES   3 /* of a reader who is disturbed */
 #define NGX_HTTP_PKI_CACHE_CLAIM_S 2 /* how long the one who makes another answer is left alone with it */
 #define NGX_HTTP_PKI_CACHE_LINE    64
+#define NGX_HTTP_PKI_CACHE_PAGE    (2 << 20) /* a large one */
 
 /* Times are seconds since 1970, until 2106. */
 typedef struct {
@@ -60,6 +66,31 @@ typedef struct {
 
 /* ---- the zone ---- */
 
+/*
+ * In large pages, where the kernel gives them: every look-up goes to another page, and walking the tables to a small one
+ * took longer than all else of it.  Shared memory has none unless they are asked for, and only where the mapping begins at
+ * such a page, which nginx' does not: another is put over a part of it, and goes when it goes.  There has to be something
+ * in a page that is to become one.
+ */
+static ngx_int_t
+ngx_http_pki_cache_enlarge(u_char *p, size_t size)
+{
+    u_char *first = ngx_align_ptr(p, NGX_HTTP_PKI_CACHE_PAGE), *end = p + size, *page;
+    size_t  len = first < end ? (size_t) (end - first) / NGX_HTTP_PKI_CACHE_PAGE * NGX_HTTP_PKI_CACHE_PAGE : 0;
+
+    if (len == 0) {
+        return NGX_OK;
+    }
+    if (mmap(first, len, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_SHARED | MAP_ANONYMOUS, -1, 0) == MAP_FAILED) {
+        return NGX_ERROR; /* what was there may be gone */
+    }
+    for (page = first; page < first + len; page += NGX_HTTP_PKI_CACHE_PAGE) {
+        *(volatile u_char *) page = 0;
+    }
+    (void) madvise(first, len, MADV_COLLAPSE); /* if not, small ones serve */
+    return NGX_OK;
+}
+
 /* All the room there is, which the kernel has filled with zeros. */
 static ngx_int_t
 ngx_http_pki_cache_make(ngx_http_pki_cache_t *cache)
@@ -72,7 +103,7 @@ ngx_http_pki_cache_make(ngx_http_pki_cache_t *cache)
     }
     size = cache->pool->pfree * ngx_pagesize;
     table->bucket = ngx_slab_alloc(cache->pool, size);
-    if (table->bucket == NULL) {
+    if (table->bucket == NULL || ngx_http_pki_cache_enlarge((u_char *) table->bucket, size) != NGX_OK) {
         return NGX_ERROR;
     }
     table->count = size / sizeof(*table->bucket);
