@@ -188,12 +188,17 @@ ngx_http_pki_cache_tag(const ngx_http_pki_cache_key_t *key)
 uint64_t
 ngx_http_pki_cache_hash(ngx_shm_zone_t *zone, bytes_t octets)
 {
-    uint64_t hash = ((ngx_http_pki_cache_t *) zone->data)->table->seed ^ octets.len, word;
+    uint64_t hash = ((ngx_http_pki_cache_t *) zone->data)->table->seed ^ octets.len, word, two[2];
     size_t   i;
 
-    for (i = 0; octets.len - i >= sizeof(word); i += sizeof(word)) {
+    for (i = 0; octets.len - i >= sizeof(two); i += sizeof(two)) {
+        ngx_memcpy(two, octets.p + i, sizeof(two));
+        hash = ngx_http_pki_cache_mix(hash ^ two[0], two[1]);
+    }
+    if (octets.len - i >= sizeof(word)) {
         ngx_memcpy(&word, octets.p + i, sizeof(word));
         hash = ngx_http_pki_cache_mix(hash, word);
+        i += sizeof(word);
     }
     if (i < octets.len) {
         word = 0;

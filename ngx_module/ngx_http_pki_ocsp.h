@@ -141,10 +141,12 @@ int64_t ngx_http_pki_ocsp_max_age(const ngx_http_pki_ocsp_t *o);
 /* ---- ngx_http_pki_ocsp_had.c ---- */
 
 /*
- * A GET whose client has the answer, as this worker has found lately: NGX_OK, and o is ready to be sent.  The other:
- * it is found now, inside the store's transaction, under this count of changes; good until refresh_at.
+ * A GET whose client has the answer, as this worker has found lately: NGX_OK, and o is ready to be sent.  Memory begins
+ * to fetch it with the first, which gives the number that the second wants; 0: there is nothing to be found.  The
+ * third: it is found now, inside the store's transaction, under this count of changes; good until refresh_at.
  */
-ngx_int_t ngx_http_pki_ocsp_had(ngx_http_pki_ocsp_t *o);
+uint64_t  ngx_http_pki_ocsp_had_expect(ngx_http_request_t *r);
+ngx_int_t ngx_http_pki_ocsp_had(ngx_http_pki_ocsp_t *o, uint64_t hash);
 void      ngx_http_pki_ocsp_had_insert(ngx_http_pki_ocsp_t *o, uint64_t changes, int64_t refresh_at);
 
 /* ---- ngx_http_pki_ocsp_http.c ---- */

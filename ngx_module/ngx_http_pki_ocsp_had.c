@@ -118,27 +118,34 @@ ngx_http_pki_ocsp_had_use(ngx_http_pki_ocsp_t *o, const ngx_http_pki_ocsp_had_en
     return NGX_OK;
 }
 
-ngx_int_t
-ngx_http_pki_ocsp_had(ngx_http_pki_ocsp_t *o)
+uint64_t
+ngx_http_pki_ocsp_had_expect(ngx_http_request_t *r)
 {
-    ngx_http_pki_ocsp_main_conf_t *omcf = ngx_http_get_module_main_conf(o->r, ngx_http_pki_ocsp_module);
-    ngx_http_pki_ocsp_had_entry_t *e;
+    ngx_http_pki_ocsp_main_conf_t *omcf = ngx_http_get_module_main_conf(r, ngx_http_pki_ocsp_module);
     ngx_http_pki_ocsp_had_set_t   *set;
     uint64_t                       hash;
-    ngx_int_t                      rc;
 
-    if (omcf->had == NULL) {
-        return NGX_DECLINED;
+    if (omcf->had == NULL || r->headers_in.if_none_match == NULL) {
+        return 0;
     }
-    hash = ngx_http_pki_ocsp_had_hash(o->r, omcf->cache);
+    hash = ngx_http_pki_ocsp_had_hash(r, omcf->cache);
     set = ngx_http_pki_ocsp_had_set(omcf->had, hash);
     __builtin_prefetch(&set->way[0]);
     __builtin_prefetch(&set->way[1]);
+    return hash;
+}
+
+ngx_int_t
+ngx_http_pki_ocsp_had(ngx_http_pki_ocsp_t *o, uint64_t hash)
+{
+    ngx_http_pki_ocsp_main_conf_t *omcf = ngx_http_get_module_main_conf(o->r, ngx_http_pki_ocsp_module);
+    ngx_http_pki_ocsp_had_entry_t *e;
+    ngx_int_t                      rc;
 
     if (ngx_http_pki_store_begin(o->store, o->r->connection->log) != NGX_OK) {
         return NGX_DECLINED;
     }
-    e = ngx_http_pki_ocsp_had_find(set, ngx_http_pki_ocsp_had_key(o, hash));
+    e = ngx_http_pki_ocsp_had_find(ngx_http_pki_ocsp_had_set(omcf->had, hash), ngx_http_pki_ocsp_had_key(o, hash));
     rc = e != NULL ? ngx_http_pki_ocsp_had_use(o, e) : NGX_DECLINED;
     ngx_http_pki_store_end(o->store);
     if (rc == NGX_OK) {

@@ -288,6 +288,7 @@ ngx_http_pki_ocsp_get(ngx_http_request_t *r, bytes_t id, bytes_t raw)
     ngx_http_pki_ocsp_loc_conf_t *olcf = ngx_http_get_module_loc_conf(r, ngx_http_pki_ocsp_module);
     ngx_http_pki_ocsp_question_t  question;
     ngx_http_pki_ocsp_t           o;
+    uint64_t                      had = ngx_http_pki_ocsp_had_expect(r);
     ngx_int_t                     rc;
 
     if (r->unparsed_uri.len > olcf->max_target) {
@@ -296,9 +297,9 @@ ngx_http_pki_ocsp_get(ngx_http_request_t *r, bytes_t id, bytes_t raw)
     if (ngx_http_discard_request_body(r) != NGX_OK) {
         r->keepalive = 0;
     }
-    if (r->headers_in.if_none_match != NULL) {
+    if (had != 0) {
         ngx_http_pki_ocsp_begin(&o, r);
-        if (ngx_http_pki_ocsp_had(&o) == NGX_OK) {
+        if (ngx_http_pki_ocsp_had(&o, had) == NGX_OK) {
             ngx_http_pki_metrics_done(o.slot, o.outcome, o.began);
             return ngx_http_pki_ocsp_send(&o);
         }
