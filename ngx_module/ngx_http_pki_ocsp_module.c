@@ -6,13 +6,16 @@
  *     pki_ocsp;                            location; {location}{issuer id}[/{base64} or /{serial in hex}]
  *     pki_ocsp_cache zone=NAME:SIZE;       http; signed answers shared by the workers
  *
- * and those of limits, which are in ngx_http_pki_ocsp_limit.c.
+ * and those of limits, which are in ngx_http_pki_ocsp_limit.c; for logs
+ *
+ *     $pki_ocsp_path                       the location and the issuer, without what is asked
  *
  * Every answer reflects the status read for it: a cached one is found only under that status.  Unknown
  * serials and requests with errors never cause a signature.
  */
 #include "ngx_module/ngx_http_pki_ocsp.h"
 
+static ngx_int_t ngx_http_pki_ocsp_variables(ngx_conf_t *cf);
 static void     *ngx_http_pki_ocsp_create_main_conf(ngx_conf_t *cf);
 static char     *ngx_http_pki_ocsp(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char     *ngx_http_pki_ocsp_cache(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
@@ -143,7 +146,7 @@ static ngx_command_t ngx_http_pki_ocsp_commands[] = {
 };
 
 static ngx_http_module_t ngx_http_pki_ocsp_module_ctx = {
-    NULL,                               /* preconfiguration */
+    ngx_http_pki_ocsp_variables,        /* preconfiguration */
     NULL,                               /* postconfiguration */
 
     ngx_http_pki_ocsp_create_main_conf, /* create main configuration */
@@ -330,6 +333,36 @@ ngx_http_pki_ocsp_handler(ngx_http_request_t *r)
                                         "an OCSP request has at most 10240 octets");
     }
     return ngx_http_pki_body_read(r, OCSP_REQUEST_MAX, ngx_http_pki_ocsp_body);
+}
+
+/* Of a named location, its name: what came there was not for it. */
+static ngx_int_t
+ngx_http_pki_ocsp_path(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_http_core_loc_conf_t *clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+    ngx_str_t                *path = clcf->named ? &clcf->name : &r->uri;
+    size_t                    len = ngx_min(clcf->name.len, path->len);
+    u_char                   *slash = memchr(path->data + len, '/', path->len - len);
+
+    v->data = path->data;
+    v->len = slash != NULL ? (size_t) (slash - path->data) : path->len;
+    v->valid = 1;
+    v->no_cacheable = 0;
+    v->not_found = 0;
+    return NGX_OK;
+}
+
+static ngx_int_t
+ngx_http_pki_ocsp_variables(ngx_conf_t *cf)
+{
+    ngx_str_t            name = ngx_string("pki_ocsp_path");
+    ngx_http_variable_t *v = ngx_http_add_variable(cf, &name, 0);
+
+    if (v == NULL) {
+        return NGX_ERROR;
+    }
+    v->get_handler = ngx_http_pki_ocsp_path;
+    return NGX_OK;
 }
 
 static void *
