@@ -122,26 +122,35 @@ put_end(get_t *g, pki_err_t *err)
     return put_octets(g, g->digits - 1, err);
 }
 
-/* Whole groups of four digits as they are, which is nearly all there is. */
+/*
+ * Whole groups of four digits as they are, which is nearly all there is.  In variables of its own: what is written could be
+ * g itself for all the compiler knows.
+ */
 static void
 put_groups(get_t *g, bytes_t *in)
 {
-    uint32_t a, b, c, d;
+    const uint8_t *p = in->p;
+    uint8_t       *out = g->out + g->len;
+    size_t         groups = in->len / 4, room = (g->cap - g->len) / 3, i;
+    uint32_t       a, b, c, d;
 
-    while (in->len >= 4 && g->cap - g->len >= 3) {
-        a = digit_of[in->p[0]];
-        b = digit_of[in->p[1]];
-        c = digit_of[in->p[2]];
-        d = digit_of[in->p[3]];
+    for (i = 0; i < groups && i < room; i++) {
+        a = digit_of[p[0]];
+        b = digit_of[p[1]];
+        c = digit_of[p[2]];
+        d = digit_of[p[3]];
         if ((a | b | c | d) > 63) {
-            return;
+            break;
         }
-        g->out[g->len++] = (uint8_t) (a << 2 | b >> 4);
-        g->out[g->len++] = (uint8_t) (b << 4 | c >> 2);
-        g->out[g->len++] = (uint8_t) (c << 6 | d);
-        in->p += 4;
-        in->len -= 4;
+        out[0] = (uint8_t) (a << 2 | b >> 4);
+        out[1] = (uint8_t) (b << 4 | c >> 2);
+        out[2] = (uint8_t) (c << 6 | d);
+        p += 4;
+        out += 3;
     }
+    g->len += 3 * i;
+    in->p += 4 * i;
+    in->len -= 4 * i;
 }
 
 pki_code_t

@@ -5,6 +5,7 @@
  */
 #include <criterion/criterion.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <openssl/evp.h>
@@ -87,6 +88,22 @@ Test(get, undoes_what_clients_do_and_refuses_the_rest)
         cr_assert_eq(rc, cases[i].wanted != NULL ? PKI_OK : PKI_E_PARSE, "\"%s\"", cases[i].raw);
         cr_assert(rc != PKI_OK || bytes_eq(der, bytes_of(cases[i].wanted, cases[i].len)), "\"%s\"",
                   cases[i].raw);
+    }
+}
+
+/* Longer than one group, with what is escaped at every place of it. */
+Test(get, reads_groups_on_both_sides_of_what_is_escaped)
+{
+    static const char digits[] = "MIIBCgKCAQEAtz/+";
+    uint8_t           plain[32], out[32];
+    char              text[64];
+    bytes_t           wanted, der;
+
+    cr_assert_eq(ocsp_get_decode(bytes_str(digits), plain, sizeof(plain), &wanted, NULL), PKI_OK);
+    for (size_t i = 0; i < sizeof(digits) - 1; i++) {
+        (void) snprintf(text, sizeof(text), "%.*s%%%02x%s", (int) i, digits, digits[i], digits + i + 1);
+        cr_assert_eq(ocsp_get_decode(bytes_str(text), out, sizeof(out), &der, NULL), PKI_OK, "%s", text);
+        cr_assert(bytes_eq(der, wanted), "%s", text);
     }
 }
 
