@@ -65,6 +65,7 @@ typedef struct {
     uint64_t                  began; /* ngx_http_pki_metrics_clock() */
     ngx_shm_zone_t           *cache; /* where an answer to this may be; NULL: nowhere */
     ngx_http_pki_cache_key_t  key;
+    bytes_t                   guess; /* the serial that key has been begun with; absent: none */
 
     /* Filled by ngx_http_pki_ocsp_answer(). */
     ngx_http_pki_ocsp_loc_conf_t *conf;
@@ -119,7 +120,11 @@ pki_code_t ngx_http_pki_ocsp_request_of(ngx_http_pki_ocsp_t *o, bytes_t serial);
 
 /* ---- ngx_http_pki_ocsp_reuse.c ---- */
 
-/* The request has been parsed: memory begins to fetch what may be kept for it, and goes on some work later. */
+/*
+ * Memory begins to fetch what may be kept for a request: before it is parsed for what it looks like, then for what it is,
+ * and goes on some work later.
+ */
+void ngx_http_pki_ocsp_guess(ngx_http_pki_ocsp_t *o, bytes_t der);
 void ngx_http_pki_ocsp_expect(ngx_http_pki_ocsp_t *o);
 void ngx_http_pki_ocsp_expect_more(ngx_http_pki_ocsp_t *o);
 

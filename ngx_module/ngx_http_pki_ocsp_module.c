@@ -224,6 +224,7 @@ ngx_http_pki_ocsp_respond(ngx_http_request_t *r, bytes_t id, const ngx_http_pki_
     pki_code_t             parsed;
 
     ngx_http_pki_ocsp_begin(&o, r);
+    ngx_http_pki_ocsp_guess(&o, question->der);
 
     parsed = ocsp_request_parse(question->der, &o.request, NULL);
     if (parsed == PKI_OK) {

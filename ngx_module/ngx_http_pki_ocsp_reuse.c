@@ -34,15 +34,27 @@ typedef struct {
 } ngx_http_pki_ocsp_found_t;
 
 void
+ngx_http_pki_ocsp_guess(ngx_http_pki_ocsp_t *o, bytes_t der)
+{
+    ngx_http_pki_ocsp_main_conf_t *omcf = ngx_http_get_module_main_conf(o->r, ngx_http_pki_ocsp_module);
+
+    o->guess = omcf->cache != NULL ? ocsp_serial_guess(der) : BYTES_NONE;
+    if (o->guess.p != NULL) {
+        ngx_http_pki_cache_key(omcf->cache, &o->key, o->guess);
+    }
+}
+
+void
 ngx_http_pki_ocsp_expect(ngx_http_pki_ocsp_t *o)
 {
     ngx_http_pki_ocsp_main_conf_t *omcf = ngx_http_get_module_main_conf(o->r, ngx_http_pki_ocsp_module);
     ngx_http_pki_ocsp_loc_conf_t  *olcf = ngx_http_get_module_loc_conf(o->r, ngx_http_pki_ocsp_module);
+    bytes_t                        serial = o->request.id[0].serial;
 
     o->cache = o->request.count == 1 && (o->request.nonce.p == NULL || !olcf->nonce) ? omcf->cache : NULL;
-    o->last_octet = o->request.id[0].serial.p[o->request.id[0].serial.len - 1];
-    if (o->cache != NULL) {
-        ngx_http_pki_cache_key(o->cache, &o->key, o->request.id[0].serial);
+    o->last_octet = serial.p[serial.len - 1];
+    if (o->cache != NULL && (o->guess.p != serial.p || o->guess.len != serial.len)) {
+        ngx_http_pki_cache_key(o->cache, &o->key, serial);
     }
 }
 

@@ -10,6 +10,8 @@
 
 #define OCSP_EXTENSIONS_MAX 16  /* in one list: a request needs three */
 #define OCSP_NONCE_MAX      128 /* RFC 9654 2.1 */
+#define OCSP_GUESS_MIN      8   /* octets of a serial that is guessed: all that are random have so many */
+#define OCSP_GUESS_MAX      20
 
 const size_t ocsp_hash_len[OCSP_HASH_COUNT] = {
     [OCSP_SHA1] = 20,
@@ -348,4 +350,17 @@ ocsp_cert_id_put(pki_buf_t *out, ocsp_hash_t hash, bytes_t name_hash, bytes_t ke
     der_put(out, DER_OCTET_STRING, key_hash);
     der_put(out, DER_INTEGER, serial);
     der_close(out, id);
+}
+
+bytes_t
+ocsp_serial_guess(bytes_t der)
+{
+    const uint8_t *end = der.p + der.len;
+
+    for (size_t len = OCSP_GUESS_MIN; len <= OCSP_GUESS_MAX && len + 2 <= der.len; len++) {
+        if (end[-(ptrdiff_t) len - 1] == len && end[-(ptrdiff_t) len - 2] == DER_INTEGER) {
+            return bytes_of(end - len, len);
+        }
+    }
+    return BYTES_NONE;
 }

@@ -40,6 +40,12 @@ typedef struct {
 pki_code_t ocsp_request_parse(bytes_t der, ocsp_request_t *out, pki_err_t *err);
 
 /*
+ * What is probably the serial of a request that has not been parsed, for fetching memory early: the INTEGER at its end,
+ * which is where a request without extensions has its last one.  Absent when there is none.
+ */
+bytes_t ocsp_serial_guess(bytes_t der);
+
+/*
  * The base64 of a GET request from the raw request target after the base path (RFC 6960 A.1): '+' '/'
  * '=' raw or percent-encoded, missing padding, leading '/', a space as '+', a query string ignored.
  * Decodes into out (cap octets).

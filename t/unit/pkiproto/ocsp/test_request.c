@@ -637,3 +637,22 @@ Test(request, refuses_what_is_not_a_request)
         cr_assert_eq(parse(cases[i]), PKI_E_PARSE, "%zu", i);
     }
 }
+
+Test(request, is_guessed_to_ask_for_the_integer_at_its_end)
+{
+    for (size_t len = 1; len <= 24; len++) {
+        bytes_t        der = simple(DER(0x02, octets(0x5a, len))), guess = ocsp_serial_guess(der);
+        ocsp_request_t r;
+
+        cr_assert_eq(ocsp_request_parse(der, &r, NULL), PKI_OK);
+        if (len >= 8 && len <= 20) {
+            cr_assert(guess.p == r.id[0].serial.p && guess.len == len, "%zu octets", len);
+        } else {
+            cr_assert_null(guess.p, "%zu octets", len);
+        }
+    }
+    cr_assert_null(ocsp_serial_guess(with_extensions(nonce_extension(octets(0x5a, 16)))).p);
+    for (size_t len = 0; len < 10; len++) {
+        cr_assert_null(ocsp_serial_guess(octets(0x02, len)).p);
+    }
+}
