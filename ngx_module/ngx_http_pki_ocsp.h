@@ -72,8 +72,9 @@ typedef struct {
     ngx_http_pki_authority_t     *authority;
     ngx_http_pki_responder_t     *responder;
     const pki_sigalg_t           *sigalg;               /* that it signs with */
-    bytes_t                       status[OCSP_IDS_MAX]; /* records, in the store; absent: not issued */
+    bytes_t                       status[OCSP_IDS_MAX]; /* records, in the store or below; absent: not issued */
     edge_status_t                 record[OCSP_IDS_MAX]; /* the same, decoded; not those that are absent */
+    uint8_t                       kept_status[EDGE_STATUS_MAX]; /* a record that the cache had */
     ngx_uint_t                    has_unissued;
     bytes_t                       nonce; /* to be given back; absent: none */
     int64_t                       now, this_update, next_update;
@@ -136,6 +137,12 @@ void ngx_http_pki_ocsp_expect_more(ngx_http_pki_ocsp_t *o);
 ngx_int_t ngx_http_pki_ocsp_recall_unchanged(ngx_http_pki_ocsp_t *o);
 ngx_int_t ngx_http_pki_ocsp_recall(ngx_http_pki_ocsp_t *o);
 ngx_int_t ngx_http_pki_ocsp_recall_due(ngx_http_pki_ocsp_t *o);
+
+/*
+ * Fill status[0], for an answer that cannot be kept, from one that is: when the store says that the status which that
+ * was made of has not changed.
+ */
+ngx_int_t ngx_http_pki_ocsp_recall_status(ngx_http_pki_ocsp_t *o);
 
 /* A signed answer: fill its validators; keep it. */
 void ngx_http_pki_ocsp_validate(ngx_http_pki_ocsp_t *o);

@@ -31,53 +31,6 @@ ngx_http_pki_ocsp_authority(ngx_http_pki_ocsp_t *o, const ocsp_cert_id_t *id)
     return NULL;
 }
 
-/* What the store knows of one serial.  Without a record it has not been issued, or was forgotten. */
-static ocsp_response_status_t
-ngx_http_pki_ocsp_status(ngx_http_pki_ocsp_t *o, size_t i)
-{
-    ngx_log_t *log = o->r->connection->log;
-    bytes_t    serial = o->request.id[i].serial;
-    pki_err_t  err;
-    ngx_int_t  rc;
-
-    rc = ngx_http_pki_store_status(o->store, o->authority->record.no, serial, &o->status[i], log);
-    if (rc == NGX_DECLINED) {
-        o->status[i] = BYTES_NONE;
-        o->has_unissued = 1;
-        return o->conf->unissued != NGX_HTTP_PKI_OCSP_UNISSUED_UNAUTHORIZED ? OCSP_SUCCESSFUL
-                                                                            : OCSP_UNAUTHORIZED;
-    }
-    if (rc != NGX_OK) {
-        return OCSP_INTERNAL_ERROR;
-    }
-    if (edge_status_decode(o->status[i], &o->record[i], &err) != PKI_OK) {
-        ngx_log_error(NGX_LOG_ERR, log, 0, "pki: edge store: %s", err.text);
-        return OCSP_INTERNAL_ERROR;
-    }
-    /* Beyond the archive cutoff that we claim, nothing is said of it (RFC 6960 4.4.4). */
-    return o->conf->archive_cutoff != 0 && o->record[i].not_after + o->conf->archive_cutoff < o->now
-               ? OCSP_UNAUTHORIZED
-               : OCSP_SUCCESSFUL;
-}
-
-/* Find the status of every CertID.  None may be missing: an answer covers all or nothing (RFC 6960
- * 4.2.2.3). */
-static ocsp_response_status_t
-ngx_http_pki_ocsp_lookup(ngx_http_pki_ocsp_t *o)
-{
-    ocsp_response_status_t status = OCSP_SUCCESSFUL;
-    size_t                 i;
-
-    for (i = 0; status == OCSP_SUCCESSFUL && i < o->request.count; i++) {
-        /* One signature, one key: a request that spans generations cannot be answered. */
-        if (o->authority == NULL || !ngx_http_pki_ocsp_matches(&o->request.id[i], &o->authority->record)) {
-            return OCSP_UNAUTHORIZED;
-        }
-        status = ngx_http_pki_ocsp_status(o, i);
-    }
-    return status;
-}
-
 static ngx_uint_t
 ngx_http_pki_ocsp_can_sign(const ngx_http_pki_ocsp_t *o, const ngx_http_pki_responder_t *responder)
 {
@@ -125,6 +78,68 @@ ngx_http_pki_ocsp_responder(ngx_http_pki_ocsp_t *o)
     o->responder = responder;
     o->sigalg = responder->ocsp.sigalg;
     return NGX_OK;
+}
+
+/*
+ * Of the answer that the cache has without a nonce, which costs less than a search in a store that is larger than the
+ * processor's caches.  Where it is depends on who signs.
+ */
+static ngx_int_t
+ngx_http_pki_ocsp_status_kept(ngx_http_pki_ocsp_t *o)
+{
+    return !o->can_be_kept && o->cache != NULL && ngx_http_pki_ocsp_responder(o) == NGX_OK
+               ? ngx_http_pki_ocsp_recall_status(o)
+               : NGX_DECLINED;
+}
+
+/* What the store knows of one serial.  Without a record it has not been issued, or was forgotten. */
+static ocsp_response_status_t
+ngx_http_pki_ocsp_status(ngx_http_pki_ocsp_t *o, size_t i)
+{
+    ngx_log_t *log = o->r->connection->log;
+    bytes_t    serial = o->request.id[i].serial;
+    pki_err_t  err;
+    ngx_int_t  rc;
+
+    rc = ngx_http_pki_ocsp_status_kept(o);
+    if (rc != NGX_OK) {
+        rc = ngx_http_pki_store_status(o->store, o->authority->record.no, serial, &o->status[i], log);
+    }
+    if (rc == NGX_DECLINED) {
+        o->status[i] = BYTES_NONE;
+        o->has_unissued = 1;
+        return o->conf->unissued != NGX_HTTP_PKI_OCSP_UNISSUED_UNAUTHORIZED ? OCSP_SUCCESSFUL
+                                                                            : OCSP_UNAUTHORIZED;
+    }
+    if (rc != NGX_OK) {
+        return OCSP_INTERNAL_ERROR;
+    }
+    if (edge_status_decode(o->status[i], &o->record[i], &err) != PKI_OK) {
+        ngx_log_error(NGX_LOG_ERR, log, 0, "pki: edge store: %s", err.text);
+        return OCSP_INTERNAL_ERROR;
+    }
+    /* Beyond the archive cutoff that we claim, nothing is said of it (RFC 6960 4.4.4). */
+    return o->conf->archive_cutoff != 0 && o->record[i].not_after + o->conf->archive_cutoff < o->now
+               ? OCSP_UNAUTHORIZED
+               : OCSP_SUCCESSFUL;
+}
+
+/* Find the status of every CertID.  None may be missing: an answer covers all or nothing (RFC 6960
+ * 4.2.2.3). */
+static ocsp_response_status_t
+ngx_http_pki_ocsp_lookup(ngx_http_pki_ocsp_t *o)
+{
+    ocsp_response_status_t status = OCSP_SUCCESSFUL;
+    size_t                 i;
+
+    for (i = 0; status == OCSP_SUCCESSFUL && i < o->request.count; i++) {
+        /* One signature, one key: a request that spans generations cannot be answered. */
+        if (o->authority == NULL || !ngx_http_pki_ocsp_matches(&o->request.id[i], &o->authority->record)) {
+            return OCSP_UNAUTHORIZED;
+        }
+        status = ngx_http_pki_ocsp_status(o, i);
+    }
+    return status;
 }
 
 /*

@@ -48,10 +48,9 @@ void
 ngx_http_pki_ocsp_expect(ngx_http_pki_ocsp_t *o)
 {
     ngx_http_pki_ocsp_main_conf_t *omcf = ngx_http_get_module_main_conf(o->r, ngx_http_pki_ocsp_module);
-    ngx_http_pki_ocsp_loc_conf_t  *olcf = ngx_http_get_module_loc_conf(o->r, ngx_http_pki_ocsp_module);
     bytes_t                        serial = o->request.id[0].serial;
 
-    o->cache = o->request.count == 1 && (o->request.nonce.p == NULL || !olcf->nonce) ? omcf->cache : NULL;
+    o->cache = o->request.count == 1 ? omcf->cache : NULL;
     o->last_octet = serial.p[serial.len - 1];
     if (o->cache != NULL && (o->guess.p != serial.p || o->guess.len != serial.len)) {
         ngx_http_pki_cache_key(o->cache, &o->key, serial);
@@ -181,13 +180,12 @@ ngx_http_pki_ocsp_use(ngx_http_pki_ocsp_t *o, const ngx_http_pki_ocsp_found_t *f
     return ngx_http_pki_ocsp_is_current(o) ? NGX_OK : ngx_http_pki_ocsp_complete(o, found);
 }
 
-ngx_int_t
-ngx_http_pki_ocsp_recall_unchanged(ngx_http_pki_ocsp_t *o)
+/* The one that was made of the status that the store still has. */
+static ngx_int_t
+ngx_http_pki_ocsp_find_unchanged(ngx_http_pki_ocsp_t *o, ngx_http_pki_ocsp_found_t *out)
 {
-    ngx_http_pki_ocsp_found_t found;
-    ngx_http_pki_cache_key_t  key;
-    uint64_t                  changes;
-    ngx_int_t                 rc;
+    ngx_http_pki_cache_key_t key;
+    uint64_t                 changes;
 
     /* These need the status before they can be looked for. */
     if (o->conf->archive_cutoff != 0 || ngx_http_pki_ocsp_refers(o)
@@ -197,15 +195,38 @@ ngx_http_pki_ocsp_recall_unchanged(ngx_http_pki_ocsp_t *o)
     }
     ngx_http_pki_ocsp_key(o, &key);
 
-    if (ngx_http_pki_ocsp_find(o, &key, &found) != NGX_OK || !found.kept.has_changes || found.kept.changes != changes
-        || ngx_http_pki_ocsp_is_due(o, &found)) {
+    return ngx_http_pki_ocsp_find(o, &key, out) == NGX_OK && out->kept.has_changes && out->kept.changes == changes
+               ? NGX_OK
+               : NGX_DECLINED;
+}
+
+ngx_int_t
+ngx_http_pki_ocsp_recall_unchanged(ngx_http_pki_ocsp_t *o)
+{
+    ngx_http_pki_ocsp_found_t found;
+    ngx_int_t                 rc;
+
+    if (ngx_http_pki_ocsp_find_unchanged(o, &found) != NGX_OK || ngx_http_pki_ocsp_is_due(o, &found)) {
         return NGX_DECLINED;
     }
     rc = ngx_http_pki_ocsp_use(o, &found);
     if (rc == NGX_OK && o->answer.p == NULL) {
-        ngx_http_pki_ocsp_had_insert(o, changes, found.value.refresh_at);
+        ngx_http_pki_ocsp_had_insert(o, found.kept.changes, found.value.refresh_at);
     }
     return rc;
+}
+
+ngx_int_t
+ngx_http_pki_ocsp_recall_status(ngx_http_pki_ocsp_t *o)
+{
+    ngx_http_pki_ocsp_found_t found;
+
+    if (ngx_http_pki_ocsp_find_unchanged(o, &found) != NGX_OK || found.status.len > sizeof(o->kept_status)) {
+        return NGX_DECLINED;
+    }
+    ngx_memcpy(o->kept_status, found.status.p, found.status.len);
+    o->status[0] = bytes_of(o->kept_status, found.status.len);
+    return NGX_OK;
 }
 
 /* The status has been read again and is the same: from now on this count says so. */
