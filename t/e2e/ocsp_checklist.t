@@ -494,8 +494,10 @@ def o30(a):
     when = REVOKED_AT + 60
     before = a.ask(0x1001)
     a.edge.fill('revoked_at=%d' % when, 'status=1001,hold')
+    is_(a.ask(0x1001, request=[nonce(bytes(16))]).single.revoked, (when, HOLD), 'a hold shows at once, with a nonce')
     held = a.ask(0x1001)
-    is_(held.single.revoked, (when, HOLD), 'a hold shows at once')
+    is_(held.single.revoked, (when, HOLD), 'and without')
+    is_(a.ask(0x1001, request=[nonce(bytes(16))]).single.revoked, (when, HOLD), 'and with one when the cache has it')
     a.edge.fill('revoked_at=%d' % when, 'status=1001,revoked,1')
     is_(a.ask(0x1001).single.revoked, (when, 1), 'made final, it has the new reason and keeps its time')
     a.edge.fill('status=1001,good')

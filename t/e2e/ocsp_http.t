@@ -529,6 +529,10 @@ edge.start()
 for check in (posts_and_gets, statuses, caching, conditions, methods, by_serial, renewals):
     check(edge)
 edge.stop()
+with open(edge.path('log/access.log')) as file:
+    lines = file.read()
+like(lines, r'"method":"GET","path":"/\.well-known/pki/ocsp/iss-test","status":200', 'the access log has location and issuer')
+unlike(lines, r'"path":"/(\.well-known/pki/)?ocsp/[^"/]*/', 'and not what was asked')
 unlike(edge.log(), r'\[(alert|emerg|crit)\]|AddressSanitizer|runtime error', 'nothing alarming in the log')
 edge.remove()
 crowded()
