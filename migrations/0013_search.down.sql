@@ -10,4 +10,4 @@ CREATE EXTENSION IF NOT EXISTS pg_trgm;
 ALTER TABLE certificate_search DROP COLUMN words;
 CREATE INDEX certificate_search_text ON certificate_search USING gin (text gin_trgm_ops)
     WITH (gin_pending_list_limit = 65536);
-DROP FUNCTION search_query(text), search_shared(text), search_words(text);
+DROP FUNCTION search_query(text), search_words(text);
