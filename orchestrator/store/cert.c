@@ -195,15 +195,24 @@ record_send(db_conn_t *c, pki_arena_t *a, const db_item_t *items, size_t count, 
     return db_query(c, a, Q_cert_record, column, RECORD_WIDTH + 1, rows, err);
 }
 
+/* The rows are those that were recorded. */
 static void
-record_note(const db_rows_t *rows, const db_item_t *item)
+record_note(const db_rows_t *rows, const db_item_t *items, size_t count)
 {
-    const cert_record_t *in = item->in;
-    bool                *won = item->out;
+    for (size_t i = 0; i < count; i++) {
+        *(bool *) items[i].out = false;
+    }
+    for (size_t n = 0; n < db_row_count(rows); n++) {
+        const char *id = db_text(rows, n, "id");
 
-    *won = false;
-    for (size_t i = 0; i < db_row_count(rows) && !*won; i++) {
-        *won = strcmp(db_text(rows, i, "id"), in->managed.id) == 0;
+        for (size_t i = 0; i < count; i++) {
+            const cert_record_t *in = items[i].in;
+
+            if (strcmp(id, in->managed.id) == 0) {
+                *(bool *) items[i].out = true;
+                break;
+            }
+        }
     }
 }
 
@@ -238,8 +247,8 @@ record_all(db_conn_t *c, void *arg, pki_err_t *err)
         return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
     }
     rc = record_send(c, a, x->items, x->count, &rows, err);
-    for (size_t i = 0; i < x->count && rc == PKI_OK; i++) {
-        record_note(rows, &x->items[i]);
+    if (rc == PKI_OK) {
+        record_note(rows, x->items, x->count);
     }
     if (rc == PKI_E_CONFLICT && x->count == 1) {
         rc = pki_fail(err, PKI_E_CONFLICT, NULL, "the name %s, or the serial, is another certificate's",
