@@ -129,6 +129,23 @@ cert_prior(db_t *db, pki_arena_t *a, const cert_prior_ask_t *in, cert_prior_t *o
     return item_outcome(&item, err);
 }
 
+static pki_code_t
+key_read(const db_rows_t *r, size_t row, pki_arena_t *a, void *out, pki_err_t *err)
+{
+    (void) a;
+    (void) err;
+    *(bytes_t *) out = db_bytes(r, row, "txn_key");
+    return PKI_OK;
+}
+
+pki_code_t
+cert_keys(db_t *db, pki_arena_t *a, bytes_t after, int64_t window_s, size_t max, bytes_t **out, size_t *count,
+          pki_err_t *err)
+{
+    return verb_list(db, a, Q_cert_keys, DB_PARAMS(DB_B(after), DB_I(window_s), DB_I((int64_t) max)), key_read,
+                    sizeof(**out), (void **) out, count, err);
+}
+
 #define RECORD_WIDTH 37
 
 static const db_type_t record_types[RECORD_WIDTH] = {
