@@ -5,3 +5,9 @@ SELECT m.no, m.updated_at,
               UNION
              SELECT lower(substr(s, strpos(s, ':') + 1)) FROM unnest(m.sans) AS s) AS sans
   FROM managed_certificate m;
+
+CREATE EXTENSION IF NOT EXISTS pg_trgm;
+ALTER TABLE certificate_search DROP COLUMN words;
+CREATE INDEX certificate_search_text ON certificate_search USING gin (text gin_trgm_ops)
+    WITH (gin_pending_list_limit = 65536);
+DROP FUNCTION search_query(text), search_shared(text), search_words(text);

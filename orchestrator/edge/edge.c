@@ -33,6 +33,15 @@ edge_stopping(edge_t *e)
 }
 
 void
+edge_hear(edge_t *e, edge_heard_pt fn, void *arg)
+{
+    pthread_mutex_lock(&e->heard_lock);
+    e->heard = fn;
+    e->heard_arg = arg;
+    pthread_mutex_unlock(&e->heard_lock);
+}
+
+void
 edge_wait_until(edge_t *e, int64_t due_us)
 {
     struct timespec ts = { .tv_sec = due_us / 1000000, .tv_nsec = due_us % 1000000 * 1000 };
@@ -306,6 +315,7 @@ edge_free(edge_t *e)
     free(e->tee.v);
     crl_jobs_free(e);
     pthread_mutex_destroy(&e->lock);
+    pthread_mutex_destroy(&e->heard_lock);
     pthread_mutex_destroy(&e->config_lock);
     pthread_mutex_destroy(&e->responder_lock);
     pthread_cond_destroy(&e->wake);
@@ -327,6 +337,7 @@ edge_open(const conf_t *conf, db_t *db, signer_t *signer, edge_t **out, pki_err_
     e->signer = signer;
     e->lock_fd = -1;
     pthread_mutex_init(&e->lock, NULL);
+    pthread_mutex_init(&e->heard_lock, NULL);
     pthread_mutex_init(&e->config_lock, NULL);
     pthread_mutex_init(&e->responder_lock, NULL);
     pthread_condattr_init(&attr);

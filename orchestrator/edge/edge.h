@@ -44,6 +44,13 @@ pki_code_t edge_ca_of(pki_arena_t *a, const issuer_chain_t *in, issuer_ca_t *out
 /* Grows with every change of configuration that this process made or heard of: what is cached from before is old. */
 uint64_t edge_config_version(edge_t *e);
 
+/*
+ * Tell, from now on, the transaction keys of certificates that any host has issued, a moment after; without one when some
+ * were missed.  From the feed's thread; fn NULL: no more.
+ */
+typedef void (*edge_heard_pt)(bytes_t transaction_key, void *arg);
+void edge_hear(edge_t *e, edge_heard_pt fn, void *arg);
+
 /* Ask for a new CRL that tells of a certificate; returns at once.  Requests that come together make one CRL. */
 void edge_crl_request(edge_t *e, uint32_t authority, bytes_t serial);
 

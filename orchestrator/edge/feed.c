@@ -72,6 +72,33 @@ feed_note(feed_t *f, const change_t *change, bool newer)
     }
 }
 
+static void
+feed_tell(feed_t *f, const change_t *changes, size_t count)
+{
+    edge_t *e = f->edge;
+
+    pthread_mutex_lock(&e->heard_lock);
+    for (size_t i = 0; i < count && e->heard != NULL; i++) {
+        if (changes[i].transaction_key.p != NULL) {
+            e->heard(changes[i].transaction_key, e->heard_arg);
+        }
+    }
+    pthread_mutex_unlock(&e->heard_lock);
+}
+
+/* A rebuild goes past changes without reading them one by one. */
+static void
+feed_missed(feed_t *f)
+{
+    edge_t *e = f->edge;
+
+    pthread_mutex_lock(&e->heard_lock);
+    if (e->heard != NULL) {
+        e->heard(BYTES_NONE, e->heard_arg);
+    }
+    pthread_mutex_unlock(&e->heard_lock);
+}
+
 static pki_code_t
 feed_step(feed_t *f, int64_t now, bool *more, pki_err_t *err)
 {
@@ -95,6 +122,7 @@ feed_step(feed_t *f, int64_t now, bool *more, pki_err_t *err)
 
     e->position = w.position;
     atomic_fetch_add(&e->changes_applied, w.count);
+    feed_tell(f, changes, w.count);
     for (size_t i = 0; i < w.count; i++) {
         feed_note(f, &changes[i], newer[i]);
     }
@@ -213,6 +241,7 @@ feed_cycle(feed_t *f, pki_err_t *err)
     }
     if (f->rebuild != NULL) {
         PKI_TRY(rebuild_run(e, f->rebuild, err));
+        feed_missed(f);
         f->rebuild = NULL;
         f->reconfigure = true;
         e->config_known = false;

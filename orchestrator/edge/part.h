@@ -64,6 +64,10 @@ struct edge {
     uint8_t         config_hash[32];
     bool            config_known;
 
+    pthread_mutex_t heard_lock; /* held while heard is called */
+    edge_heard_pt   heard;
+    void           *heard_arg;
+
     edge_tee_t        tee;      /* the writer's */
     change_position_t position; /* the feed thread's */
     sweep_t           crl_sweep, key_sweep; /* the feed thread's */

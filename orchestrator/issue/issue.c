@@ -75,9 +75,24 @@ issue_health(issue_t *i, issue_health_t *out)
     };
 }
 
+/* Another host's key, or our own again. */
+static void
+key_heard(bytes_t key, void *arg)
+{
+    issue_t *i = arg;
+
+    if (key.p != NULL) {
+        seen_add(i->seen, key, clock_now());
+    } else {
+        seen_doubt(i->seen);
+        reconcile_want(i);
+    }
+}
+
 static void
 issue_free(issue_t *i)
 {
+    seen_close(i->seen);
     snapshot_cache_close(i->cache);
     passwords_close(i->passwords);
     pthread_mutex_destroy(&i->lock);
@@ -128,6 +143,9 @@ issue_open(const conf_t *conf, db_t *db, signer_t *signer, edge_t *edge, issue_t
     if (code == PKI_OK) {
         code = passwords_open(SIZE_MAX - 1, &i->passwords, err);
     }
+    if (code == PKI_OK) {
+        code = seen_open(conf->retry_window_s, &i->seen, err);
+    }
     if (code == PKI_OK && pthread_create(&i->reconcile_thread, NULL, reconcile_thread, i) != 0) {
         code = pki_fail(err, PKI_E_INTERNAL, NULL, "the reconciliation thread does not start");
     }
@@ -135,6 +153,7 @@ issue_open(const conf_t *conf, db_t *db, signer_t *signer, edge_t *edge, issue_t
         issue_free(i);
         return code;
     }
+    edge_hear(edge, key_heard, i);
     *out = i;
     return PKI_OK;
 }
@@ -150,5 +169,6 @@ issue_close(issue_t *i)
     pthread_cond_broadcast(&i->wake);
     pthread_mutex_unlock(&i->lock);
     pthread_join(i->reconcile_thread, NULL);
+    edge_hear(i->edge, NULL, NULL);
     issue_free(i);
 }

@@ -13,6 +13,7 @@
  *   policy.c     what a profile makes of a request (pure)
  *   rule.c       what the installation's rules have against it (pure)
  *   enforce.c    the rules on the way to a signature, and what they found
+ *   seen.c       transaction keys that the database must be asked about
  *   snapshot.c   configuration, cached
  */
 #ifndef ORCHESTRATOR_ISSUE_PART_H
@@ -24,6 +25,7 @@
 #include "core/group.h"
 #include "core/password.h"
 #include "orchestrator/issue/issue.h"
+#include "orchestrator/issue/seen.h"
 #include "orchestrator/issue/snapshot.h"
 #include "orchestrator/store/cert.h"
 
@@ -40,6 +42,7 @@ struct issue {
     edge_t           *edge;
     snapshot_cache_t *cache;
     passwords_t      *passwords;
+    seen_t           *seen;
 
     pthread_mutex_t  lock; /* flights, stopping, wanted */
     pthread_cond_t   wake; /* of the reconciliation thread; monotonic clock, as the next one */

@@ -218,6 +218,10 @@ reconcile_turn(reconcile_t *r, pki_code_t *failing)
     if (!atomic_exchange(&i->reconciled, true)) {
         log_info("issue.reconciled", LOG_I("position", r->position), LOG_I("orphans", atomic_load(&i->orphans)));
     }
+    if (seen_load(i->seen, i->db, &err) != PKI_OK) {
+        log_failure(LOG_WARN, "issue.keys_failed", &err);
+        return RECONCILE_RETRY_S;
+    }
     return r->unsettled ? RECONCILE_AGAIN_S : 0;
 }
 

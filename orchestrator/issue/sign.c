@@ -120,14 +120,25 @@ turn_add(turn_t *t, sign_job_t *job)
     t->job[t->count++] = job;
 }
 
+/* A first enrolment with a key that nobody has used has no past. */
+static bool
+job_asks(const issue_t *i, const sign_job_t *job, int64_t now)
+{
+    const cert_prior_ask_t *ask = job->ask;
+
+    return ask != NULL
+           && (ask->managed_id != NULL || ask->presented_issuer_no != 0 || seen_maybe(i->seen, ask->transaction_key, now));
+}
+
 static void
 turn_ask(issue_t *i, const turn_t *all)
 {
     db_item_t items[ISSUER_JOBS_MAX];
     turn_t    t = { 0 };
+    int64_t   now = clock_now();
 
     for (size_t n = 0; n < all->count; n++) {
-        if (all->job[n]->ask != NULL) {
+        if (job_asks(i, all->job[n], now)) {
             items[t.count] = (db_item_t){ .in = all->job[n]->ask, .out = &all->job[n]->prior, .a = all->job[n]->a };
             turn_add(&t, all->job[n]);
         }
@@ -190,9 +201,11 @@ turn_record(issue_t *i, const turn_t *all)
 {
     db_item_t items[ISSUER_JOBS_MAX];
     turn_t    t = { 0 };
+    int64_t   now = clock_now();
 
     for (size_t n = 0; n < all->count; n++) {
         if (all->job[n]->code == PKI_OK) {
+            seen_add(i->seen, all->job[n]->record.transaction_key, now);
             items[t.count] = (db_item_t){ .in = &all->job[n]->record, .out = &all->job[n]->won };
             turn_add(&t, all->job[n]);
         }
@@ -205,6 +218,20 @@ turn_record(issue_t *i, const turn_t *all)
         t.job[n]->err = items[n].err;
         if (items[n].code == PKI_OK && !t.job[n]->won) {
             t.job[n]->code = sign_lost(i, t.job[n]);
+        }
+    }
+}
+
+/* What was signed and is not recorded is settled soon.  While the database is away it is asked before anything is signed. */
+static void
+turn_doubt(issue_t *i, const turn_t *all)
+{
+    for (size_t n = 0; n < all->count; n++) {
+        if (all->job[n]->code != PKI_OK) {
+            reconcile_want(i);
+        }
+        if (pki_code_retryable(all->job[n]->code)) {
+            seen_doubt(i->seen);
         }
     }
 }
@@ -278,12 +305,7 @@ turn_serve(issue_t *i, const turn_t *given, const issue_next_t *next)
     turn_record(i, &signing);
     pthread_rwlock_unlock(&i->signing);
 
-    for (size_t n = 0; n < signing.count; n++) {
-        if (signing.job[n]->code != PKI_OK) {
-            reconcile_want(i);
-            break;
-        }
-    }
+    turn_doubt(i, &signing);
     turn_publish(i, &signing);
 }
 

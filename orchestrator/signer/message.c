@@ -131,15 +131,15 @@ signer_answer_build(const signer_answer_t *r, pki_buf_t *out)
 }
 
 pki_code_t
-signer_answer_parse(bytes_t in, signer_answer_t *out, pki_err_t *err)
+signer_answer_take(bytes_t *in, signer_answer_t *out, pki_err_t *err)
 {
     uint64_t version, op, code, count, body;
 
-    if (!bytes_take_be(&in, 1, &version) || !bytes_take_be(&in, 1, &op) || !bytes_take_be(&in, 2, &code)
-        || !bytes_take_be(&in, 4, &count) || !bytes_take_be(&in, 8, &out->epoch)
-        || !bytes_take_be(&in, 8, &out->client) || !bytes_take_be(&in, 8, &out->id)
-        || !bytes_take_be(&in, 8, &out->position) || !bytes_take_be(&in, 8, &out->syncs)
-        || !bytes_take_be(&in, 4, &body) || !bytes_take(&in, body, &out->body) || in.len != 0)
+    if (!bytes_take_be(in, 1, &version) || !bytes_take_be(in, 1, &op) || !bytes_take_be(in, 2, &code)
+        || !bytes_take_be(in, 4, &count) || !bytes_take_be(in, 8, &out->epoch)
+        || !bytes_take_be(in, 8, &out->client) || !bytes_take_be(in, 8, &out->id)
+        || !bytes_take_be(in, 8, &out->position) || !bytes_take_be(in, 8, &out->syncs)
+        || !bytes_take_be(in, 4, &body) || !bytes_take(in, body, &out->body))
     {
         return pki_fail(err, PKI_E_PARSE, NULL, "signer answer is not as long as it says");
     }

@@ -1,8 +1,9 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * Messages between the orchestrator and the signer: one datagram each, fixed big-endian header and
- * then the octets that its lengths announce.
+ * Messages between the orchestrator and the signer: fixed big-endian header and then the octets that its
+ * lengths announce.  A request is a datagram; a datagram of answers may have several, one after the other,
+ * which wakes their reader once.
  *
  * Every signer process has a random epoch, told by its HELLO.  A request carries the epoch of the
  * signer it was meant for; a signer drops requests of another epoch, since the client sends them again
@@ -54,7 +55,7 @@ void signer_request_build(const signer_request_t *r, pki_buf_t *out);
 pki_code_t signer_request_parse(bytes_t in, signer_request_t *out, pki_err_t *err);
 
 void       signer_answer_build(const signer_answer_t *r, pki_buf_t *out);
-pki_code_t signer_answer_parse(bytes_t in, signer_answer_t *out, pki_err_t *err);
+pki_code_t signer_answer_take(bytes_t *in, signer_answer_t *out, pki_err_t *err);
 
 /* Journal entries in the body of an answer, one after the other. */
 void       signer_entry_build(const signer_journal_entry_t *e, pki_buf_t *out);

@@ -33,7 +33,7 @@
 
 #define BATCH_JOBS     256
 #define AT_ONCE        8                       /* messages that one system call takes */
-#define SEND_AT_ONCE   16                      /* answers; the caller works while the next ones are signed */
+#define SEND_AT_ONCE   32                      /* answers; the caller works while the next ones are signed */
 #define BATCH_OCTETS   (JOURNAL_BATCH_MAX / 2) /* of requests; leaves room for the records' frames */
 #define CRL_MAX        (1u << 30)              /* octets of a TBSCertList that is signed whole */
 #define JOURNAL_AT_ONE 4096                    /* entries of one answer */
@@ -71,9 +71,8 @@ typedef struct {
     control_t      controls[AT_ONCE];
     uint8_t        messages[AT_ONCE][SIGNER_MESSAGE_MAX];
 
-    struct mmsghdr out_headers[SEND_AT_ONCE]; /* of answers in the arena that are to be sent */
-    struct iovec   out_parts[SEND_AT_ONCE];
-    unsigned       out_count;
+    struct iovec out_parts[SEND_AT_ONCE]; /* answers in the arena that are to be sent, as one datagram */
+    size_t       out_count, out_octets;
 } process_t;
 
 static volatile sig_atomic_t stop_asked;
@@ -106,36 +105,37 @@ signals_start(process_t *p)
 static pki_code_t
 answers_send(process_t *p, pki_err_t *err)
 {
-    unsigned at = 0;
+    struct msghdr m = { .msg_iov = p->out_parts, .msg_iovlen = p->out_count };
 
-    while (at < p->out_count) {
-        int n = sendmmsg(p->fd, p->out_headers + at, p->out_count - at, MSG_NOSIGNAL);
-
-        if (n < 0 && (errno != EINTR || stop_asked)) {
+    while (p->out_count > 0) {
+        if (sendmsg(p->fd, &m, MSG_NOSIGNAL) >= 0) {
+            p->out_count = p->out_octets = 0;
+        } else if (errno != EINTR || stop_asked) {
             return pki_fail(err, PKI_E_UNAVAILABLE, NULL, "send: %s", strerror(errno));
         }
-        at += n > 0 ? (unsigned) n : 0;
     }
-    p->out_count = 0;
     return PKI_OK;
 }
 
 static pki_code_t
 answer_add(process_t *p, signer_answer_t *a, pki_err_t *err)
 {
-    struct iovec *part = &p->out_parts[p->out_count];
-    uint8_t      *octets;
-    pki_buf_t     b;
+    size_t    len = SIGNER_ANSWER_LEN + a->body.len;
+    uint8_t  *octets;
+    pki_buf_t b;
 
     a->epoch = p->epoch;
     a->syncs = journal_syncs(p->journal);
-    PKI_TRY(PKI_NEW_N(p->arena, SIGNER_ANSWER_LEN + a->body.len, &octets, err));
-    pki_buf_fixed(&b, octets, SIGNER_ANSWER_LEN + a->body.len);
+    PKI_TRY(PKI_NEW_N(p->arena, len, &octets, err));
+    pki_buf_fixed(&b, octets, len);
     signer_answer_build(a, &b);
     PKI_TRY(pki_buf_check(&b, "an answer", err));
-    *part = (struct iovec){ b.p, b.len };
-    p->out_headers[p->out_count++] = (struct mmsghdr){ .msg_hdr = { .msg_iov = part, .msg_iovlen = 1 } };
-    return p->out_count == SEND_AT_ONCE ? answers_send(p, err) : PKI_OK;
+    if (p->out_count == SEND_AT_ONCE || p->out_octets + len > SIGNER_MESSAGE_MAX) {
+        PKI_TRY(answers_send(p, err));
+    }
+    p->out_parts[p->out_count++] = (struct iovec){ b.p, b.len };
+    p->out_octets += len;
+    return PKI_OK;
 }
 
 /* The descriptor that came with a message, or -1.  More than one does not fit the control buffer. */

@@ -215,12 +215,16 @@ reader_take(signer_t *s, bytes_t raw, group_t **ready)
     signer_answer_t a;
     pki_err_t       err;
 
-    if (signer_answer_parse(raw, &a, &err) != PKI_OK) {
-        log_failure(LOG_ERROR, "signer.answer_refused", &err);
-    } else if (a.op == SIGNER_OP_HELLO) {
-        on_hello(s, &a);
-    } else {
-        on_answer(s, &a, raw, ready);
+    for (const uint8_t *at = raw.p; raw.len > 0; at = raw.p) {
+        if (signer_answer_take(&raw, &a, &err) != PKI_OK) {
+            log_failure(LOG_ERROR, "signer.answer_refused", &err);
+            return;
+        }
+        if (a.op == SIGNER_OP_HELLO) {
+            on_hello(s, &a);
+        } else {
+            on_answer(s, &a, bytes_of(at, (size_t) (raw.p - at)), ready);
+        }
     }
 }
 

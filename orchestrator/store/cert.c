@@ -129,6 +129,23 @@ cert_prior(db_t *db, pki_arena_t *a, const cert_prior_ask_t *in, cert_prior_t *o
     return item_outcome(&item, err);
 }
 
+static pki_code_t
+key_read(const db_rows_t *r, size_t row, pki_arena_t *a, void *out, pki_err_t *err)
+{
+    (void) a;
+    (void) err;
+    *(bytes_t *) out = db_bytes(r, row, "txn_key");
+    return PKI_OK;
+}
+
+pki_code_t
+cert_keys(db_t *db, pki_arena_t *a, bytes_t after, int64_t window_s, size_t max, bytes_t **out, size_t *count,
+          pki_err_t *err)
+{
+    return verb_list(db, a, Q_cert_keys, DB_PARAMS(DB_B(after), DB_I(window_s), DB_I((int64_t) max)), key_read,
+                    sizeof(**out), (void **) out, count, err);
+}
+
 #define RECORD_WIDTH 37
 
 static const db_type_t record_types[RECORD_WIDTH] = {
@@ -195,15 +212,24 @@ record_send(db_conn_t *c, pki_arena_t *a, const db_item_t *items, size_t count, 
     return db_query(c, a, Q_cert_record, column, RECORD_WIDTH + 1, rows, err);
 }
 
+/* The rows are those that were recorded. */
 static void
-record_note(const db_rows_t *rows, const db_item_t *item)
+record_note(const db_rows_t *rows, const db_item_t *items, size_t count)
 {
-    const cert_record_t *in = item->in;
-    bool                *won = item->out;
+    for (size_t i = 0; i < count; i++) {
+        *(bool *) items[i].out = false;
+    }
+    for (size_t n = 0; n < db_row_count(rows); n++) {
+        const char *id = db_text(rows, n, "id");
 
-    *won = false;
-    for (size_t i = 0; i < db_row_count(rows) && !*won; i++) {
-        *won = strcmp(db_text(rows, i, "id"), in->managed.id) == 0;
+        for (size_t i = 0; i < count; i++) {
+            const cert_record_t *in = items[i].in;
+
+            if (strcmp(id, in->managed.id) == 0) {
+                *(bool *) items[i].out = true;
+                break;
+            }
+        }
     }
 }
 
@@ -238,8 +264,8 @@ record_all(db_conn_t *c, void *arg, pki_err_t *err)
         return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
     }
     rc = record_send(c, a, x->items, x->count, &rows, err);
-    for (size_t i = 0; i < x->count && rc == PKI_OK; i++) {
-        record_note(rows, &x->items[i]);
+    if (rc == PKI_OK) {
+        record_note(rows, x->items, x->count);
     }
     if (rc == PKI_E_CONFLICT && x->count == 1) {
         rc = pki_fail(err, PKI_E_CONFLICT, NULL, "the name %s, or the serial, is another certificate's",

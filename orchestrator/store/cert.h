@@ -72,6 +72,10 @@ typedef struct {
 pki_code_t cert_prior(db_t *db, pki_arena_t *a, const cert_prior_ask_t *in, cert_prior_t *out,
                       pki_err_t *err);
 
+/* At most max transaction keys after one, of those younger than the window. */
+pki_code_t cert_keys(db_t *db, pki_arena_t *a, bytes_t after, int64_t window_s, size_t max, bytes_t **out, size_t *count,
+                     pki_err_t *err);
+
 /*
  * Record a certificate: managed certificate (made, or brought up to date by id), version, transaction key,
  * audit row and change feed row in one statement, durable on return; calls that come at the same time share

@@ -37,6 +37,7 @@ change_read(const db_rows_t *r, size_t row, pki_arena_t *a, void *out, pki_err_t
     };
     if (c->kind == CHANGE_STATUS) {
         status_read(r, row, &c->status);
+        c->transaction_key = db_bytes(r, row, "transaction_key");
     }
     return PKI_OK;
 }

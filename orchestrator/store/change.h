@@ -22,6 +22,7 @@ typedef struct {
     change_kind_t     kind;
     uint32_t          issuer_no; /* 0: none */
     status_row_t      status;    /* CHANGE_STATUS: as it is now, which may be newer than the change */
+    bytes_t           transaction_key; /* of the certificate; absent: none */
 } change_t;
 
 /*

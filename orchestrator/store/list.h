@@ -33,6 +33,7 @@ typedef struct {
     const char *bare;           /* of LIST_TAG: that there is a key, whatever its value */
     const char *opens;          /* with this value, what the resource usually hides is listed, too */
     size_t      least;          /* characters that the value must have */
+    bool        words;          /* one of them must be a letter or a digit */
     bool        many;           /* may be given several times: all must hold */
 } list_filter_t;
 

@@ -3,6 +3,7 @@
  *
  * Filters of lists: values checked by their type, and the conditions that they become.
  */
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -69,6 +70,16 @@ characters(const char *text)
     return n;
 }
 
+/* Letters beyond ASCII are the database's business. */
+static bool
+has_word(const char *text)
+{
+    while (*text != '\0' && (uint8_t) *text < 0x80 && !isalnum((uint8_t) *text)) {
+        text++;
+    }
+    return *text != '\0';
+}
+
 pki_code_t
 list_day_parse(const char *value, int64_t *out, pki_err_t *err)
 {
@@ -86,6 +97,9 @@ list_value_check(const list_filter_t *f, const char *value, pki_err_t *err)
 {
     if (characters(value) < f->least) {
         return pki_fail(err, PKI_E_INVALID, NULL, "%s: must have at least %zu characters", f->name, f->least);
+    }
+    if (f->words && !has_word(value)) {
+        return pki_fail(err, PKI_E_INVALID, NULL, "%s: must have a letter or a digit", f->name);
     }
     if (f->type == LIST_DAY && list_day_parse(value, &(int64_t){ 0 }, NULL) != PKI_OK) {
         return pki_fail(err, PKI_E_INVALID, NULL, "%s: must be a date, or a time as RFC 3339 has it", f->name);

@@ -1,26 +1,19 @@
 -- Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
 -- simpleenroll with a different request each time: args: file of base64 CSRs, Authorization header, first line.
-local requests, at = {}, 0
+local requests, head
 
 function init(args)
-    local first, n = tonumber(args[3]), 0
-    wrk.method = "POST"
-    wrk.headers["Content-Type"] = "application/pkcs10"
-    wrk.headers["Authorization"] = args[2]
-    for each in io.lines(args[1]) do
-        n = n + 1
-        if n > first then
-            requests[#requests + 1] = each
-        end
+    requests = assert(io.open(args[1]))
+    for _ = 1, tonumber(args[3]) do
+        requests:read("*l")
     end
+    head = "POST " .. wrk.path .. " HTTP/1.1\r\nHost: " .. wrk.headers["Host"] .. "\r\nAuthorization: " .. args[2] ..
+           "\r\nContent-Type: application/pkcs10\r\nContent-Length: "
 end
 
 function request()
-    at = at + 1
-    if at > #requests then
-        error("the requests are used up: make more of them")
-    end
-    return wrk.format(nil, nil, nil, requests[at])
+    local csr = requests:read("*l") or error("the requests are used up: make more of them")
+    return head .. #csr .. "\r\n\r\n" .. csr
 end
 
 function done(summary)

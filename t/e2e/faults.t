@@ -85,9 +85,11 @@ def outage(s, where, request):
     reading = Probe(s, 'reading by the API', 'GET', '/api/v1/certificates?limit=1', None, key)
     writing = Probe(s, 'writing by the API', 'POST', '/api/v1/certificates/mc-none/revoke', '{"reason": "superseded"}', key)
     cacerts = Probe(s, 'cacerts', 'GET', '/.well-known/est/cacerts')
-    limit = time.monotonic() + OUTAGE_S
-    while time.monotonic() < limit or enrolment.count < 2:
+    limit, signed = time.monotonic() + OUTAGE_S, None
+    while time.monotonic() < limit or enrolment.count < 3:
         enrolment.run(is_unavailable)
+        if enrolment.count == 2:
+            signed = journal(s)
         reading.run(is_json_unavailable)
         writing.run(is_json_unavailable)
         cacerts.run(lambda answer: answer.status == 200 and len(answer.body) > 100)
@@ -95,6 +97,7 @@ def outage(s, where, request):
     reading.told(where, 'the API answers 503 in JSON within 2 seconds')
     writing.told(where, 'also a revocation')
     cacerts.told(where, 'cacerts is answered')
+    is_(journal(s) - signed, set(), where + ': nothing is signed')
 
 
 def outages(s, crowd, book, numbered, requests):

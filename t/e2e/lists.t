@@ -71,7 +71,7 @@ def refusals(s):
                           ({'page': 0}, ['page']), ({'page': 11, 'per_page': 1000}, ['page']), ({'page': 1, 'cursor': ''}, ['cursor']),
                           ({'per_page': 5, 'page_size': 5, 'limit': 5}, ['page_size', 'limit', 'limit']),
                           ({'page_size': 5, 'limit': 5}, ['limit']), ({'sort': 'subject'}, ['sort']),
-                          ({'fields': 'id,nothing,more'}, ['fields', 'fields']), ({'q': 'ab'}, ['q']), ({'tag': ':'}, ['tag']),
+                          ({'fields': 'id,nothing,more'}, ['fields', 'fields']), ({'q': 'ab'}, ['q']), ({'q': '%_\'\\:*&|!'}, ['q']), ({'tag': ':'}, ['tag']),
                           ({'status': 'Gone', 'expires_before': 'soon', 'tag': ''}, ['status', 'expires_before', 'tag']),
                           ({'name': ['a', 'b']}, ['name'])):
         answer = ask(s, **query)
@@ -122,7 +122,9 @@ def while_rows_come(s):
 def search(s):
     began = time.monotonic()
     s.enrol('needle-in-hay')
-    ok(wait_for('the search', lambda: ask(s, q='NEEDLE-in').json['total'] == 1, 5), 'a new certificate is found by a part of its name')
+    ok(wait_for('the search', lambda: ask(s, q='NEEDLE-in').json['total'] == 1, 5), 'a new certificate is found by the start of its name')
+    is_([ask(s, q=q).json['total'] for q in ('in-hay', 'eedle-in', 'hay\' | \'needle', 'needle_in%')], [1, 0, 0, 0],
+        'and by a word in it, not from the middle of one')
     ok(time.monotonic() - began < 3, 'within moments', time.monotonic() - began)
     for number in range(3):
         s.enrol('killed-%d' % number)

@@ -20,6 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID                      # noq
 from chancery import SLOW, Stack, done, is_, like, ok, wait_for            # noqa: E402
 from ca import Authority, keep, load, load_key, new_key, pem               # noqa: E402
 from der import CN, common_name, csr, device_csr, dns, extension_request, name, p256, printable, utf8  # noqa: E402
+from second import Second                                              # noqa: E402
 from wire import Wire, certificate_of, is_text                             # noqa: E402
 
 SERVER_AUTH = ExtendedKeyUsageOID.SERVER_AUTH
@@ -243,6 +244,18 @@ def idempotent(s, wire):
         is_(versions(s, found)[1], 1 if operation == 'simpleenroll' else 2, 'which is on record once')
 
 
+def elsewhere(s):
+    """Other hosts know what a host was asked for, also those that were started later."""
+    made = [device_csr(p256(), 'host-%d' % n) for n in range(2)]
+    first = Wire(s).est(made[0])
+    with Second(s) as other:
+        is_(Wire(other).est(made[0]).body, first.body, 'asked again at a host that was not there before: the same certificate')
+        second = Wire(other).est(made[1])
+        time.sleep(1)
+        is_(Wire(s).est(made[1]).body, second.body, 'asked again at the first host')
+    is_(s.psql('SELECT count(*) FROM certificate_version WHERE orphan'), '0', 'nothing was signed in vain')
+
+
 with Stack() as s:
     s.maker = Authority('Manufacturer')
     common = {'issuer_id': s.issuer_id, 'profile_id': 'prof-device'}
@@ -267,6 +280,7 @@ with Stack() as s:
     superseded(s, wire)
     other_authorities(s, wire)
     idempotent(s, wire)
+    elsewhere(s)
 
     # What was issued first has had its minute by now, or soon.
     end = load(brief.cert).not_valid_after

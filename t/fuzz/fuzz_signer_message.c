@@ -19,9 +19,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     signer_answer_t        a;
     signer_journal_entry_t e;
     pki_buf_t              b;
+    bytes_t                in = bytes_of(data, size);
 
     signer_tbs_check(bytes_of(data, size), BYTES_LIT("\x11\x22"), alg, NULL);
-    if (signer_answer_parse(bytes_of(data, size), &a, NULL) == PKI_OK) {
+    while (in.len > 0 && signer_answer_take(&in, &a, NULL) == PKI_OK) {
         while (a.body.len > 0 && signer_entry_take(&a.body, &e, NULL) == PKI_OK) {
         }
     }

@@ -189,6 +189,8 @@ class Edge:
             text = re.sub(r'daemon +off;', 'daemon on;', text)
         if self.extra:
             text = self.extra(text)
+        if os.environ.get('NGINX_PRELOAD'): # a new binary has to have it as well
+            text = 'env LD_PRELOAD;\nenv ASAN_OPTIONS;\nenv UBSAN_OPTIONS;\n' + text
         with open(os.path.join(self.var, 'nginx.conf'), 'w') as file:
             file.write(text)
 

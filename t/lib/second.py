@@ -29,13 +29,14 @@ def environment(**more):
 
 
 class Second:
-    """http_url and path() as a Stack has them; text: a function of nginx's configuration.  stop() before the Stack goes."""
+    """Ports, http_url, bundle, basic() and path() as a Stack has them; text: a function of nginx's configuration.  stop() before the Stack goes."""
 
     def __init__(self, stack, workers=2, text=None):
         self.stack, self.workers = stack, workers
         self.var = os.path.join(stack.tmp, 'second')
-        self.http_port = free_port()
-        with environment(VAR=self.var, HTTP_PORT=str(self.http_port), HTTPS_PORT=str(free_port()), BUILD=BUILD,
+        self.http_port, self.https_port = free_port(), free_port()
+        self.bundle, self.basic = stack.bundle, stack.basic
+        with environment(VAR=self.var, HTTP_PORT=str(self.http_port), HTTPS_PORT=str(self.https_port), BUILD=BUILD,
                          WORKERS=str(workers), **stack.extra_env):
             self.places = Places()
             self.places.prepare()

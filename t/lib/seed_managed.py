@@ -48,7 +48,7 @@ SELECT m.issuer_no, m.last_serial, m.no, false, decode(repeat('5a', {size}), 'he
   FROM managed_certificate m WHERE m.id LIKE 'mc-bench-%';
 """
 SEARCH = """
-INSERT INTO certificate_search SELECT no, text, sans, updated_at FROM certificate_names
+INSERT INTO certificate_search (no, text, sans, updated_at) SELECT no, text, sans, updated_at FROM certificate_names
 ON CONFLICT (no) DO NOTHING;
 UPDATE search_position SET at = now();
 """

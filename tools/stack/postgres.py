@@ -26,9 +26,9 @@ FIXED = {
 
 
 def shared_buffers():
-    """A quarter of the machine's memory, as PostgreSQL's manual advises, within bounds: 128 MB to 1 GB."""
+    """A quarter of the machine's memory, as PostgreSQL's manual advises, within bounds: 128 MB to 4 GB."""
     memory = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
-    return '%dMB' % min(max(memory // 4 >> 20, 128), 1024)
+    return '%dMB' % min(max(memory // 4 >> 20, 128), 4096)
 
 
 class Postgres:

@@ -31,6 +31,11 @@ SELECT i.place, k.issuer_no, k.serial, k.der, k.id AS repeated_id, m.name AS man
         WHERE v.issuer_no = i.issuer_no::integer AND v.serial = i.serial AND NOT v.orphan
         LIMIT 1) AS p ON true;
 
+-- name: cert_keys
+-- Transaction keys of the retry window, in order.
+SELECT txn_key FROM issuance_key WHERE txn_key > $1 AND created_at >= now() - make_interval(secs => $2::bigint)
+ ORDER BY txn_key LIMIT $3::bigint;
+
 -- name: cert_record
 -- A batch of certificates, all or nothing for each: without its transaction key, or for a profile, owner, team or renewal
 -- policy that is not there any more, nothing of it is written.  What operators say of one that is there stays.  Sorted, so

@@ -11,7 +11,7 @@ SELECT $1::xid8 < pg_snapshot_xmax(pg_current_snapshot()) AND ($1::xid8, $2::big
 -- name: change_next
 -- Only below the oldest running transaction, each status as it is now.  LATERAL with LIMIT keeps every look-up an index
 -- scan whatever the planner expects of $3: a hash of all certificates for a few changes is what it had chosen.
-SELECT f.xid, f.seq, f.kind, f.issuer_no, f.serial, v.generation, v.not_after,
+SELECT f.xid, f.seq, f.kind, f.issuer_no, f.serial, v.generation, v.not_after, v.transaction_key,
        CASE WHEN (i.settings->>'ocsp_cert_hash')::boolean THEN v.fingerprint END AS fingerprint,
        r.state, r.reason, r.revoked_at, r.invalidity_at, r.revision
   FROM (SELECT xid, seq, kind, issuer_no, serial
@@ -20,7 +20,7 @@ SELECT f.xid, f.seq, f.kind, f.issuer_no, f.serial, v.generation, v.not_after,
          ORDER BY xid, seq
          LIMIT $3) AS f
   LEFT JOIN LATERAL (
-       SELECT v.generation, v.not_after, v.fingerprint
+       SELECT v.generation, v.not_after, v.fingerprint, v.transaction_key
          FROM certificate_version v
         WHERE v.issuer_no = f.issuer_no AND v.serial = f.serial
         LIMIT 1) AS v ON true

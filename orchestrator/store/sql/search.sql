@@ -39,7 +39,7 @@ SELECT b.updated_at::text AS at, b.no, count(*) OVER () AS rows FROM batch b ORD
 
 -- name: search_merge
 -- What was filled, into the indexes themselves.
-SELECT gin_clean_pending_list('certificate_search_text'), gin_clean_pending_list('certificate_search_sans');
+SELECT gin_clean_pending_list('certificate_search_words'), gin_clean_pending_list('certificate_search_sans');
 
 -- name: search_settle
 UPDATE search_position SET at = $1::text::timestamptz WHERE at < $1::text::timestamptz;

@@ -410,6 +410,16 @@ Test(migrate, tells_the_keys_of_certificates_that_are_there)
                                "AND tgenabled = 'O'"), 1);
 }
 
+Test(migrate, finds_by_words_what_was_found_by_trigrams)
+{
+    cr_assert_eq(db_migrate(db, MIGRATIONS, 12, &err), PKI_OK, "%s", err.text);
+    PQclear(pg_sql(pg, "INSERT INTO certificate_search (no, text, sans) VALUES (1, E'web-12\nweb.example\n', '{}')"));
+    cr_assert_eq(db_migrate(db, MIGRATIONS, -1, &err), PKI_OK, "%s", err.text);
+    cr_expect_eq(pg_number(pg, "SELECT count(*) FROM certificate_search WHERE words @@ search_query('WEB-1')"), 1);
+    cr_assert_eq(db_migrate(db, MIGRATIONS, 12, &err), PKI_OK, "%s", err.text);
+    cr_expect_eq(pg_number(pg, "SELECT count(*) FROM certificate_search WHERE text LIKE '%%eb-1%%'"), 1);
+}
+
 /* Version 1 would take the certificates of both for those of one. */
 Test(migrate, does_not_go_down_past_a_second_generation)
 {

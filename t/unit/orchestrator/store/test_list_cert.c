@@ -163,6 +163,7 @@ Test(list_cert, refuses_values_that_no_filter_takes)
 {
     static const list_arg_t cases[] = {
         { "tag", "" }, { "tag", ":x" }, { "tag", "a:\xff" }, { "q", "ab" }, { "q", "\xc3\xa4\xc3\xb6" },
+        { "q", "%_'\\:*&|! (.)" },
         { "status", "Sleeping" }, { "include_archived", "maybe" }, { "source", "SCEP" },
     };
     list_page_t page;
@@ -335,13 +336,83 @@ Test(list_cert, is_searched_by_names_once_they_are_filled_in)
     cr_expect_str_eq(found("q", "host"), "");
     fill();
     cr_expect_str_eq(found("q", "HOST-"), "host-1 host-2 ");
-    cr_expect_str_eq(found("q", "ost-2"), "host-2 ");
-    cr_expect_str_eq(found("q", "00% sure_t"), "100% Sure_Thing\\ ", "wildcards of LIKE stand for themselves");
+    cr_expect_str_eq(found("q", "hos"), "host-1 host-2 ");
+    cr_expect_str_eq(found("q", "100% sure_t"), "100% Sure_Thing\\ ", "wildcards stand for themselves");
     cr_expect_str_eq(found("q", "thing\\"), "100% Sure_Thing\\ ");
     cr_expect_str_eq(found("q", "_host"), "");
     cr_expect_str_eq(found("san", "A.example"), "100% Sure_Thing\\ host-1 host-2 ");
     cr_expect_str_eq(found("san", "dns:a.example"), "100% Sure_Thing\\ host-1 host-2 ");
     cr_expect_str_eq(found("san", ".example"), "", "it is the whole name");
+}
+
+Test(list_cert, is_searched_from_the_start_of_a_word_on)
+{
+    static const struct {
+        const char *q, *names;
+    } cases[] = {
+        { "ost", "" },
+        { "ost-2", "" },
+        { "host-2", "host-2 " },
+        { "dns:a.ex", "(web) 10.0.0.7 Gr\u00f6\u00dfe-9f9f0a09867e host-1 host-2 " },
+        { ".example", "(web) 10.0.0.7 Gr\u00f6\u00dfe-9f9f0a09867e host-1 host-2 " },
+        { "web)", "(web) 10.0.0.7 " },
+        { "(WEB) 10", "(web) 10.0.0.7 " },
+        { "10.0.0", "(web) 10.0.0.7 " },
+        { "10.0.7", "" },
+        { "0.0.7", "(web) 10.0.0.7 " },
+        { "10 0 0", "" },
+        { "gr\u00f6\u00df", "Gr\u00f6\u00dfe-9f9f0a09867e " },
+        { "\u00dfe-9f9f", "" },
+        { "9f9f0a", "Gr\u00f6\u00dfe-9f9f0a09867e " },
+        { "f9f0a", "" },
+        { "host'", "" },
+        { "host' | 'web", "" },
+        { "host:*", "" },
+        { "!host & web", "" },
+        { "h_st", "" },
+        { "host%", "" },
+        { "host\\", "" },
+        { "\u2026\u2026\u2026", "" },
+    };
+
+    issue_many(4);
+    PQclear(pg_sql(pg, "UPDATE managed_certificate SET common_name = 'x'"));
+    PQclear(pg_sql(pg, "UPDATE managed_certificate SET name = '(web) 10.0.0.7' WHERE name = 'host-3'"));
+    PQclear(pg_sql(pg, "UPDATE managed_certificate SET name = 'Gr\u00f6\u00dfe-9f9f0a09867e' WHERE name = 'host-4'"));
+    fill();
+    for (int known = 0; known < 2; known++) {
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+            cr_expect_str_eq(found("q", cases[i].q), cases[i].names, "%s", cases[i].q);
+        }
+        PQclear(pg_sql(pg, "ANALYZE certificate_search")); /* and once more as words that are common are searched for */
+    }
+}
+
+/* "ABAB...", n times. */
+static const char *
+repeated(const char *text, size_t n)
+{
+    pki_buf_t b;
+
+    pki_buf_init(&b, arena, 1 << 16);
+    while (n-- > 0) {
+        pki_buf_put(&b, bytes_str(text));
+    }
+    pki_buf_put_u8(&b, '\0');
+    return (const char *) b.p;
+}
+
+/* An index takes words of a limited length. */
+Test(list_cert, is_searched_by_names_of_any_length)
+{
+    issue_many(2);
+    PQclear(pg_sql(pg, "UPDATE managed_certificate SET common_name = repeat('\u00e4', 600) || 'z' WHERE name = 'host-1'"));
+    PQclear(pg_sql(pg, "UPDATE managed_certificate SET sans = ARRAY[repeat('a.', 1000)] WHERE name = 'host-2'"));
+    fill();
+    cr_expect_str_eq(found("q", repeated("\u00c4", 300)), "host-1 ");
+    cr_expect_str_eq(found("q", pki_printf(arena, "%sz", repeated("\u00e4", 600))), "host-1 ");
+    cr_expect_str_eq(found("q", repeated("\u00e4", 601)), "");
+    cr_expect_str_eq(found("q", repeated("a.", 900)), "host-2 ");
 }
 
 static pki_code_t
