@@ -1,3 +1,9 @@
+DROP INDEX managed_certificate_common_name, managed_certificate_environment;
+CREATE INDEX managed_certificate_common_name ON managed_certificate (coalesce(common_name, ''), no);
+CREATE INDEX managed_certificate_environment ON managed_certificate (coalesce(environment, ''), no);
+ALTER TABLE managed_certificate DROP CONSTRAINT managed_certificate_name_key,
+    ADD CONSTRAINT managed_certificate_name_key UNIQUE (name);
+
 CREATE OR REPLACE VIEW certificate_names AS
 SELECT m.no, m.updated_at,
        lower(m.name || E'\n' || coalesce(m.common_name, '') || E'\n' || array_to_string(m.sans, E'\n') || E'\n') AS text,

@@ -40,6 +40,7 @@ ngx_http_pki_ocsp_guess(ngx_http_pki_ocsp_t *o, bytes_t der)
 
     o->guess = omcf->cache != NULL ? ocsp_serial_guess(der) : BYTES_NONE;
     if (o->guess.p != NULL) {
+        ngx_http_pki_store_expect(o->store, o->guess);
         ngx_http_pki_cache_key(omcf->cache, &o->key, o->guess);
     }
 }

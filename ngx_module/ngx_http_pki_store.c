@@ -385,3 +385,15 @@ ngx_http_pki_store_unchanged(ngx_http_pki_store_t *s, uint32_t authority, bytes_
                ? NGX_OK
                : NGX_DECLINED;
 }
+
+/*
+ * The key ends with the serial, and its last 8 octets say which stripe it is.  The record may have moved since the last
+ * request, which is only found out when this one begins reading: nothing is read here.
+ */
+void
+ngx_http_pki_store_expect(ngx_http_pki_store_t *s, bytes_t serial)
+{
+    if (s->changes.p != NULL) {
+        __builtin_prefetch(s->changes.p + EDGE_CHANGES_AT(edge_changes_stripe(serial)));
+    }
+}

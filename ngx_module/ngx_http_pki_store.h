@@ -117,6 +117,9 @@ ngx_int_t ngx_http_pki_store_status(ngx_http_pki_store_t *s, uint32_t authority,
  */
 ngx_int_t ngx_http_pki_store_unchanged(ngx_http_pki_store_t *s, uint32_t authority, bytes_t serial, uint64_t *count);
 
+/* Memory begins to fetch that, for a serial of 8 octets or more, whoever has issued it. */
+void ngx_http_pki_store_expect(ngx_http_pki_store_t *s, bytes_t serial);
+
 /* Where that is in s->changes (edge_changes_get_stripe()); NGX_DECLINED: nowhere. */
 ngx_int_t ngx_http_pki_store_stripe(ngx_http_pki_store_t *s, uint32_t authority, bytes_t serial, size_t *stripe);
 

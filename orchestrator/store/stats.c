@@ -32,8 +32,6 @@ ask_run(db_conn_t *c, void *arg, pki_err_t *err)
                                    DB_TS(&s->ids[SCOPE_TEAM]), DB_TS(&s->ids[SCOPE_OWNER]), DB_I(k->days) };
 
     conn_patience(c, STATS_WAIT_MS);
-    /* Compiling such a statement takes longer than running it. */
-    PKI_TRY(conn_exec(c, "SET jit = off", err));
     return db_query(c, k->a, k->q, params, sizeof(params) / sizeof(params[0]) - (k->days == 0), &k->rows, err);
 }
 

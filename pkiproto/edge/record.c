@@ -239,14 +239,14 @@ edge_changes_init(uint64_t first, uint8_t record[EDGE_CHANGES_LEN])
 {
     record[0] = EDGE_CHANGES_VERSION;
     for (size_t i = 0; i < EDGE_STRIPES; i++) {
-        changes_put(record + 1 + 8 * i, first);
+        changes_put(record + EDGE_CHANGES_AT(i), first);
     }
 }
 
 void
 edge_changes_add(uint8_t record[EDGE_CHANGES_LEN], bytes_t status_key)
 {
-    uint8_t *p = record + 1 + 8 * edge_changes_stripe(status_key);
+    uint8_t *p = record + EDGE_CHANGES_AT(edge_changes_stripe(status_key));
 
     changes_put(p, changes_take(p) + 1);
 }
@@ -257,7 +257,7 @@ edge_changes_get_stripe(bytes_t record, size_t stripe, uint64_t *count)
     if (record.len != EDGE_CHANGES_LEN || record.p[0] != EDGE_CHANGES_VERSION) {
         return false;
     }
-    *count = changes_take(record.p + 1 + 8 * (stripe % EDGE_STRIPES));
+    *count = changes_take(record.p + EDGE_CHANGES_AT(stripe % EDGE_STRIPES));
     return true;
 }
 

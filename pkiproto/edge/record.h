@@ -77,7 +77,8 @@ pki_code_t edge_status_decode(bytes_t in, edge_status_t *out, pki_err_t *err);
  */
 #define EDGE_CHANGES_KEY     "changes"
 #define EDGE_STRIPES         1024
-#define EDGE_CHANGES_LEN     (1 + 8 * EDGE_STRIPES)
+#define EDGE_CHANGES_AT(i)   (1 + 8 * (i)) /* of a stripe's count in the record */
+#define EDGE_CHANGES_LEN     EDGE_CHANGES_AT(EDGE_STRIPES)
 #define EDGE_CHANGES_VERSION 1
 void edge_changes_init(uint64_t first, uint8_t record[EDGE_CHANGES_LEN]);
 void edge_changes_add(uint8_t record[EDGE_CHANGES_LEN], bytes_t status_key);
