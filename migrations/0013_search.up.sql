@@ -31,7 +31,8 @@ BEGIN
             RETURN (array_to_string(alike, ' | ') || ' | ' || last || ':*')::tsquery;
         END IF;
     END IF;
-    RETURN (SELECT string_agg(CASE WHEN w = ANY (common) THEN w ELSE w || ' & ' || w END, ' & ') FROM unnest(words) AS w)::tsquery;
+    RETURN (SELECT string_agg(CASE WHEN w = ANY (common) THEN w ELSE w || ' & ' || w END, ' & ')
+              FROM unnest(words) AS w)::tsquery;
 END
 $$;
 
