@@ -1,3 +1,6 @@
+DROP INDEX managed_certificate_owner;
+CREATE INDEX managed_certificate_owner ON managed_certificate (owner_id, no) WHERE owner_id IS NOT NULL;
+
 DROP INDEX managed_certificate_common_name, managed_certificate_environment;
 CREATE INDEX managed_certificate_common_name ON managed_certificate (coalesce(common_name, ''), no);
 CREATE INDEX managed_certificate_environment ON managed_certificate (coalesce(environment, ''), no);

@@ -64,3 +64,8 @@ CREATE INDEX managed_certificate_common_name ON managed_certificate (coalesce(co
     INCLUDE (common_name, archived_at);
 CREATE INDEX managed_certificate_environment ON managed_certificate (coalesce(environment, ''), no)
     INCLUDE (environment, archived_at);
+
+-- An owner has thousands: they are sorted by what the index says of them.  What has no owner does not pay for that.
+DROP INDEX managed_certificate_owner;
+CREATE INDEX managed_certificate_owner ON managed_certificate (owner_id, no) INCLUDE (name, expires_at, archived_at)
+    WHERE owner_id IS NOT NULL;

@@ -21,6 +21,7 @@ CERTIFICATES = pick(20000, 2000)
 SECONDS = pick(3, 1)
 ROUNDS = pick(3, 1)
 RELOADS, UPGRADES = pick(20, 2), pick(5, 1)
+SETTLE_S = pick(2, 0)  # what processes that die or start do to a machine of two cores is not the question
 NOISE = 0.97  # a goal of 1.0, as far as two such figures can be told apart
 PARTS = ('chanceryd', 'postgres')
 
@@ -43,11 +44,13 @@ def outage():
             beside = Background(*words, 'rate=500')
             for name in PARTS:
                 stack.hold(name)  # SIGKILL, and they stay down
+            time.sleep(SETTLE_S)
             away = figure()
             for name in reversed(PARTS):
                 stack.free(name)
             if not stack.wait_ready(60):
                 raise RuntimeError('the stack did not come back')
+            time.sleep(SETTLE_S)
             found = beside.stop()
             failed, answers = failed + found['failed'], answers + found['answers']
             taken.append((away, figure()))
