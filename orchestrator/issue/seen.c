@@ -23,7 +23,8 @@ struct seen {
     pthread_mutex_t lock;
     int64_t         window_s, turned_at;
     unsigned        doubts, settled; /* equal: complete */
-    uint8_t        *young, *old;
+    unsigned        young;
+    uint8_t         half[2][SEEN_OCTETS];
 };
 
 pki_code_t
@@ -31,11 +32,9 @@ seen_open(int64_t window_s, seen_t **out, pki_err_t *err)
 {
     seen_t *s = calloc(1, sizeof(*s));
 
-    if (s == NULL || (s->young = calloc(2, SEEN_OCTETS)) == NULL) {
-        free(s);
+    if (s == NULL) {
         return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
     }
-    s->old = s->young + SEEN_OCTETS;
     s->window_s = window_s;
     s->turned_at = clock_now();
     s->doubts = 1;
@@ -48,7 +47,6 @@ void
 seen_close(seen_t *s)
 {
     if (s != NULL) {
-        free(s->young < s->old ? s->young : s->old);
         pthread_mutex_destroy(&s->lock);
         free(s);
     }
@@ -57,12 +55,9 @@ seen_close(seen_t *s)
 static void
 halves_turn(seen_t *s, int64_t now)
 {
-    uint8_t *half = s->old;
-
     if (now - s->turned_at > s->window_s) {
-        memset(half, 0, SEEN_OCTETS);
-        s->old = s->young;
-        s->young = half;
+        s->young ^= 1;
+        memset(s->half[s->young], 0, SEEN_OCTETS);
         s->turned_at = now;
     }
 }
@@ -81,7 +76,7 @@ key_put(seen_t *s, bytes_t key)
     for (size_t n = 0; n < SEEN_TESTS && key.len == SEEN_KEY; n++) {
         size_t bit = bit_of(key, n);
 
-        s->young[bit / 8] |= (uint8_t) (1 << bit % 8);
+        s->half[s->young][bit / 8] |= (uint8_t) (1 << bit % 8);
     }
 }
 
@@ -122,7 +117,7 @@ seen_maybe(seen_t *s, bytes_t key, int64_t now)
 
     pthread_mutex_lock(&s->lock);
     halves_turn(s, now);
-    maybe = s->settled != s->doubts || key.len != SEEN_KEY || half_has(s->young, key) || half_has(s->old, key);
+    maybe = s->settled != s->doubts || key.len != SEEN_KEY || half_has(s->half[0], key) || half_has(s->half[1], key);
     pthread_mutex_unlock(&s->lock);
     return maybe;
 }

@@ -15,7 +15,3 @@ function request()
     local csr = requests:read("*l") or error("the requests are used up: make more of them")
     return head .. #csr .. "\r\n\r\n" .. csr
 end
-
-function done(summary)
-    io.write("Used: " .. summary.requests .. "\n")
-end
