@@ -19,8 +19,8 @@ typedef struct {
     signer_t *client;
 } signer_fixture_t;
 
-void fixture_signer_open(signer_fixture_t *f);  /* folder, passphrase, sockets and client; starts nothing */
-void fixture_signer_start(signer_fixture_t *f); /* forks the process */
+void fixture_signer_open(signer_fixture_t *f);  /* folder, passphrase and sockets; starts nothing */
+void fixture_signer_start(signer_fixture_t *f); /* forks the process; the first time it makes the client, too */
 void fixture_signer_kill(signer_fixture_t *f);  /* SIGKILL, and waits */
 int  fixture_signer_stop(signer_fixture_t *f);  /* SIGTERM; its exit status */
 void fixture_signer_close(signer_fixture_t *f); /* everything, the folder too */
