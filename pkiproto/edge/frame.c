@@ -5,6 +5,8 @@
  */
 #include "pkiproto/edge/frame.h"
 
+#include "pkiproto/base/buf.h"
+
 void
 frame_head(uint8_t out[FRAME_HEAD], uint32_t no, size_t len)
 {
