@@ -5,8 +5,6 @@
  */
 #include "pkiproto/edge/relay.h"
 
-#include "pkiproto/base/buf.h"
-
 void
 relay_put(pki_buf_t *out, const char *name, bytes_t value)
 {
