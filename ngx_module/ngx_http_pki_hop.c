@@ -151,11 +151,16 @@ ngx_http_pki_hop_ask_free(ngx_http_pki_hop_ask_t *ask)
     ngx_queue_insert_head(&hop->unused, &ask->queue);
 }
 
-/* Its request has ended. */
+/* Its request has ended.  A worker that ends may have waited for it; this may be somewhere in the midst of others. */
 static void
 ngx_http_pki_hop_forget(void *data)
 {
-    ngx_http_pki_hop_ask_free(data);
+    ngx_http_pki_hop_ask_t *ask = data;
+
+    ngx_http_pki_hop_ask_free(ask);
+    if (ngx_exiting) {
+        ngx_post_event(&ask->hop->flush, &ngx_posted_events);
+    }
 }
 
 static void
@@ -306,6 +311,7 @@ ngx_http_pki_hop_flush(ngx_event_t *ev)
     ngx_http_pki_hop_t *hop = ev->data;
 
     if (hop->out.last == hop->out.pos) {
+        ngx_http_pki_hop_settle(hop);
         return;
     }
     if (hop->connection == NULL && ngx_http_pki_hop_connect(hop) != NGX_OK) {
@@ -375,9 +381,12 @@ ngx_http_pki_hop_read(ngx_event_t *rev)
     ssize_t                  n;
 
     if (c->close) {
-        /* The worker ends, once what is on its way is answered. */
+        /* The worker ends, but not before what is on its way is answered. */
+        c->close = 0;
         ngx_http_pki_hop_settle(hop);
-        return;
+        if (hop->connection == NULL) {
+            return;
+        }
     }
     do {
         if (ngx_http_pki_hop_reserve(in, NGX_HTTP_PKI_HOP_ROOM / 2, c->log) != NGX_OK) {
