@@ -19,6 +19,9 @@
 
 void relay_put(pki_buf_t *out, const char *name, bytes_t value);
 
+/* A field but for its value, which comes next and from elsewhere. */
+void relay_put_head(pki_buf_t *out, const char *name, size_t value_len);
+
 /* 1: the next field, borrowed; 0: there is no more; -1: it is cut off. */
 int relay_take(bytes_t *in, bytes_t *name, bytes_t *value);
 
