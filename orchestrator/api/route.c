@@ -6,6 +6,7 @@
 #include "orchestrator/api/route.h"
 
 #include "orchestrator/api/handlers.h"
+#include "pkiproto/edge/frame.h"
 
 const limits_row_t limits_rows[LIMITS_COUNT] = {
     [LIMITS_PROBE] = { "probe", 0, 0 },
@@ -13,7 +14,7 @@ const limits_row_t limits_rows[LIMITS_COUNT] = {
     [LIMITS_WRITE] = { "write", 1u << 20, L_CALLS },
     [LIMITS_ISSUE] = { "issue", 256u << 10, L_CALLS },
     [LIMITS_EXPORT] = { "export", 64u << 10, L_CALLS | L_EXPORTS },
-    [LIMITS_ENROL] = { "enrol", 256u << 10, 0 },
+    [LIMITS_ENROL] = { "enrol", FRAME_ASK_MAX, 0 },
     [LIMITS_LOGIN] = { "login", 8u << 10, L_CALLS },
 };
 

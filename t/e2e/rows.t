@@ -5,6 +5,7 @@
 import http.client
 import json
 import os
+import signal
 import socket
 import sys
 import threading
@@ -162,6 +163,19 @@ def hostile(s, key):
     is_(answer(rows.ask(good))[0], 200, 'and no other; nor do those that go away')
 
 
+def ending(s, key):
+    rows = Rows(s)
+    is_(answer(rows.ask(question(CERTIFICATES + '/mc-row-1', bearer(key))))[0], 200, 'a connection is kept')
+    numbers = [rows.send(question(CERTIFICATES + '/mc-row-%d' % n, bearer(key))) for n in range(1, MADE)]
+    old = s.kill('orchestrator', signal.SIGTERM)
+    found = list(iter(rows.take, None))
+    is_({answer(octets)[0] for _, octets in found} | {200}, {200}, 'until the orchestrator ends, which answers what it has read')
+    is_(sorted(no for no, _ in found), numbers[:len(found)], 'and leaves nothing out')
+    ok(s.wait_again('orchestrator', old) and s.wait_ready(), 'it comes back')
+    is_(Rows(s).get(CERTIFICATES + '/mc-row-1', bearer(key))[0], 200, 'the next one is served')
+    is_(s.http('GET', CERTIFICATES + '/mc-row-1', None, {'Authorization': 'Bearer ' + key}, tls=True).status, 200, 'nginx\' too')
+
+
 def outage(s, key):
     frozen = s.freeze('postgres')
     try:
@@ -182,6 +196,7 @@ with Stack(workers=1) as s:
     rights(s, s.env['CHANCERY_API_KEY'])
     one_write(s, s.env['CHANCERY_API_KEY'])
     hostile(s, s.env['CHANCERY_API_KEY'])
+    ending(s, s.env['CHANCERY_API_KEY'])
     outage(s, s.env['CHANCERY_API_KEY'])
     like(s.log(), r'"?event"?[=:]"?rows.refused|rows.refused', 'what was refused is in the log')
 done()
