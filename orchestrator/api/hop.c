@@ -113,12 +113,14 @@ octets_keep(ask_t *ask, bytes_t octets)
 static pki_code_t
 ask_read(const hop_t *h, ask_t *ask, bytes_t octets)
 {
+    pki_code_t code;
+
     PKI_TRY(octets_keep(ask, octets));
-    PKI_TRY(fields_unpack(h->route->body->fields, bytes_of(ask->octets, ask->len), &ask->request, &ask->call.err));
+    code = fields_unpack(h->route->body->fields, bytes_of(ask->octets, ask->len), &ask->request, &ask->call.err);
     if (ask->request.request_id != NULL && !request_id_valid(ask->request.request_id)) {
-        ask->request.request_id = NULL;
+        ask->request.request_id = NULL; /* also of one that is refused: it is for the log */
     }
-    return PKI_OK;
+    return code;
 }
 
 static void
