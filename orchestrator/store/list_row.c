@@ -117,11 +117,19 @@ list_one(db_t *db, pki_arena_t *a, const list_resource_t *r, const char *parent,
     return list_one_by(db, a, r, &q, id, out, err);
 }
 
+/* What is the same in all rows. */
+typedef struct {
+    bytes_t   name; /* with what is around it */
+    render_pt put;
+} many_member_t;
+
 typedef struct {
     const list_resource_t *r;
     pki_arena_t           *a;
     const str_list_t      *ids;
     list_row_t            *out;
+    many_member_t         *members;
+    size_t                 count;
 } many_t;
 
 /* Those that are rendered here (render.c); others are texts that PostgreSQL makes. */
@@ -132,29 +140,54 @@ renders(list_type_t type)
 }
 
 static pki_code_t
+many_members(many_t *m, const db_rows_t *rows, pki_err_t *err)
+{
+    while (m->r->columns[m->count].name != NULL) {
+        m->count++;
+    }
+    PKI_TRY(PKI_NEW_N(m->a, m->count, &m->members, err));
+    for (size_t i = 0; i < m->count; i++) {
+        const char *name = pki_printf(m->a, "%s\"%s\" : ", i > 0 ? ", " : "{", m->r->columns[i].name);
+
+        if (name == NULL) {
+            return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
+        }
+        m->members[i] = (many_member_t){ bytes_str(name), render_of(rows, i) };
+    }
+    return PKI_OK;
+}
+
+/* Its id and its version follow the members. */
+static const char *
+many_text(const many_t *m, const db_rows_t *rows, size_t n, size_t after)
+{
+    int at = (int) (m->count + after);
+
+    return PQgetisnull(rows->result, (int) n, at) ? NULL : PQgetvalue(rows->result, (int) n, at);
+}
+
+static pki_code_t
 many_put(const many_t *m, const db_rows_t *rows, size_t n, list_row_t *out, pki_err_t *err)
 {
     pki_buf_t b;
-    size_t    i = 0;
 
     pki_buf_init(&b, m->a, LIST_ROW_MAX);
-    for (const list_column_t *c = m->r->columns; c->name != NULL; c++, i++) {
-        pki_buf_put(&b, bytes_str(i > 0 ? ", \"" : "{\""));
-        pki_buf_put(&b, bytes_str(c->name));
-        pki_buf_put(&b, BYTES_LIT("\" : "));
-        render_value(rows, n, i, &b);
+    for (size_t i = 0; i < m->count; i++) {
+        pki_buf_put(&b, m->members[i].name);
+        render_value(rows, n, i, m->members[i].put, &b);
     }
     pki_buf_put(&b, bytes_of("}", 2)); /* and a NUL */
     PKI_TRY(pki_buf_check(&b, "a row", err));
-    *out = (list_row_t){ .json = (const char *) b.p, .version = db_text(rows, n, "row_version") };
+    *out = (list_row_t){ .json = (const char *) b.p, .version = many_text(m, rows, n, 1) };
     return PKI_OK;
 }
 
 static pki_code_t
-many_fill(const many_t *m, const db_rows_t *rows, pki_err_t *err)
+many_fill(many_t *m, const db_rows_t *rows, pki_err_t *err)
 {
+    PKI_TRY(many_members(m, rows, err));
     for (size_t n = 0; n < db_row_count(rows); n++) {
-        const char *id = db_text(rows, n, "row_id");
+        const char *id = many_text(m, rows, n, 0);
         list_row_t  row;
 
         PKI_TRY(many_put(m, rows, n, &row, err));
@@ -184,7 +217,7 @@ many_run(db_conn_t *c, void *arg, pki_err_t *err)
         pki_buf_put(&b, bytes_str(raw ? "" : list_types[col->type].after));
         pki_buf_put(&b, BYTES_LIT(", "));
     }
-    pki_buf_printf(&b, "%s AS row_id, (%s)::text AS row_version FROM %s WHERE %s = ANY ($1::text[])", m->r->id,
+    pki_buf_printf(&b, "%s, (%s)::text FROM %s WHERE %s = ANY ($1::text[])", m->r->id,
                    m->r->version != NULL ? m->r->version : "NULL", m->r->from, m->r->id);
     pki_buf_put_u8(&b, '\0');
     PKI_TRY(pki_buf_check(&b, "a statement", err));
@@ -195,7 +228,7 @@ many_run(db_conn_t *c, void *arg, pki_err_t *err)
 pki_code_t
 list_many(db_t *db, pki_arena_t *a, const list_resource_t *r, const str_list_t *ids, list_row_t *out, pki_err_t *err)
 {
-    many_t m = { r, a, ids, out };
+    many_t m = { .r = r, .a = a, .ids = ids, .out = out };
 
     memset(out, 0, ids->count * sizeof(*out));
     return db_run(db, many_run, &m, err);
