@@ -20,6 +20,7 @@
 #include "orchestrator/api/peers.h"
 #include "orchestrator/api/server.h"
 #include "pkiproto/json/pack.h"
+#include "pkiproto/x509/cert.h"
 
 const shape_t shape_enrol_request = SHAPE("EnrolRequest", enrol_request_t, enrol_request_fields);
 const shape_t shape_enrol_answer = SHAPE("EnrolAnswer", enrol_answer_t, enrol_answer_fields);
@@ -28,7 +29,7 @@ const shape_t shape_enrol_answer = SHAPE("EnrolAnswer", enrol_answer_t, enrol_an
 #define HOP_WAITERS     8   /* threads of those that wait */
 #define HOP_WAITING     256 /* how many may */
 #define HOP_ARENA_MAX   (32u << 20)
-#define HOP_ANSWER_MAX  (64u << 10)
+#define HOP_ANSWER_MAX  (CERT_MAX + 4096)
 
 typedef struct {
     peer_t         *from;

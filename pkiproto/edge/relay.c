@@ -53,16 +53,3 @@ relay_take(bytes_t *in, bytes_t *name, bytes_t *value)
                ? 1
                : -1;
 }
-
-bytes_t
-relay_find(bytes_t in, const char *name)
-{
-    bytes_t wanted = bytes_str(name), found, value;
-
-    while (relay_take(&in, &found, &value) == 1) {
-        if (bytes_eq(found, wanted)) {
-            return value;
-        }
-    }
-    return BYTES_NONE;
-}

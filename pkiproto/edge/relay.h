@@ -25,7 +25,4 @@ void relay_put_head(pki_buf_t *out, const char *name, size_t value_len);
 /* 1: the next field, borrowed; 0: there is no more; -1: it is cut off. */
 int relay_take(bytes_t *in, bytes_t *name, bytes_t *value);
 
-/* The value of the first field of that name, absent when there is none. */
-bytes_t relay_find(bytes_t in, const char *name);
-
 #endif

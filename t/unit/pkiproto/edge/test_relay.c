@@ -54,17 +54,6 @@ Test(relay, is_read_in_its_order)
     cr_expect_eq(relay_take(&in, &name, &value), 0, "there is no more");
 }
 
-Test(relay, has_the_first_of_a_name_or_none)
-{
-    bytes_t in = BYTES_ARR(octets);
-
-    cr_expect(bytes_eq(relay_find(in, RELAY_TARGET), BYTES_LIT("/x")));
-    cr_expect_not_null(relay_find(in, "A").p, "empty is there");
-    cr_expect_eq(relay_find(in, "A").len, 0);
-    cr_expect_null(relay_find(in, "a").p, "names are as they are written");
-    cr_expect_null(relay_find(in, ":body").p);
-}
-
 /* Where it may end: behind a field. */
 Test(relay, that_is_cut_off_is_told)
 {
