@@ -107,10 +107,10 @@ ngx_http_pki_rows_certificate(ngx_http_request_t *r, ngx_str_t *out)
 static ngx_int_t
 ngx_http_pki_rows_request(ngx_http_request_t *r, ngx_str_t *out)
 {
-    bytes_t   values[NGX_HTTP_PKI_ROWS_HEADERS];
-    ngx_str_t certificate, id = ngx_http_pki_request_id(r);
-    size_t    size;
-    pki_buf_t b;
+    bytes_t    values[NGX_HTTP_PKI_ROWS_HEADERS];
+    ngx_str_t  certificate, id = ngx_http_pki_request_id(r);
+    size_t     size;
+    pki_buf_t  b;
     ngx_uint_t n;
 
     if (ngx_http_pki_rows_certificate(r, &certificate) != NGX_OK) {
