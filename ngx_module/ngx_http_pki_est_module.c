@@ -241,7 +241,8 @@ static pki_code_t
 ngx_http_pki_est_answer(bytes_t octets, enrol_answer_t *answer, pki_err_t *err)
 {
     if (octets.len == 0) {
-        return pki_fail(err, PKI_E_UNAVAILABLE, NULL, "the orchestrator %s", octets.p == NULL ? "did not answer" : "could not serve");
+        return pki_fail(err, PKI_E_UNAVAILABLE, NULL, "the orchestrator %s",
+                        octets.p == NULL ? "did not answer" : "could not serve");
     }
     PKI_TRY(fields_unpack(enrol_answer_fields, octets, answer, err));
     if (ngx_strcmp(answer->status, "issued") == 0 && answer->certificate.len == 0) {
