@@ -85,8 +85,6 @@ pki_code_t conn_read_all(const db_rows_t *r, pki_arena_t *a, conn_read_pt read, 
 /* text[] in the arena. */
 pki_code_t db_texts(const db_rows_t *r, size_t row, const char *column, pki_arena_t *a, str_list_t *out,
                     pki_err_t *err);
-/* timestamptz, microseconds since 1970; 'infinity' is before all others. */
-int64_t    db_time_us(const db_rows_t *r, size_t row, const char *column);
 bool       db_null(const db_rows_t *r, size_t row, const char *column);
 
 #endif

@@ -141,37 +141,21 @@ db_bytes(const db_rows_t *r, size_t row, const char *column)
     return v;
 }
 
-static bytes_t
-time_of(const db_rows_t *r, size_t row, const char *column)
+int64_t
+db_time(const db_rows_t *r, size_t row, const char *column)
 {
     Oid     type;
     bytes_t v = value_of(r, row, column, &type);
+    int64_t us;
 
     if (type != OID_TIME) {
         column_wrong("is not timestamptz", column);
     }
-    return v;
-}
-
-int64_t
-db_time(const db_rows_t *r, size_t row, const char *column)
-{
-    bytes_t v = time_of(r, row, column);
-    int64_t us;
-
     if (v.p == NULL) {
         return 0;
     }
     us = be_int(v);
     return PG_EPOCH + us / 1000000 - (us % 1000000 < 0); /* the second it lies in */
-}
-
-int64_t
-db_time_us(const db_rows_t *r, size_t row, const char *column)
-{
-    bytes_t v = time_of(r, row, column);
-
-    return v.p != NULL ? (int64_t) ((uint64_t) be_int(v) + (uint64_t) PG_EPOCH * 1000000) : 0;
 }
 
 /* Array header: dimensions, flags, element type; for each dimension its size and lower bound; the elements.

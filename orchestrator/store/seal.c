@@ -8,41 +8,17 @@
 #include "core/clock.h"
 #include "orchestrator/store/seal_part.h"
 #include "orchestrator/store/verb.h"
-#include "pkiproto/base/text.h"
 
 #define SEAL_WAIT_MS   60000
 #define SUBTREE_LEVEL  10 /* smaller ones are made of leaves */
 #define SUBTREES_MAX   64 /* that one batch completes, of this level and above */
 #define MONTHS_AHEAD   3
 
-/* As audit_event_text prints it, for which PostgreSQL takes longer than for the rest of an event; others than of years with
- * four digits, which are nobody's, as numbers. */
-static bytes_t
-at_print(int64_t us, char out[SEAL_AT_MAX])
-{
-    int64_t   rest = us;
-    pki_buf_t number;
-
-    if (us < 0 || us >= INT64_C(253402300800000000)) {
-        pki_buf_fixed(&number, out, SEAL_AT_MAX);
-        pki_buf_put_int(&number, us);
-        return pki_buf_bytes(&number);
-    }
-    rfc3339_print(us / 1000000, out);
-    out[RFC3339_LEN - 1] = '.';
-    for (size_t i = RFC3339_LEN + 6; i-- > RFC3339_LEN; rest /= 10) {
-        out[i] = (char) ('0' + rest % 10);
-    }
-    out[RFC3339_LEN + 6] = 'Z';
-    return bytes_of(out, RFC3339_LEN + 7);
-}
-
 void
-seal_event_read(const db_rows_t *r, size_t row, char at[SEAL_AT_MAX], audit_event_t *out)
+seal_event_read(const db_rows_t *r, size_t row, audit_event_t *out)
 {
     for (size_t i = 0; i < AUDIT_EVENT_FIELDS; i++) {
-        out->field[i] = i == AUDIT_EVENT_AT ? at_print(db_time_us(r, row, "since"), at)
-                                            : bytes_str(db_text(r, row, audit_event_names[i]));
+        out->field[i] = bytes_str(db_text(r, row, audit_event_names[i]));
     }
 }
 
@@ -190,9 +166,8 @@ batch_build(sealing_t *s, const db_rows_t *rows, pki_err_t *err)
     for (size_t i = 0; i < s->count; i++) {
         audit_event_t event;
         merkle_hash_t leaf;
-        char          at[SEAL_AT_MAX];
 
-        seal_event_read(rows, i, at, &event);
+        seal_event_read(rows, i, &event);
         audit_event_leaf(&event, &leaf);
         memcpy(s->leaves + i * MERKLE_HASH_LEN, leaf.h, MERKLE_HASH_LEN);
         merkle_add(&s->front, &leaf, subtree_note, s);

@@ -9,9 +9,7 @@
 #include "orchestrator/store/conn.h"
 #include "orchestrator/store/seal.h"
 
-/* An event of audit_event_text, whose time is printed here: borrowed from the rows and from `at`. */
-#define SEAL_AT_MAX 32
-void seal_event_read(const db_rows_t *r, size_t row, char at[SEAL_AT_MAX], audit_event_t *out);
+void seal_event_read(const db_rows_t *r, size_t row, audit_event_t *out);
 void seal_head_read(const db_rows_t *rows, audit_signed_head_t *out); /* the first row */
 
 #endif

@@ -85,7 +85,6 @@ event_check(walk_t *w, const db_rows_t *rows, size_t row)
     leaf_t        want = { .id = db_int(rows, row, "no") }, *leaf;
     audit_event_t event;
     merkle_hash_t hash;
-    char          at[SEAL_AT_MAX];
 
     leaf = bsearch(&want, w->by_id, w->count, sizeof(*leaf), leaf_order);
     if (leaf == NULL) {
@@ -93,7 +92,7 @@ event_check(walk_t *w, const db_rows_t *rows, size_t row)
     }
     leaf->seen = true;
     w->xids[leaf->place] = (uint64_t) db_int(rows, row, "xid");
-    seal_event_read(rows, row, at, &event);
+    seal_event_read(rows, row, &event);
     audit_event_leaf(&event, &hash);
     if (memcmp(leaf_at(w, leaf->place), hash.h, sizeof(hash.h)) != 0) {
         fault(w, want.id, leaf_elsewhere(w, &hash) ? "was moved to another place" : "was changed");

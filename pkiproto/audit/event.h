@@ -14,7 +14,6 @@
 #include "pkiproto/audit/merkle.h"
 
 #define AUDIT_EVENT_FIELDS 13
-#define AUDIT_EVENT_AT     1
 
 typedef struct {
     bytes_t field[AUDIT_EVENT_FIELDS]; /* without octets' address: NULL */

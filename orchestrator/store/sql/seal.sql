@@ -14,7 +14,7 @@ SELECT size, root, last_xid, last_id, base_id, at, key_id, signature,
 
 -- name: seal_unsealed
 -- Below the oldest running transaction: nothing that could come before these is still on its way.
-SELECT no, xid, id, since, actor, actor_type, action, resource_type, resource_id, status, request_id, source, latency_us,
+SELECT no, xid, id, at, actor, actor_type, action, resource_type, resource_id, status, request_id, source, latency_us,
        body_hash, details
   FROM audit_event_text
  WHERE xid < pg_snapshot_xmin(pg_current_snapshot()) AND (xid, no) > ($1::xid8, $2::bigint) AND no > $3::bigint
@@ -59,7 +59,7 @@ SELECT s.first, s.size, s.leaves, s.root, s.at, s.key_id, s.signature, k.log, k.
  LIMIT 1;
 
 -- name: seal_batch_events
-SELECT no, xid, id, since, actor, actor_type, action, resource_type, resource_id, status, request_id, source, latency_us,
+SELECT no, xid, id, at, actor, actor_type, action, resource_type, resource_id, status, request_id, source, latency_us,
        body_hash, details
   FROM audit_event_text
  WHERE no IN (SELECT unnest(event_ids) FROM audit_seal WHERE first = $1);
