@@ -9,7 +9,8 @@
 #include "orchestrator/store/list_part.h"
 #include "orchestrator/store/render.h"
 
-#define LIST_ROW_MAX (1u << 20)
+#define LIST_ROW_MAX   (1u << 20)
+#define LIST_NAMES_MAX 2048
 
 static bool
 field_wanted(const char *fields, const char *name)
@@ -142,19 +143,24 @@ renders(list_type_t type)
 static pki_code_t
 many_members(many_t *m, const db_rows_t *rows, pki_err_t *err)
 {
+    uint8_t  *room;
+    pki_buf_t b;
+
     while (m->r->columns[m->count].name != NULL) {
         m->count++;
     }
     PKI_TRY(PKI_NEW_N(m->a, m->count, &m->members, err));
+    PKI_TRY(PKI_NEW_N(m->a, LIST_NAMES_MAX, &room, err));
+    pki_buf_fixed(&b, room, LIST_NAMES_MAX);
     for (size_t i = 0; i < m->count; i++) {
-        const char *name = pki_printf(m->a, "%s\"%s\" : ", i > 0 ? ", " : "{", m->r->columns[i].name);
+        size_t from = b.len;
 
-        if (name == NULL) {
-            return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
-        }
-        m->members[i] = (many_member_t){ bytes_str(name), render_of(rows, i) };
+        pki_buf_put(&b, bytes_str(i > 0 ? ", \"" : "{\""));
+        pki_buf_put(&b, bytes_str(m->r->columns[i].name));
+        pki_buf_put(&b, BYTES_LIT("\" : "));
+        m->members[i] = (many_member_t){ bytes_of(room + from, b.len - from), render_of(rows, i) };
     }
-    return PKI_OK;
+    return pki_buf_check(&b, "the names of members", err);
 }
 
 /* Its id and its version follow the members. */
