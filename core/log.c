@@ -159,20 +159,26 @@ put_hex(pki_buf_t *b, bool json, bytes_t x)
 }
 
 static void
+put_all(pki_buf_t *b, const char *const *texts)
+{
+    for (; *texts != NULL; texts++) {
+        pki_buf_put(b, bytes_str(*texts));
+    }
+}
+
+static void
 put_pair(pki_buf_t *b, bool json, const log_pair_t *pair)
 {
-    pki_buf_put(b, bytes_str(json ? ",\"" : " "));
-    pki_buf_put(b, bytes_str(pair->name));
-    pki_buf_put(b, bytes_str(json ? "\":" : "="));
+    put_all(b, (const char *[]){ json ? ",\"" : " ", pair->name, json ? "\":" : "=", NULL });
     switch (pair->type) {
     case 's':
         put_string(b, json, pair->s);
         break;
     case 'i':
-        pki_buf_printf(b, "%lld", (long long) pair->i);
+        pki_buf_put_int(b, pair->i);
         break;
     case 'b':
-        pki_buf_printf(b, "%s", pair->i != 0 ? "true" : "false");
+        pki_buf_put(b, bytes_str(pair->i != 0 ? "true" : "false"));
         break;
     case 'x':
         put_hex(b, json, pair->x);
@@ -198,18 +204,27 @@ put_pair_whole(pki_buf_t *b, bool json, const log_pair_t *pair)
     return true;
 }
 
+static char
+digit(int v)
+{
+    return (char) ('0' + v % 10);
+}
+
 static void
 put_start(pki_buf_t *b, bool json, log_level_t level, const char *event)
 {
-    int64_t     now = clock_now_ms();
-    char        at[RFC3339_LEN + 1];
-    const char *level_name = level_names[level];
+    int64_t now = clock_now_ms();
+    int     ms = (int) (now % 1000);
+    char    at[RFC3339_LEN + 1], rest[] = { '.', digit(ms / 100), digit(ms / 10), digit(ms), 'Z', '\0' };
 
     rfc3339_print(now / 1000, at);
     at[RFC3339_LEN - 1] = '\0'; /* the Z comes after the milliseconds */
-    pki_buf_printf(b,
-                   json ? "{\"time\":\"%s.%03dZ\",\"level\":\"%s\",\"event\":\"%s\"" : "%s.%03dZ %-5s %s",
-                   at, (int) (now % 1000), level_name, event);
+    if (json) {
+        put_all(b, (const char *[]){ "{\"time\":\"", at, rest, "\",\"level\":\"", level_names[level], "\",\"event\":\"",
+                                      event, "\"", NULL });
+    } else {
+        pki_buf_printf(b, "%s%s %-5s %s", at, rest, level_names[level], event);
+    }
 }
 
 /* The whole line with its newline; returns its length. */
@@ -237,8 +252,7 @@ log_line(char *out, size_t cap, bool json, log_level_t level, const char *event,
     if (!whole) {
         put_pair(&b, json, &LOG_B("cut", true));
     }
-    pki_buf_printf(&b, json ? "}" : "");
-    pki_buf_put_u8(&b, '\n');
+    pki_buf_put(&b, json ? BYTES_LIT("}\n") : BYTES_LIT("\n"));
     return b.len;
 }
 

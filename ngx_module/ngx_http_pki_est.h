@@ -25,11 +25,6 @@ typedef struct {
     ngx_uint_t  is_own;      /* the label's own issuer made it */
 
     csr_t csr;
-
-    /* The orchestrator's answer. */
-    ngx_int_t  status; /* HTTP; 0: none came */
-    bytes_t    answer;
-    ngx_uint_t answered;
 } ngx_http_pki_est_t;
 
 /*

@@ -3,15 +3,16 @@
  *
  * Enrolment over Secure Transport (RFC 7030, RFC 8951).
  *
- *     pki_est URI;      location; {location}[/label]/{operation}; enrolments go to the internal location URI
+ *     pki_est unix:PATH;      location; {location}[/label]/{operation}; enrolments go to the orchestrator's socket
  *
  * The module authenticates, parses and checks; what is left is one enrolment request, passed to the
- * orchestrator in a subrequest.  cacerts needs nobody but the edge store.
+ * orchestrator.  cacerts needs nobody but the edge store.
  */
 #include "ngx_module/ngx_http_pki_est.h"
 
 #include <ngx_http_ssl_module.h>
 
+#include "ngx_module/ngx_http_pki_hop.h"
 #include "pkiproto/cms/certs_only.h"
 #include "pkiproto/edge/enrol.h"
 #include "pkiproto/json/pack.h"
@@ -19,11 +20,12 @@
 #define NGX_HTTP_PKI_EST_ARENA_MAX (1 << 20)
 #define NGX_HTTP_PKI_EST_LINE      64 /* what libest wants */
 #define NGX_HTTP_PKI_EST_RECORD    768 /* room in an enrolment request for all that is short */
+#define NGX_HTTP_PKI_EST_TIMEOUT   1500 /* ms; down or slow: the client gets 503 within two seconds */
 
 #define NGX_HTTP_PKI_EST_OPTIONAL_NO_CA 3 /* of ssl_verify_client */
 
 typedef struct {
-    ngx_str_t enrol_uri;
+    ngx_http_pki_hop_t *hop;
 } ngx_http_pki_est_loc_conf_t;
 
 typedef struct {
@@ -36,7 +38,6 @@ static void     *ngx_http_pki_est_create_loc_conf(ngx_conf_t *cf);
 static char     *ngx_http_pki_est(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static ngx_int_t ngx_http_pki_est_handler(ngx_http_request_t *r);
 static void      ngx_http_pki_est_body(ngx_http_request_t *r, ngx_int_t rc, bytes_t body);
-static void      ngx_http_pki_est_resume(ngx_http_request_t *r);
 
 static ngx_command_t ngx_http_pki_est_commands[] = {
 
@@ -234,78 +235,16 @@ ngx_http_pki_est_request(ngx_http_request_t *r, ngx_http_pki_est_t *est, ngx_str
     return ngx_http_pki_est_record(r, &request, out);
 }
 
-/* The orchestrator has answered, or not.  Whatever came is judged when the client's request goes on. */
-static ngx_int_t
-ngx_http_pki_est_answered(ngx_http_request_t *sr, void *data, ngx_int_t rc)
-{
-    ngx_http_pki_est_t *est = data;
-    ngx_buf_t          *b = NULL;
-
-    est->answered = 1;
-    est->status = rc == NGX_OK ? (ngx_int_t) sr->headers_out.status : 0;
-    if (sr->out != NULL && sr->out->buf != NULL) {
-        b = sr->out->buf;
-    } else if (sr->upstream != NULL) {
-        b = &sr->upstream->buffer;
-    }
-    if (b != NULL && b->pos != NULL) {
-        est->answer = bytes_of(b->pos, b->last - b->pos);
-    }
-    /* No error page of nginx for a request that nobody sees. */
-    return NGX_OK;
-}
-
-static ngx_int_t
-ngx_http_pki_est_send(ngx_http_request_t *r, ngx_http_pki_est_t *est)
-{
-    static ngx_str_t             post = ngx_string("POST");
-    ngx_http_pki_est_loc_conf_t *elcf = ngx_http_get_module_loc_conf(r, ngx_http_pki_est_module);
-    ngx_http_post_subrequest_t  *ps = ngx_palloc(r->pool, sizeof(*ps));
-    ngx_http_request_body_t     *rb = ngx_pcalloc(r->pool, sizeof(*rb));
-    ngx_chain_t                 *cl = ngx_alloc_chain_link(r->pool);
-    ngx_buf_t                   *b = ngx_calloc_buf(r->pool);
-    ngx_http_request_t          *sr;
-    ngx_str_t                    record;
-
-    if (ps == NULL || rb == NULL || cl == NULL || b == NULL
-        || ngx_http_pki_est_request(r, est, &record) != NGX_OK) {
-        return NGX_ERROR;
-    }
-    ps->handler = ngx_http_pki_est_answered;
-    ps->data = est;
-    if (ngx_http_subrequest(r, &elcf->enrol_uri, NULL, &sr, ps,
-                            NGX_HTTP_SUBREQUEST_IN_MEMORY | NGX_HTTP_SUBREQUEST_WAITED) != NGX_OK) {
-        return NGX_ERROR;
-    }
-    b->pos = b->start = record.data;
-    b->last = b->end = record.data + record.len;
-    b->memory = 1;
-    b->last_buf = 1;
-    cl->buf = b;
-    cl->next = NULL;
-    rb->bufs = cl;
-
-    /* A subrequest inherits method and body; this one has its own. */
-    sr->method = NGX_HTTP_POST;
-    sr->method_name = post;
-    sr->request_body = rb;
-    sr->header_only = 0;
-    sr->headers_in.content_length_n = record.len;
-    sr->headers_in.chunked = 0;
-
-    r->write_event_handler = ngx_http_pki_est_resume;
-    return NGX_OK;
-}
-
 /* ---- enrolment: from the orchestrator ---- */
 
 static pki_code_t
-ngx_http_pki_est_answer(ngx_http_pki_est_t *est, enrol_answer_t *answer, pki_err_t *err)
+ngx_http_pki_est_answer(bytes_t octets, enrol_answer_t *answer, pki_err_t *err)
 {
-    if (est->status != NGX_HTTP_OK) {
-        return pki_fail(err, PKI_E_UNAVAILABLE, NULL, "the orchestrator answered %d", (int) est->status);
+    if (octets.len == 0) {
+        return pki_fail(err, PKI_E_UNAVAILABLE, NULL, "the orchestrator %s",
+                        octets.p == NULL ? "did not answer" : "could not serve");
     }
-    PKI_TRY(fields_unpack(enrol_answer_fields, est->answer, answer, err));
+    PKI_TRY(fields_unpack(enrol_answer_fields, octets, answer, err));
     if (ngx_strcmp(answer->status, "issued") == 0 && answer->certificate.len == 0) {
         return pki_fail(err, PKI_E_INVALID, NULL,
                         "the orchestrator answered \"issued\" without a certificate");
@@ -355,12 +294,13 @@ ngx_http_pki_est_rejected(ngx_http_request_t *r, ngx_http_pki_est_t *est, enrol_
 }
 
 static ngx_int_t
-ngx_http_pki_est_finish(ngx_http_request_t *r, ngx_http_pki_est_t *est)
+ngx_http_pki_est_finish(ngx_http_request_t *r, bytes_t octets)
 {
-    enrol_answer_t answer;
-    pki_err_t      err;
+    ngx_http_pki_est_t *est = ngx_http_get_module_ctx(r, ngx_http_pki_est_module);
+    enrol_answer_t      answer;
+    pki_err_t           err;
 
-    if (ngx_http_pki_est_answer(est, &answer, &err) != PKI_OK) {
+    if (ngx_http_pki_est_answer(octets, &answer, &err) != PKI_OK) {
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0, "pki: EST enrolment: %s", err.text);
         return ngx_http_pki_est_unavailable(r);
     }
@@ -373,17 +313,10 @@ ngx_http_pki_est_finish(ngx_http_request_t *r, ngx_http_pki_est_t *est)
     return ngx_http_pki_est_rejected(r, est, &answer);
 }
 
-/* The client's request goes on: woken by the end of the subrequest, or by an event that means nothing yet. */
 static void
-ngx_http_pki_est_resume(ngx_http_request_t *r)
+ngx_http_pki_est_answered(ngx_http_request_t *r, bytes_t octets)
 {
-    ngx_http_pki_est_t *est = ngx_http_get_module_ctx(r, ngx_http_pki_est_module);
-
-    if (!est->answered) {
-        return;
-    }
-    r->write_event_handler = ngx_http_request_empty_handler;
-    ngx_http_finalize_request(r, ngx_http_pki_est_finish(r, est));
+    ngx_http_finalize_request(r, ngx_http_pki_est_finish(r, octets));
 }
 
 /* ---- enrolment: the client's request ---- */
@@ -405,8 +338,10 @@ ngx_http_pki_est_check(ngx_http_request_t *r, ngx_http_pki_est_t *est, bytes_t b
 static void
 ngx_http_pki_est_body(ngx_http_request_t *r, ngx_int_t rc, bytes_t body)
 {
-    ngx_http_pki_est_t *est = ngx_http_get_module_ctx(r, ngx_http_pki_est_module);
-    pki_err_t           err;
+    ngx_http_pki_est_t          *est = ngx_http_get_module_ctx(r, ngx_http_pki_est_module);
+    ngx_http_pki_est_loc_conf_t *elcf = ngx_http_get_module_loc_conf(r, ngx_http_pki_est_module);
+    ngx_str_t                    record;
+    pki_err_t                    err;
 
     if (rc == NGX_HTTP_REQUEST_ENTITY_TOO_LARGE) {
         rc = ngx_http_pki_send_text(r, rc, "the request's body is too large");
@@ -414,7 +349,8 @@ ngx_http_pki_est_body(ngx_http_request_t *r, ngx_int_t rc, bytes_t body)
         rc = ngx_http_pki_send_text(r, rc, "the request's body could not be read");
     } else if (ngx_http_pki_est_check(r, est, body, &err) != PKI_OK) {
         rc = ngx_http_pki_est_error(r, est, &err);
-    } else if (ngx_http_pki_est_send(r, est) == NGX_OK) {
+    } else if (ngx_http_pki_est_request(r, est, &record) == NGX_OK
+               && ngx_http_pki_hop_ask(r, elcf->hop, record, ngx_http_pki_est_answered) == NGX_OK) {
         return;
     } else {
         rc = ngx_http_pki_est_unavailable(r);
@@ -556,13 +492,13 @@ ngx_http_pki_est(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_http_pki_est_srv_conf_t *escf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_pki_est_module);
     ngx_str_t                   *value = cf->args->elts;
 
-    if (elcf->enrol_uri.data != NULL) {
+    if (elcf->hop != NULL) {
         return "is duplicate";
     }
-    if (value[1].len == 0 || value[1].data[0] != '/') {
-        return "takes the path of an internal location";
+    elcf->hop = ngx_http_pki_hop_add(cf, &value[1], NGX_HTTP_PKI_EST_TIMEOUT);
+    if (elcf->hop == NULL) {
+        return NGX_CONF_ERROR;
     }
-    elcf->enrol_uri = value[1];
     escf->used = 1;
     return ngx_http_pki_handler_set(cf, ngx_http_pki_est_handler);
 }

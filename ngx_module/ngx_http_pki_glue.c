@@ -193,7 +193,7 @@ ngx_http_pki_send(ngx_http_request_t *r, ngx_uint_t status, ngx_str_t *type, byt
     r->headers_out.status = status;
     r->headers_out.content_type = *type;
     r->headers_out.content_type_len = type->len;
-    r->headers_out.content_length_n = body.len;
+    r->headers_out.content_length_n = status != NGX_HTTP_NOT_MODIFIED ? (off_t) body.len : -1;
 
     rc = ngx_http_send_header(r);
     if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {

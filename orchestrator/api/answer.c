@@ -7,9 +7,8 @@
 #include <stdlib.h>
 #include <strings.h>
 
-#include <openssl/sha.h>
-
 #include "orchestrator/api/request.h"
+#include "pkiproto/base/ossl.h"
 #include "pkiproto/base/text.h"
 #include "pkiproto/x509/cert.h"
 
@@ -52,10 +51,13 @@ answer_struct(req_t *r, const void *in, pki_err_t *err)
 pki_code_t
 etag_set(req_t *r, const char *version, bytes_t body, pki_err_t *err)
 {
-    uint8_t digest[SHA256_DIGEST_LENGTH];
+    uint8_t digest[EVP_MAX_MD_SIZE];
     char    hash[17];
 
-    hex_encode(bytes_of(SHA256(body.p, body.len, digest), 8), hash);
+    if (EVP_Digest(body.p, body.len, digest, NULL, ossl_sha256(), NULL) != 1) {
+        return pki_fail(err, PKI_E_CRYPTO, NULL, "SHA-256 failed");
+    }
+    hex_encode(bytes_of(digest, 8), hash);
     r->answer.etag = pki_printf(r->a, "\"%s%s%s\"", version != NULL ? version : "", version != NULL ? "-" : "", hash);
     return r->answer.etag != NULL ? PKI_OK : pki_fail(err, PKI_E_NOMEM, NULL, "out of memory while answering");
 }

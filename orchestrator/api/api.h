@@ -1,10 +1,10 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * The orchestrator's two HTTP faces, both on unix sockets behind nginx (libmicrohttpd):
- * the management API (/api/v1/..., /health, /ready) and the edge's enrolment hop (/edge/v1/enrol).
- * The API's I/O thread never blocks: a request is parsed, suspended, run by a worker, and resumed.  The hop's threads
- * serve enrolments many at a time.
+ * The orchestrator's faces, all on unix sockets behind nginx: the management API (/api/v1/..., /health, /ready) over HTTP
+ * (libmicrohttpd), and in frames its GETs of single rows and the edge's enrolment hop.
+ * The API's I/O thread never blocks: a request is parsed, suspended, run by a worker, and resumed.  Enrolments and rows
+ * have threads that serve many of them at a time.
  */
 #ifndef ORCHESTRATOR_API_API_H
 #define ORCHESTRATOR_API_API_H

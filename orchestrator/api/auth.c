@@ -18,6 +18,7 @@
 #include "orchestrator/api/server.h"
 #include "orchestrator/store/api_key.h"
 #include "orchestrator/store/session.h"
+#include "pkiproto/base/ossl.h"
 #include "pkiproto/base/text.h"
 #include "pkiproto/x509/cert.h"
 
@@ -35,8 +36,8 @@ typedef struct {
 static pki_code_t
 digest_of(bytes_t in, uint8_t out[32], pki_err_t *err)
 {
-    return EVP_Digest(in.p, in.len, out, NULL, EVP_sha256(), NULL) == 1 ? PKI_OK
-                                                                        : pki_fail(err, PKI_E_CRYPTO, NULL, "SHA-256 failed");
+    return EVP_Digest(in.p, in.len, out, NULL, ossl_sha256(), NULL) == 1 ? PKI_OK
+                                                                         : pki_fail(err, PKI_E_CRYPTO, NULL, "SHA-256 failed");
 }
 
 /* ---- API keys: RFC 6750 ---- */

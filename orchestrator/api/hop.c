@@ -10,8 +10,9 @@
 #include "orchestrator/api/hop.h"
 
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
+
+#include <openssl/crypto.h>
 
 #include "core/clock.h"
 #include "core/log.h"
@@ -19,6 +20,7 @@
 #include "orchestrator/api/peers.h"
 #include "orchestrator/api/server.h"
 #include "pkiproto/json/pack.h"
+#include "pkiproto/x509/cert.h"
 
 const shape_t shape_enrol_request = SHAPE("EnrolRequest", enrol_request_t, enrol_request_fields);
 const shape_t shape_enrol_answer = SHAPE("EnrolAnswer", enrol_answer_t, enrol_answer_fields);
@@ -27,12 +29,14 @@ const shape_t shape_enrol_answer = SHAPE("EnrolAnswer", enrol_answer_t, enrol_an
 #define HOP_WAITERS     8   /* threads of those that wait */
 #define HOP_WAITING     256 /* how many may */
 #define HOP_ARENA_MAX   (32u << 20)
-#define HOP_ANSWER_MAX  (1u << 20)
+#define HOP_ANSWER_MAX  (CERT_MAX + 4096)
 
-/* A whole request. */
 typedef struct {
-    peer_t         *conn;
-    enrol_request_t request; /* borrowed from the connection's octets */
+    peer_t         *from;
+    uint32_t        no;
+    uint8_t        *octets; /* in the arena; cleansed at the end */
+    size_t          len;
+    enrol_request_t request; /* borrowed from the octets */
     int64_t         began_us;
     issue_enrol_t   call;
 } ask_t;
@@ -50,88 +54,93 @@ struct hop {
 
 /* Of one of the threads. */
 typedef struct {
-    hop_t *hop;
-    bool   first; /* has hop->first */
+    hop_t         *hop;
+    bool           first; /* has hop->first */
+    ask_t          asks[ISSUE_ENROL_MAX];
+    size_t         count;
+    peer_answers_t answers;
 } turn_t;
 
 /* ---- answers ---- */
 
-static void
-ask_send(hop_t *h, peer_t *c, int status, const char *reason, bytes_t body)
-{
-    bool close_it = c->head.close || status == 0 || atomic_load(&h->api->draining);
-    char head[192];
-    int  len = snprintf(head, sizeof(head), "HTTP/1.1 %d %s\r\nContent-Length: %zu\r\n%s\r\n", status, reason, body.len,
-                        close_it ? "Connection: close\r\n" : "");
-
-    peer_answer(&h->peers, c, bytes_of(head, (size_t) len), body, close_it);
-}
-
-/* What head_parse() refuses is not nginx' proxy as it is configured. */
-static void
-ask_refuse(hop_t *h, peer_t *c, int status)
-{
-    c->head.close = true;
-    log_warn("hop.refused", LOG_I("status", status));
-    metrics_count(h->api->metrics, NULL, status, 0);
-    ask_send(h, c, status, "Refused", BYTES_NONE);
-}
-
 static pki_code_t
-answer_pack(const hop_t *h, ask_t *ask, bytes_t *out)
+answer_pack(const hop_t *h, ask_t *ask, pki_buf_t *out)
 {
-    pki_buf_t b;
-
-    pki_buf_init(&b, ask->call.a, HOP_ANSWER_MAX);
-    fields_pack(h->route->answer->fields, &ask->call.out, &b);
-    *out = pki_buf_bytes(&b);
-    return pki_buf_check(&b, "an answer", &ask->call.err);
+    fields_pack(h->route->answer->fields, &ask->call.out, out);
+    return pki_buf_check(out, "an answer", &ask->call.err);
 }
 
+/* No octets: it could not be served. */
 static void
-ask_answer(hop_t *h, ask_t *ask)
+ask_answer(hop_t *h, ask_t *ask, peer_answers_t *with)
 {
-    bytes_t body = BYTES_NONE;
-    int     status;
+    uint8_t   room[HOP_ANSWER_MAX];
+    pki_buf_t out;
+    int       status;
 
+    pki_buf_fixed(&out, room, sizeof(room));
     if (ask->call.code == PKI_OK) {
-        ask->call.code = answer_pack(h, ask, &body);
+        ask->call.code = answer_pack(h, ask, &out);
     }
     status = ask->call.code == PKI_OK ? h->route->status : pki_code_http(ask->call.code);
     if (ask->call.code != PKI_OK) {
         log_request_set(ask->request.request_id);
         log_failure(status == 500 ? LOG_ERROR : LOG_WARN, "hop.failed", &ask->call.err);
         log_request_set(NULL);
-        body = BYTES_NONE;
     }
-    ask_send(h, ask->conn, status, pki_code_name(ask->call.code), body);
+    peer_answer(ask->from, ask->no, ask->call.code == PKI_OK ? pki_buf_bytes(&out) : BYTES_NONE, BYTES_NONE, with);
     metrics_count(h->api->metrics, h->route, status, clock_mono_us() - ask->began_us);
     metrics_busy(h->api->metrics, -1);
+    OPENSSL_cleanse(ask->octets, ask->len);
     pki_arena_free(ask->call.a);
     atomic_fetch_sub(&h->api->active, 1);
 }
 
 /* ---- serving ---- */
 
-static void
-ask_begin(hop_t *h, peer_t *c, ask_t *ask)
+/* They outlive the connection's copy. */
+static pki_code_t
+octets_keep(ask_t *ask, bytes_t octets)
 {
-    bytes_t body = bytes_of(c->in + c->head.len, c->head.body_len);
-
-    *ask = (ask_t){ .conn = c, .began_us = clock_mono_us() };
-    atomic_fetch_add(&h->api->active, 1);
-    metrics_busy(h->api->metrics, 1);
-    ask->call.a = pki_arena_new(HOP_ARENA_MAX);
-    ask->call.code = ask->call.a != NULL ? fields_unpack(h->route->body->fields, body, &ask->request, &ask->call.err)
-                                         : pki_fail(&ask->call.err, PKI_E_NOMEM, NULL, "out of memory");
-    if (ask->request.request_id != NULL && !request_id_valid(ask->request.request_id)) {
-        ask->request.request_id = NULL;
+    ask->octets = ask->call.a != NULL ? pki_alloc(ask->call.a, octets.len + 1) : NULL;
+    if (ask->octets == NULL) {
+        return pki_fail(&ask->call.err, PKI_E_NOMEM, NULL, "out of memory");
     }
+    memcpy(ask->octets, octets.p, octets.len);
+    ask->len = octets.len;
+    return PKI_OK;
+}
+
+static pki_code_t
+ask_read(const hop_t *h, ask_t *ask, bytes_t octets)
+{
+    pki_code_t code;
+
+    PKI_TRY(octets_keep(ask, octets));
+    code = fields_unpack(h->route->body->fields, bytes_of(ask->octets, ask->len), &ask->request, &ask->call.err);
+    if (ask->request.request_id != NULL && !request_id_valid(ask->request.request_id)) {
+        ask->request.request_id = NULL; /* also of one that is refused: it is for the log */
+    }
+    return code;
+}
+
+static void
+ask_begin(void *arg, peer_t *from, uint32_t no, bytes_t octets)
+{
+    turn_t *turn = arg;
+    api_t  *api = turn->hop->api;
+    ask_t  *ask = &turn->asks[turn->count++];
+
+    *ask = (ask_t){ .from = from, .no = no, .began_us = clock_mono_us() };
+    atomic_fetch_add(&api->active, 1);
+    metrics_busy(api->metrics, 1);
+    ask->call.a = pki_arena_new(HOP_ARENA_MAX);
+    ask->call.code = ask_read(turn->hop, ask, octets);
 }
 
 /* To the threads of those that wait. */
 static void
-ask_wait(hop_t *h, ask_t *ask)
+ask_wait(hop_t *h, ask_t *ask, peer_answers_t *with)
 {
     ask_t *kept = malloc(sizeof(*kept));
 
@@ -144,7 +153,7 @@ ask_wait(hop_t *h, ask_t *ask)
         free(kept);
     }
     ask->call.code = pki_fail(&ask->call.err, PKI_E_UNAVAILABLE, NULL, "too many requests are waiting");
-    ask_answer(h, ask);
+    ask_answer(h, ask, with);
 }
 
 static void
@@ -159,7 +168,7 @@ ask_waited(void *item, void *arg)
     } else {
         ask->call.code = pki_fail(&ask->call.err, PKI_E_UNAVAILABLE, NULL, "too many requests are waiting");
     }
-    ask_answer(h, ask);
+    ask_answer(h, ask, NULL);
     free(ask);
 }
 
@@ -177,22 +186,20 @@ turn_pass(void *arg)
 
 /* Calls are a list of their own, since issue_enrol() takes one. */
 static void
-asks_serve(hop_t *h, turn_t *turn, ask_t *asks, size_t count)
+asks_serve(hop_t *h, turn_t *turn)
 {
     issue_next_t  next = { turn_pass, turn };
     issue_enrol_t calls[ISSUE_ENROL_MAX];
     ask_t        *of[ISSUE_ENROL_MAX];
     size_t        n = 0;
-    char          lines[LOG_GATHER_MAX];
 
-    log_gather(lines, sizeof(lines));
-    for (size_t i = 0; i < count; i++) {
-        ask_t *ask = &asks[i];
+    for (size_t i = 0; i < turn->count; i++) {
+        ask_t *ask = &turn->asks[i];
 
         if (ask->call.code != PKI_OK) {
-            ask_answer(h, ask);
+            ask_answer(h, ask, &turn->answers);
         } else if (ask->request.password != NULL) {
-            ask_wait(h, ask);
+            ask_wait(h, ask, &turn->answers);
         } else {
             of[n] = ask;
             calls[n++] = (issue_enrol_t){ .a = ask->call.a, .in = &ask->request };
@@ -204,74 +211,40 @@ asks_serve(hop_t *h, turn_t *turn, ask_t *asks, size_t count)
     for (size_t i = 0; i < n; i++) {
         of[i]->call = calls[i];
         if (calls[i].busy) {
-            ask_wait(h, of[i]);
+            ask_wait(h, of[i], &turn->answers);
         } else {
-            ask_answer(h, of[i]);
+            ask_answer(h, of[i], &turn->answers);
         }
     }
-    log_gather(NULL, 0);
 }
 
-static int
-ask_parse(bytes_t in, head_t *out, void *arg)
+static void
+hop_turn(hop_t *h, turn_t *turn)
 {
-    const route_t *route = ((hop_t *) arg)->route;
+    char lines[LOG_GATHER_MAX];
 
-    return head_parse(in, route->path, limits_rows[route->limits].body_max, out);
-}
-
-/* True when *ask is a whole request. */
-static bool
-ask_read(hop_t *h, peer_t *c, bool gone, ask_t *ask)
-{
-    /* A client that has gone is not served: it comes again. */
-    int status = gone ? -1 : peer_read(c, ask_parse, h);
-
-    if (status == 200) {
-        ask_begin(h, c, ask);
-        return true;
+    pthread_mutex_lock(&h->first);
+    turn->first = true;
+    turn->count = 0;
+    peers_take(&h->peers, ISSUE_ENROL_MAX, ask_begin, turn);
+    if (turn->count > 0) {
+        log_gather(lines, sizeof(lines));
+        asks_serve(h, turn);
+        peer_answers_send(&turn->answers);
+        log_gather(NULL, 0);
     }
-    if (status < 0) {
-        peer_close(&h->peers, c);
-    } else if (status == 0) {
-        peer_wait(&h->peers, c);
-    } else {
-        ask_refuse(h, c, status);
-    }
-    return false;
-}
-
-/* The whole requests that are there; waits for something to happen. */
-static size_t
-asks_take(hop_t *h, ask_t asks[ISSUE_ENROL_MAX])
-{
-    peer_t *ready[ISSUE_ENROL_MAX];
-    bool    gone[ISSUE_ENROL_MAX];
-    size_t  n = peers_take(&h->peers, ready, gone, ISSUE_ENROL_MAX), count = 0;
-
-    for (size_t i = 0; i < n; i++) {
-        count += ask_read(h, ready[i], gone[i], &asks[count]);
-    }
-    return count;
+    turn_pass(turn);
 }
 
 static void *
 hop_run(void *arg)
 {
-    turn_t turn = { .hop = arg };
-    ask_t  asks[ISSUE_ENROL_MAX];
+    hop_t *h = arg;
+    turn_t turn = { .hop = h };
 
     pthread_setname_np(pthread_self(), "edge-hop");
-    while (!atomic_load(&turn.hop->closing)) {
-        size_t count;
-
-        pthread_mutex_lock(&turn.hop->first);
-        turn.first = true;
-        count = asks_take(turn.hop, asks);
-        if (count > 0) {
-            asks_serve(turn.hop, &turn, asks, count);
-        }
-        turn_pass(&turn);
+    while (!atomic_load(&h->closing)) {
+        hop_turn(h, &turn);
     }
     return NULL;
 }
@@ -329,9 +302,8 @@ hop_close(hop_t *h)
     if (h == NULL) {
         return;
     }
-    hop_quiesce(h);
     atomic_store(&h->closing, true);
-    peers_wake(&h->peers);
+    peers_end(&h->peers);
     while (h->thread_count > 0) {
         pthread_join(h->threads[--h->thread_count], NULL);
     }

@@ -1,52 +1,56 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * Connections of nginx to a unix socket, with one request at a time on each.  A connection is armed for one event at a
- * time and belongs to the thread that got it until that arms it again.
+ * Connections of nginx to a unix socket, with many requests in flight on each: frames (pkiproto/edge/frame.h).  One
+ * thread at a time takes requests; answers come from any thread and in any order.
  */
 #ifndef ORCHESTRATOR_API_PEERS_H
 #define ORCHESTRATOR_API_PEERS_H
 
-#include <pthread.h>
-#include <stdint.h>
+#include <stdatomic.h>
 
-#include "orchestrator/api/head.h"
+#include "pkiproto/base/bytes.h"
 #include "pkiproto/base/err.h"
 
-typedef struct peer {
-    struct peer *next, **at;
-    int          fd;
-    uint8_t     *in; /* cleansed behind each request */
-    size_t       len, cap;
-    head_t       head;
-} peer_t;
+#define PEER_ANSWERS_MAX 64
+
+typedef struct peer peer_t;
 
 typedef struct {
-    int             fd, epoll, wake; /* fd: -1 when it does not listen any more */
-    pthread_mutex_t lock;            /* fd, first, count */
-    peer_t         *first;
-    size_t          count;
+    int        fd, epoll, wake; /* fd: -1 when it does not listen any more */
+    atomic_int state;
+    peer_t    *first;           /* all that may have more requests */
+    size_t     count;
+    peer_t    *ready, **ready_end; /* those that have octets to be looked at */
 } peers_t;
 
-/* Called with what has come so far: as head_parse() answers. */
-typedef int (*peer_parse_pt)(bytes_t in, head_t *out, void *arg);
-
-/* To be closed also after a failure, once no thread takes any more: wake ends a wait for good. */
+/* To be closed also after a failure, once no thread takes any more, and all that was taken is answered. */
 pki_code_t peers_open(peers_t *p, const char *path, const char *group, pki_err_t *err);
-void       peers_quiesce(peers_t *p); /* accept no more */
-void       peers_wake(peers_t *p);
+void       peers_quiesce(peers_t *p); /* no more connections and octets: each is closed behind its last answer */
+void       peers_end(peers_t *p);     /* nobody waits in peers_take() from here on */
 void       peers_close(peers_t *p);
 
-/* Waits for something to happen; connections of which there is something to read, *gone that are not to be read. */
-size_t peers_take(peers_t *p, peer_t **out, bool *gone, size_t max);
+/* One whole request.  Its octets are cleansed when this returns; the connection is kept until it is answered. */
+typedef void (*peer_ask_pt)(void *arg, peer_t *from, uint32_t no, bytes_t octets);
 
-/* What is there, up to the end of one request.  The status of parse, -1 at the end. */
-int peer_read(peer_t *c, peer_parse_pt parse, void *arg);
+/* Waits for something to happen, and hands on at most max requests. */
+void peers_take(peers_t *p, size_t max, peer_ask_pt fn, void *arg);
 
-void peer_wait(peers_t *p, peer_t *c); /* for the rest of a request */
-void peer_close(peers_t *p, peer_t *c);
+/* Answers that one thread has for several connections, to go out in one write for each of these.  Nothing secret. */
+typedef struct {
+    size_t count, len;
+    struct {
+        peer_t *to;
+        size_t  at, len;
+    } of[PEER_ANSWERS_MAX];
+    uint8_t octets[PEER_ANSWERS_MAX * 2048];
+} peer_answers_t;
 
-/* Answer and give the connection back, or end it. */
-void peer_answer(peers_t *p, peer_t *c, bytes_t head, bytes_t body, bool close_it);
+/*
+ * Once for each request: a frame of head and body, at once or, when `with` is not NULL, with others.  Where nobody is any
+ * more it goes nowhere.
+ */
+void peer_answer(peer_t *to, uint32_t no, bytes_t head, bytes_t body, peer_answers_t *with);
+void peer_answers_send(peer_answers_t *with);
 
 #endif

@@ -56,6 +56,7 @@ struct req {
     api_t          *api;
     pki_arena_t    *a;
     void           *connection; /* the face's that it came through, which sends the answer: */
+    uint32_t        frame;      /* its number there, where requests are frames */
     void          (*answered)(req_t *r);
     bool            started, working, done; /* working: on a worker's thread, which may wait */
     int64_t         began_us, queued_us; /* queued_us 0: never waited for a worker */

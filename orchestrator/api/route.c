@@ -5,7 +5,10 @@
  */
 #include "orchestrator/api/route.h"
 
+#include <pthread.h>
+
 #include "orchestrator/api/handlers.h"
+#include "pkiproto/edge/frame.h"
 
 const limits_row_t limits_rows[LIMITS_COUNT] = {
     [LIMITS_PROBE] = { "probe", 0, 0 },
@@ -13,7 +16,7 @@ const limits_row_t limits_rows[LIMITS_COUNT] = {
     [LIMITS_WRITE] = { "write", 1u << 20, L_CALLS },
     [LIMITS_ISSUE] = { "issue", 256u << 10, L_CALLS },
     [LIMITS_EXPORT] = { "export", 64u << 10, L_CALLS | L_EXPORTS },
-    [LIMITS_ENROL] = { "enrol", 256u << 10, 0 },
+    [LIMITS_ENROL] = { "enrol", FRAME_ASK_MAX, 0 },
     [LIMITS_LOGIN] = { "login", 8u << 10, L_CALLS },
 };
 
@@ -108,6 +111,51 @@ template_matches(const char *template, const path_t *path, const char *param[ROU
     return i == path->count;
 }
 
+/* ---- by noun ---- */
+
+/* Rows by the third segment of their paths, or none, which is no parameter: few of so many need to be looked at. */
+#define NOUNS 64
+static struct {
+    size_t first[NOUNS], next[ROUTE_COUNT]; /* from 1; 0 ends a list, which has the order of the table */
+} by_noun;
+
+static size_t
+noun_place(bytes_t noun)
+{
+    uint32_t hash = 2166136261u; /* FNV-1a */
+
+    for (size_t i = 0; i < noun.len; i++) {
+        hash = (hash ^ noun.p[i]) * 16777619u;
+    }
+    return hash % NOUNS;
+}
+
+static bytes_t
+template_noun(const char *template)
+{
+    bytes_t noun = BYTES_NONE;
+
+    for (size_t i = 0; i < 3; i++) {
+        if (!template_take(&template, &noun)) {
+            return BYTES_NONE;
+        }
+    }
+    return noun;
+}
+
+static void
+nouns_fill(void)
+{
+    for (size_t i = ROUTE_COUNT; i > 0; i--) {
+        size_t place = noun_place(template_noun(routes[i - 1].path));
+
+        by_noun.next[i - 1] = by_noun.first[place];
+        by_noun.first[place] = i;
+    }
+}
+
+/* ---- matching ---- */
+
 static bool
 route_is_edge(const route_t *route)
 {
@@ -124,16 +172,21 @@ method_matches(const route_t *route, const char *method)
 void
 route_match(const char *method, const path_t *path, route_match_t *out)
 {
-    memset(out, 0, sizeof(*out));
-    for (size_t i = 0; i < ROUTE_COUNT; i++) {
-        const char *param[ROUTE_PARAMS_MAX] = { NULL };
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    bytes_t               noun = path->count > 2 ? bytes_str(path->segment[2]) : BYTES_NONE;
 
-        if (route_is_edge(&routes[i]) || !template_matches(routes[i].path, path, param)) {
+    (void) pthread_once(&once, nouns_fill);
+    memset(out, 0, sizeof(*out));
+    for (size_t i = by_noun.first[noun_place(noun)]; i > 0; i = by_noun.next[i - 1]) {
+        const route_t *route = &routes[i - 1];
+        const char    *param[ROUTE_PARAMS_MAX] = { NULL };
+
+        if (route_is_edge(route) || !template_matches(route->path, path, param)) {
             continue;
         }
         out->path_known = true;
-        if (method_matches(&routes[i], method)) {
-            out->route = &routes[i];
+        if (method_matches(route, method)) {
+            out->route = route;
             memcpy(out->param, param, sizeof(param));
             return;
         }

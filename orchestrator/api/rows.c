@@ -8,16 +8,19 @@
  */
 #include "orchestrator/api/rows.h"
 
-#include <stdatomic.h>
+#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 
-#include "core/clock.h"
 #include "core/log.h"
 #include "orchestrator/api/peers.h"
 #include "orchestrator/api/server.h"
+#include "pkiproto/edge/frame.h"
+#include "pkiproto/edge/relay.h"
 
 #define ROWS_THREADS 2
 #define HEAD_ROOM    8192
+#define GET_FIELDS   32
 
 struct rows {
     api_t          *api;
@@ -28,137 +31,146 @@ struct rows {
     size_t          thread_count;
 };
 
+/* Of one of the threads. */
+typedef struct {
+    rows_t        *rows;
+    req_t         *r[REQUEST_ROWS_MAX];
+    size_t         count;
+    peer_answers_t answers;
+} turn_t;
+
 /* ---- answers ---- */
 
-/* Of what such requests are answered with; nginx passes them on. */
-static const struct {
-    int         status;
-    const char *reason;
-} reasons[] = {
-    { 200, "OK" },
-    { 304, "Not Modified" },
-    { 400, "Bad Request" },
-    { 401, "Unauthorized" },
-    { 403, "Forbidden" },
-    { 404, "Not Found" },
-    { 405, "Method Not Allowed" },
-    { 422, "Unprocessable Content" },
-    { 429, "Too Many Requests" },
-    { 500, "Internal Server Error" },
-    { 503, "Service Unavailable" },
-};
-
-static const char *
-reason_of(int status)
-{
-    for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
-        if (reasons[i].status == status) {
-            return reasons[i].reason;
-        }
-    }
-    return "Answered";
-}
-
+/* Whether nginx' connections are kept is nginx' matter. */
 static void
 header_add(void *head, const char *name, const char *value)
 {
-    pki_buf_put(head, bytes_str(name));
-    pki_buf_put(head, BYTES_LIT(": "));
-    pki_buf_put(head, bytes_str(value));
-    pki_buf_put(head, BYTES_LIT("\r\n"));
+    if (strcmp(name, "Connection") != 0) {
+        relay_put(head, name, bytes_str(value));
+    }
 }
 
+/* All but the octets of the body, which comes last. */
 static bool
 head_build(req_t *r, pki_buf_t *head)
 {
-    pki_buf_printf(head, "HTTP/1.1 %d %s\r\n", r->answer.status, reason_of(r->answer.status));
-    if (r->answer.status != 304) {
-        pki_buf_printf(head, "Content-Length: %zu\r\n", r->answer.body.len);
-    }
+    char status[12];
+
+    snprintf(status, sizeof(status), "%d", r->answer.status);
+    relay_put(head, RELAY_STATUS, bytes_str(status));
     answer_headers(r, header_add, head);
-    pki_buf_put(head, BYTES_LIT("\r\n"));
-    return pki_buf_check(head, "the head of an answer", NULL) == PKI_OK;
+    if (r->answer.status != 304) {
+        relay_put_head(head, RELAY_BODY, r->answer.body.len);
+    }
+    return pki_buf_check(head, "the head of an answer", NULL) == PKI_OK
+           && head->len + r->answer.body.len <= FRAME_ANSWER_MAX;
 }
 
-/* From any thread; the connection may have its next request from here on. */
 static void
-row_answered(req_t *r)
+row_send(req_t *r, peer_answers_t *with)
 {
-    rows_t   *w = r->api->rows;
-    peer_t   *c = r->connection;
-    char      room[HEAD_ROOM];
+    uint8_t   room[HEAD_ROOM];
     pki_buf_t head;
 
     pki_buf_fixed(&head, room, sizeof(room));
     if (head_build(r, &head)) {
-        peer_answer(&w->peers, c, pki_buf_bytes(&head), r->answer.body, c->head.close || atomic_load(&w->api->draining));
+        peer_answer(r->connection, r->frame, pki_buf_bytes(&head), r->answer.body, with);
     } else {
-        peer_close(&w->peers, c);
+        log_warn("rows.large", LOG_S("text", "an answer has no room in a frame"));
+        peer_answer(r->connection, r->frame, BYTES_NONE, BYTES_NONE, with);
     }
     request_free(r);
 }
 
+/* From any thread. */
+static void
+row_answered(req_t *r)
+{
+    row_send(r, NULL);
+}
+
 /* ---- requests ---- */
 
+typedef struct {
+    bytes_t name, value;
+} get_field_t;
+
+typedef struct {
+    bytes_t     target;
+    get_field_t fields[GET_FIELDS];
+    size_t      count;
+} get_t;
+
 static bytes_t
-field_get(void *get, const char *name)
+field_get(void *arg, const char *name)
 {
-    return head_field(get, name);
+    const get_t *get = arg;
+    size_t       len = strlen(name);
+
+    for (size_t i = 0; i < get->count; i++) {
+        if (get->fields[i].name.len == len && memcmp(get->fields[i].name.p, name, len) == 0) {
+            return get->fields[i].value;
+        }
+    }
+    return BYTES_NONE;
 }
 
-static int
-get_parse(bytes_t in, head_t *out, void *get)
+/* False when it is not what nginx sends.  A NUL would end a text early. */
+static bool
+get_parse(bytes_t in, get_t *get)
 {
-    return head_get_parse(in, get, out);
+    get_field_t f;
+    int         status;
+
+    get->count = 0;
+    while ((status = relay_take(&in, &f.name, &f.value)) == 1) {
+        if (get->count == GET_FIELDS || (f.value.len > 0 && memchr(f.value.p, 0, f.value.len) != NULL)) {
+            return false;
+        }
+        get->fields[get->count++] = f;
+    }
+    get->target = field_get(get, RELAY_TARGET);
+    return status == 0 && get->target.len > 0;
 }
 
+/* What goes on after its head is for the API's socket. */
+static bool
+row_whole(const req_t *r)
+{
+    return r->early != PKI_OK || (r->route->kind != ANSWER_EVENTS && r->route->kind != ANSWER_STREAM);
+}
+
+/* NULL when out of memory. */
 static req_t *
-row_begin(rows_t *w, peer_t *c, const head_get_t *get)
+row_begin(rows_t *w, peer_t *from, uint32_t no, get_t *get)
 {
     req_t *r = request_new(w->api, get->target);
 
     if (r == NULL) {
         return NULL;
     }
-    r->connection = c;
+    r->connection = from;
+    r->frame = no;
     r->answered = row_answered;
     r->method = "GET";
     r->queued_us = r->began_us;
-    if (request_headers(r, field_get, (void *) get) == PKI_OK) {
+    if (request_headers(r, field_get, get) == PKI_OK) {
         request_prepare(r);
     } else {
         r->early = pki_fail(&r->early_err, PKI_E_NOMEM, NULL, "out of memory");
     }
-    return r;
-}
-
-/* What head_get_parse() refuses is not nginx' proxy as it is configured. */
-static void
-row_refuse(rows_t *w, peer_t *c, int status)
-{
-    static const char refused[] = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-
-    log_warn("rows.refused", LOG_I("status", status));
-    metrics_count(w->api->metrics, NULL, status, 0);
-    peer_answer(&w->peers, c, bytes_str(refused), BYTES_NONE, true);
-}
-
-/* The next whole request of a connection, or NULL. */
-static req_t *
-row_read(rows_t *w, peer_t *c, bool gone)
-{
-    head_get_t get;
-    int        status = gone ? -1 : peer_read(c, get_parse, &get);
-    req_t     *r = status == 200 ? row_begin(w, c, &get) : NULL;
-
-    if (status < 0 || (status == 200 && r == NULL)) {
-        peer_close(&w->peers, c);
-    } else if (status == 0) {
-        peer_wait(&w->peers, c);
-    } else if (status != 200) {
-        row_refuse(w, c, status);
+    if (!row_whole(r)) {
+        r->early = pki_fail(&r->early_err, PKI_E_UNSUPPORTED, NULL, "this is not answered in a frame");
     }
     return r;
+}
+
+static void
+row_refuse(rows_t *w, peer_t *from, uint32_t no, pki_code_t code, peer_answers_t *with)
+{
+    log_warn("rows.refused", LOG_S("code", pki_code_name(code)));
+    metrics_count(w->api->metrics, NULL, pki_code_http(code), 0);
+    peer_answer(from, no, BYTES_NONE, BYTES_NONE, with);
 }
 
 static void
@@ -170,44 +182,43 @@ row_hand_over(req_t *r)
     }
 }
 
-/* The whole requests that are there and are for this thread. */
-static size_t
-rows_take(rows_t *w, req_t *r[REQUEST_ROWS_MAX])
+/* Those that are for this thread are kept for its turn. */
+static void
+row_take(void *arg, peer_t *from, uint32_t no, bytes_t octets)
 {
-    peer_t *ready[REQUEST_ROWS_MAX];
-    bool    gone[REQUEST_ROWS_MAX];
-    size_t  n = peers_take(&w->peers, ready, gone, REQUEST_ROWS_MAX), count = 0;
+    turn_t *turn = arg;
+    rows_t *w = turn->rows;
+    get_t   get;
+    bool    good = get_parse(octets, &get);
+    req_t  *r = good ? row_begin(w, from, no, &get) : NULL;
 
-    for (size_t i = 0; i < n; i++) {
-        req_t *one = row_read(w, ready[i], gone[i]);
-
-        if (one != NULL && one->early == PKI_OK && (one->route->flags & R_TOGETHER) && auth_recalled(one)) {
-            r[count++] = one;
-        } else if (one != NULL) {
-            row_hand_over(one);
-        }
+    if (r == NULL) {
+        row_refuse(w, from, no, good ? PKI_E_NOMEM : PKI_E_PARSE, &turn->answers);
+    } else if (r->early == PKI_OK && (r->route->flags & R_TOGETHER) && auth_recalled(r)) {
+        turn->r[turn->count++] = r;
+    } else {
+        row_hand_over(r);
     }
-    return count;
 }
 
 /* The other thread may go once the rows are read. */
 static void
-rows_turn(rows_t *w)
+rows_turn(rows_t *w, turn_t *turn)
 {
     request_rows_t rows;
-    req_t         *r[REQUEST_ROWS_MAX];
     char           lines[LOG_GATHER_MAX];
-    size_t         count;
 
     pthread_mutex_lock(&w->first);
-    count = rows_take(w, r);
+    turn->count = 0;
+    peers_take(&w->peers, REQUEST_ROWS_MAX, row_take, turn);
     log_gather(lines, sizeof(lines));
-    request_rows_run(&rows, r, count);
+    request_rows_run(&rows, turn->r, turn->count);
     pthread_mutex_unlock(&w->first);
     request_rows_end(&rows);
-    for (size_t i = 0; i < count; i++) {
-        r[i]->answered(r[i]);
+    for (size_t i = 0; i < turn->count; i++) {
+        row_send(turn->r[i], &turn->answers);
     }
+    peer_answers_send(&turn->answers);
     log_gather(NULL, 0);
 }
 
@@ -215,10 +226,11 @@ static void *
 rows_run(void *arg)
 {
     rows_t *w = arg;
+    turn_t  turn = { .rows = w };
 
     pthread_setname_np(pthread_self(), "api-rows");
     while (!atomic_load(&w->closing)) {
-        rows_turn(w);
+        rows_turn(w, &turn);
     }
     return NULL;
 }
@@ -265,7 +277,7 @@ rows_close(rows_t *w)
         return;
     }
     atomic_store(&w->closing, true);
-    peers_wake(&w->peers);
+    peers_end(&w->peers);
     while (w->thread_count > 0) {
         pthread_join(w->threads[--w->thread_count], NULL);
     }

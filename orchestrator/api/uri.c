@@ -6,7 +6,7 @@
  */
 #include "orchestrator/api/uri.h"
 
-#include "pkiproto/json/field.h"
+#include "pkiproto/base/utf8.h"
 
 static int
 hex_digit(uint8_t c)
@@ -46,9 +46,7 @@ uri_decode(pki_arena_t *a, bytes_t in, bool plus, const char **out, pki_err_t *e
         }
         p[len++] = (char) c;
     }
-    JSON_AUTO utf8 = json_stringn(p, len);
-
-    if (utf8 == NULL) {
+    if (!utf8_valid(bytes_of(p, len))) {
         return pki_fail(err, PKI_E_INVALID, "RFC 3986 2.5", "the URI is not UTF-8");
     }
     *out = p;

@@ -574,7 +574,7 @@ conn_rows(db_conn_t *c, pki_arena_t *a, const char *what, db_rows_t **rows, pki_
     PKI_TRY(pki_arena_own(a, res, result_free, err));
     PKI_TRY(PKI_NEW(a, rows, err));
     **rows = (db_rows_t){ .result = res, .arena = a };
-    return PKI_OK;
+    return PKI_NEW(a, &(*rows)->next, err);
 }
 
 pki_code_t

@@ -32,6 +32,7 @@ struct db_conn {
 struct db_rows {
     PGresult    *result;    /* binary format; owned by the arena, or by db_each() */
     pki_arena_t *arena;     /* NULL in db_each() */
+    int         *next;      /* column that is probably asked for next */
 };
 
 /* UNAVAILABLE when the server cannot be reached by the deadline. */

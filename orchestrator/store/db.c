@@ -202,13 +202,14 @@ each_row(db_conn_t *c, db_query_t q, db_each_pt fn, void *arg, pki_err_t *err)
     PGresult  *res;
     pki_code_t rc;
     bool       more = true;
+    int        next = 0;
 
     while (more) {
         conn_patience(c, DB_EACH_WAIT_MS);
         PKI_TRY(conn_next(c, db_query_name(q), &res, err));
         more = res != NULL;
         if (more && PQresultStatus(res) == PGRES_SINGLE_TUPLE) {
-            rc = fn(&(db_rows_t){ .result = res }, arg, err);
+            rc = fn(&(db_rows_t){ .result = res, .next = &next }, arg, err);
             PQclear(res);
             PKI_TRY(rc);
         } else {

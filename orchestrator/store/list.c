@@ -264,7 +264,7 @@ rows_expect(db_conn_t *c, list_t *l, int64_t *out, pki_err_t *err)
     pki_buf_printf(&b, "EXPLAIN SELECT FROM %s", l->r->from);
     pki_buf_put(&b, pki_buf_bytes(&l->where));
     PKI_TRY(list_query(c, l, &b, l->param, l->count, &rows, err));
-    plan = db_row_count(rows) > 0 ? strstr(db_text(rows, 0, "\"QUERY PLAN\""), " rows=") : NULL;
+    plan = db_row_count(rows) > 0 ? strstr(db_text(rows, 0, "QUERY PLAN"), " rows=") : NULL;
     *out = plan != NULL ? strtoll(plan + 6, NULL, 10) : 0;
     return PKI_OK;
 }

@@ -9,7 +9,8 @@
 #include "orchestrator/store/list_part.h"
 #include "orchestrator/store/render.h"
 
-#define LIST_ROW_MAX (1u << 20)
+#define LIST_ROW_MAX   (1u << 20)
+#define LIST_NAMES_MAX 2048
 
 static bool
 field_wanted(const char *fields, const char *name)
@@ -117,11 +118,19 @@ list_one(db_t *db, pki_arena_t *a, const list_resource_t *r, const char *parent,
     return list_one_by(db, a, r, &q, id, out, err);
 }
 
+/* What is the same in all rows. */
+typedef struct {
+    bytes_t   name; /* with what is around it */
+    render_pt put;
+} many_member_t;
+
 typedef struct {
     const list_resource_t *r;
     pki_arena_t           *a;
     const str_list_t      *ids;
     list_row_t            *out;
+    many_member_t         *members;
+    size_t                 count;
 } many_t;
 
 /* Those that are rendered here (render.c); others are texts that PostgreSQL makes. */
@@ -132,29 +141,59 @@ renders(list_type_t type)
 }
 
 static pki_code_t
+many_members(many_t *m, const db_rows_t *rows, pki_err_t *err)
+{
+    uint8_t  *room;
+    pki_buf_t b;
+
+    while (m->r->columns[m->count].name != NULL) {
+        m->count++;
+    }
+    PKI_TRY(PKI_NEW_N(m->a, m->count, &m->members, err));
+    PKI_TRY(PKI_NEW_N(m->a, LIST_NAMES_MAX, &room, err));
+    pki_buf_fixed(&b, room, LIST_NAMES_MAX);
+    for (size_t i = 0; i < m->count; i++) {
+        size_t from = b.len;
+
+        pki_buf_put(&b, bytes_str(i > 0 ? ", \"" : "{\""));
+        pki_buf_put(&b, bytes_str(m->r->columns[i].name));
+        pki_buf_put(&b, BYTES_LIT("\" : "));
+        m->members[i] = (many_member_t){ bytes_of(room + from, b.len - from), render_of(rows, i) };
+    }
+    return pki_buf_check(&b, "the names of members", err);
+}
+
+/* Its id and its version follow the members. */
+static const char *
+many_text(const many_t *m, const db_rows_t *rows, size_t n, size_t after)
+{
+    int at = (int) (m->count + after);
+
+    return PQgetisnull(rows->result, (int) n, at) ? NULL : PQgetvalue(rows->result, (int) n, at);
+}
+
+static pki_code_t
 many_put(const many_t *m, const db_rows_t *rows, size_t n, list_row_t *out, pki_err_t *err)
 {
     pki_buf_t b;
-    size_t    i = 0;
 
     pki_buf_init(&b, m->a, LIST_ROW_MAX);
-    for (const list_column_t *c = m->r->columns; c->name != NULL; c++, i++) {
-        pki_buf_put(&b, bytes_str(i > 0 ? ", \"" : "{\""));
-        pki_buf_put(&b, bytes_str(c->name));
-        pki_buf_put(&b, BYTES_LIT("\" : "));
-        render_value(rows, n, i, &b);
+    for (size_t i = 0; i < m->count; i++) {
+        pki_buf_put(&b, m->members[i].name);
+        render_value(rows, n, i, m->members[i].put, &b);
     }
     pki_buf_put(&b, bytes_of("}", 2)); /* and a NUL */
     PKI_TRY(pki_buf_check(&b, "a row", err));
-    *out = (list_row_t){ .json = (const char *) b.p, .version = db_text(rows, n, "row_version") };
+    *out = (list_row_t){ .json = (const char *) b.p, .version = many_text(m, rows, n, 1) };
     return PKI_OK;
 }
 
 static pki_code_t
-many_fill(const many_t *m, const db_rows_t *rows, pki_err_t *err)
+many_fill(many_t *m, const db_rows_t *rows, pki_err_t *err)
 {
+    PKI_TRY(many_members(m, rows, err));
     for (size_t n = 0; n < db_row_count(rows); n++) {
-        const char *id = db_text(rows, n, "row_id");
+        const char *id = many_text(m, rows, n, 0);
         list_row_t  row;
 
         PKI_TRY(many_put(m, rows, n, &row, err));
@@ -184,7 +223,7 @@ many_run(db_conn_t *c, void *arg, pki_err_t *err)
         pki_buf_put(&b, bytes_str(raw ? "" : list_types[col->type].after));
         pki_buf_put(&b, BYTES_LIT(", "));
     }
-    pki_buf_printf(&b, "%s AS row_id, (%s)::text AS row_version FROM %s WHERE %s = ANY ($1::text[])", m->r->id,
+    pki_buf_printf(&b, "%s, (%s)::text FROM %s WHERE %s = ANY ($1::text[])", m->r->id,
                    m->r->version != NULL ? m->r->version : "NULL", m->r->from, m->r->id);
     pki_buf_put_u8(&b, '\0');
     PKI_TRY(pki_buf_check(&b, "a statement", err));
@@ -195,7 +234,7 @@ many_run(db_conn_t *c, void *arg, pki_err_t *err)
 pki_code_t
 list_many(db_t *db, pki_arena_t *a, const list_resource_t *r, const str_list_t *ids, list_row_t *out, pki_err_t *err)
 {
-    many_t m = { r, a, ids, out };
+    many_t m = { .r = r, .a = a, .ids = ids, .out = out };
 
     memset(out, 0, ids->count * sizeof(*out));
     return db_run(db, many_run, &m, err);

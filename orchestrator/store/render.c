@@ -65,7 +65,7 @@ be_int(bytes_t in)
 static void
 put_int(bytes_t in, pki_buf_t *b)
 {
-    pki_buf_printf(b, "%lld", (long long) be_int(in));
+    pki_buf_put_int(b, be_int(in));
 }
 
 static void
@@ -77,14 +77,13 @@ put_bool(bytes_t in, pki_buf_t *b)
 static void
 put_hex(bytes_t in, pki_buf_t *b)
 {
-    char pair[3];
+    char *out = (char *) pki_buf_extend(b, 2 * in.len + 2);
 
-    pki_buf_put_u8(b, '"');
-    for (size_t i = 0; i < in.len; i++) {
-        hex_encode(bytes_of(in.p + i, 1), pair);
-        pki_buf_put(b, bytes_of(pair, 2));
+    if (out != NULL) {
+        out[0] = '"';
+        hex_encode(in, out + 1);
+        out[2 * in.len + 1] = '"'; /* where hex_encode() has put its NUL */
     }
-    pki_buf_put_u8(b, '"');
 }
 
 /* The second that it lies in. */
@@ -137,30 +136,37 @@ put_texts(bytes_t in, pki_buf_t *b)
 }
 
 static const struct {
-    Oid    type;
-    void (*put)(bytes_t in, pki_buf_t *b);
+    Oid       type;
+    render_pt put;
 } forms[] = {
     { OID_TEXT, put_text },   { OID_TIME, put_time }, { OID_BYTEA, put_hex }, { OID_JSONB, put_jsonb },
     { OID_TEXTS, put_texts }, { OID_BOOL, put_bool }, { OID_INT8, put_int },  { OID_INT4, put_int },
     { OID_INT2, put_int },    { OID_JSON, put_json },
 };
 
-void
-render_value(const db_rows_t *r, size_t row, size_t column, pki_buf_t *out)
+render_pt
+render_of(const db_rows_t *r, size_t column)
 {
-    int at = (int) column;
-    Oid type = PQftype(r->result, at);
+    Oid type = PQftype(r->result, (int) column);
 
-    if (PQgetisnull(r->result, (int) row, at)) {
-        pki_buf_put(out, BYTES_LIT("null"));
-        return;
-    }
     for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
         if (forms[i].type == type) {
-            forms[i].put(bytes_of(PQgetvalue(r->result, (int) row, at), (size_t) PQgetlength(r->result, (int) row, at)), out);
-            return;
+            return forms[i].put;
         }
     }
-    log_error("db.column", LOG_S("column", PQfname(r->result, at)), LOG_S("what", "has no form in JSON"));
+    log_error("db.column", LOG_S("column", PQfname(r->result, (int) column)), LOG_S("what", "has no form in JSON"));
     abort();
+}
+
+void
+render_value(const db_rows_t *r, size_t row, size_t column, render_pt put, pki_buf_t *out)
+{
+    const uint8_t *p = (const uint8_t *) PQgetvalue(r->result, (int) row, (int) column);
+    size_t         len = (size_t) PQgetlength(r->result, (int) row, (int) column);
+
+    if (len == 0 && PQgetisnull(r->result, (int) row, (int) column)) {
+        pki_buf_put(out, BYTES_LIT("null"));
+    } else {
+        put(bytes_of(p, len), out);
+    }
 }

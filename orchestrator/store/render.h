@@ -9,7 +9,10 @@
 
 #include "orchestrator/store/conn.h"
 
-/* Of the types that the columns of resources have; others are a mistake of this program, and end it. */
-void render_value(const db_rows_t *r, size_t row, size_t column, pki_buf_t *out);
+typedef void (*render_pt)(bytes_t in, pki_buf_t *out);
+
+/* How a column's values are rendered: of the types that resources have; others are a mistake of this program, and end it. */
+render_pt render_of(const db_rows_t *r, size_t column);
+void      render_value(const db_rows_t *r, size_t row, size_t column, render_pt put, pki_buf_t *out);
 
 #endif

@@ -12,12 +12,18 @@
     "coalesce((SELECT rp.renewal_window_days FROM renewal_policy rp WHERE rp.id = m.renewal_policy_id), 30)"           \
     " * interval '1 day'"
 
+/* What certificate_renewal says of one certificate.  Its newest renewal decides, since one that is open is the newest; to
+ * set up the view takes longer than to read a row. */
+#define RENEWAL_STATUS                                                                                                 \
+    "(SELECT CASE WHEN j.status IN ('Pending', 'Running', 'RetryWait') THEN 'RenewalInProgress'"                        \
+    " WHEN j.status = 'Failed' AND (m.last_renewal_at IS NULL OR m.last_renewal_at < j.completed_at) THEN 'Failed' END" \
+    " FROM job j WHERE j.certificate_id = m.id AND j.type = 'Renewal' ORDER BY j.no DESC LIMIT 1)"
+
 #define MANAGED_STATUS                                                                                                 \
     "CASE WHEN m.archived_at IS NOT NULL THEN 'Archived'"                                                              \
     " WHEN m.status <> 'Active' THEN m.status"                                                                         \
     " WHEN m.expires_at <= now() THEN 'Expired'"                                                                       \
-    " ELSE coalesce((SELECT cr.status FROM certificate_renewal cr WHERE cr.certificate_id = m.id LIMIT 1),"              \
-    " CASE WHEN m.expires_at <= now() + " WINDOW " THEN 'Expiring' ELSE 'Active' END) END"
+    " ELSE coalesce(" RENEWAL_STATUS ", CASE WHEN m.expires_at <= now() + " WINDOW " THEN 'Expiring' ELSE 'Active' END) END"
 
 /* Few certificates have a policy: for the others the instant is one that the planner knows. */
 #define BY_WINDOW(op)                                                                                                  \

@@ -26,11 +26,27 @@ column_wrong(const char *what, const char *column)
     abort();
 }
 
+/* Rows are mostly read column by column in the order of the statement: the search begins where the last one ended. */
+static int
+column_find(const db_rows_t *r, const char *column)
+{
+    int count = PQnfields(r->result), i = *r->next;
+
+    for (int tried = 0; tried < count; tried++, i++) {
+        i = i < count ? i : 0;
+        if (strcmp(PQfname(r->result, i), column) == 0) {
+            *r->next = i + 1;
+            return i;
+        }
+    }
+    return -1;
+}
+
 /* The value's octets; p NULL for SQL NULL. */
 static bytes_t
 value_of(const db_rows_t *r, size_t row, const char *column, Oid *type)
 {
-    int i = PQfnumber(r->result, column);
+    int i = column_find(r, column);
 
     if (i < 0) {
         column_wrong("there is no such column", column);

@@ -19,7 +19,7 @@ audit_event_leaf(const audit_event_t *e, merkle_hash_t *out)
 {
     static const uint8_t start[] = { 0x00, 0x01 };
     PKI_AUTO(EVP_MD_CTX) ctx = EVP_MD_CTX_new();
-    bool ok = ctx != NULL && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1
+    bool ok = ctx != NULL && EVP_DigestInit_ex(ctx, ossl_sha256(), NULL) == 1
               && EVP_DigestUpdate(ctx, start, sizeof(start)) == 1;
 
     for (size_t i = 0; i < AUDIT_EVENT_FIELDS; i++) {

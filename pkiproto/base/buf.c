@@ -91,6 +91,22 @@ pki_buf_put_be(pki_buf_t *b, uint64_t v, size_t width)
 }
 
 void
+pki_buf_put_int(pki_buf_t *b, int64_t v)
+{
+    char     digits[20], *at = digits + sizeof(digits);
+    uint64_t left = v < 0 ? -(uint64_t) v : (uint64_t) v;
+
+    do {
+        *--at = (char) ('0' + left % 10);
+        left /= 10;
+    } while (left > 0);
+    if (v < 0) {
+        *--at = '-';
+    }
+    pki_buf_put(b, bytes_of(at, (size_t) (digits + sizeof(digits) - at)));
+}
+
+void
 pki_buf_printf(pki_buf_t *b, const char *fmt, ...)
 {
     va_list  ap;

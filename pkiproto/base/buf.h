@@ -29,6 +29,7 @@ uint8_t *pki_buf_extend(pki_buf_t *b, size_t len);
 void pki_buf_put(pki_buf_t *b, bytes_t data);
 void pki_buf_put_u8(pki_buf_t *b, uint8_t v);
 void pki_buf_put_be(pki_buf_t *b, uint64_t v, size_t width); /* big endian, 1 to 8 octets */
+void pki_buf_put_int(pki_buf_t *b, int64_t v); /* decimal */
 void pki_buf_printf(pki_buf_t *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 static inline bytes_t

@@ -1,7 +1,7 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * OpenSSL temporaries that free themselves: PKI_AUTO(X509) x = d2i_X509(...);
+ * OpenSSL temporaries that free themselves: PKI_AUTO(X509) x = d2i_X509(...);  And a digest for hot paths.
  */
 #ifndef PKI_BASE_OSSL_H
 #define PKI_BASE_OSSL_H
@@ -32,5 +32,8 @@ PKI_AUTO_DEFINE(X509_CRL, X509_CRL_free)
 PKI_AUTO_DEFINE(X509_REQ, X509_REQ_free)
 PKI_AUTO_DEFINE(X509_STORE, X509_STORE_free)
 PKI_AUTO_DEFINE(X509_STORE_CTX, X509_STORE_CTX_free)
+
+/* SHA-256, found once: EVP_sha256() is looked up in the library's tables at each use. */
+const EVP_MD *ossl_sha256(void);
 
 #endif

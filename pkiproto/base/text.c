@@ -5,8 +5,6 @@
  */
 #include "pkiproto/base/text.h"
 
-#include <stdio.h>
-
 static const char hex_digits[] = "0123456789abcdef";
 
 void
@@ -244,15 +242,32 @@ civil_to_time(const civil_t *c, int64_t *out)
     return true;
 }
 
+/* The last digits of v, as many as there is room for. */
+static void
+digits_print(unsigned v, size_t width, char *out)
+{
+    for (; width-- > 0; v /= 10) {
+        out[width] = (char) ('0' + v % 10);
+    }
+}
+
 void
 rfc3339_print(int64_t t, char out[RFC3339_LEN + 1])
 {
     civil_t c = civil_of(t);
+    const struct {
+        unsigned value;
+        size_t   width;
+        char     after;
+    } parts[] = { { (unsigned) c.year, 4, '-' }, { (unsigned) c.month, 2, '-' },  { (unsigned) c.day, 2, 'T' },
+                  { (unsigned) c.hour, 2, ':' }, { (unsigned) c.minute, 2, ':' }, { (unsigned) c.second, 2, 'Z' } };
 
-    /* The unsigned remainders tell the compiler that everything fits. */
-    snprintf(out, RFC3339_LEN + 1, "%04u-%02u-%02uT%02u:%02u:%02uZ", (unsigned) c.year % 10000u,
-             (unsigned) c.month % 100u, (unsigned) c.day % 100u, (unsigned) c.hour % 100u,
-             (unsigned) c.minute % 100u, (unsigned) c.second % 100u);
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        digits_print(parts[i].value, parts[i].width, out);
+        out += parts[i].width;
+        *out++ = parts[i].after;
+    }
+    *out = '\0';
 }
 
 /* The number in exactly width digits at *s, or -1. */

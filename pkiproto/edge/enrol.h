@@ -2,12 +2,9 @@
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
  * The enrolment request: what a protocol module has authenticated, parsed and checked, on its way
- * to the orchestrator's one issuance path, and the answer.  Octets by these tables (pkiproto/json/pack.h) over
- * HTTP/1.1 on the edge socket:
- *
- *     POST /edge/v1/enrol   200 with an enrol_answer_t, whatever its outcome
- *
- * Any other status means that the orchestrator could not serve: the module answers 503.
+ * to the orchestrator's one issuance path, and the answer.  Octets by these tables (pkiproto/json/pack.h), in frames
+ * (frame.h) on the edge socket.  An enrol_answer_t comes back whatever the outcome; an answer without octets means that
+ * the orchestrator could not serve: the module answers 503.
  */
 #ifndef PKI_EDGE_ENROL_H
 #define PKI_EDGE_ENROL_H

@@ -4,7 +4,7 @@
 
 import base64
 import contextlib
-import http.server
+import hashlib
 import os
 import re
 import socket
@@ -19,6 +19,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'
 import record  # noqa: E402
 from chancery import SLOW, done, is_, like, ok, openssl, unlike, wait_for  # noqa: E402
 from edge import Edge  # noqa: E402
+from frame import Wire  # noqa: E402
 
 CERTS_ONLY = 'application/pkcs7-mime; smime-type=certs-only'
 PASSWORD, CHALLENGE = 'correct-horse-battery', 'not-this-connection'
@@ -31,7 +32,10 @@ class Peer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
 
     def __init__(self, edge):
-        self.edge, self.seen, self.answer, self.status, self.delay = edge, [], None, 200, 0
+        self.edge, self.seen, self.answer, self.delay = edge, [], None, 0
+        self.connections, self.waiting, self.lock = [], [], threading.Lock()
+        self.gather = 1  # so many requests are answered together, the last one first
+        self.drop = 0    # so many are answered by the end of the connection
         self.place = edge.path('run/edge.sock')
         super().__init__(self.place, Peer.Handler)
         os.chmod(self.place, 0o777)
@@ -41,34 +45,44 @@ class Peer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         self.shutdown()
         self.server_close()
         os.unlink(self.place)
+        for each in self.connections:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
 
     def certificate(self, csr):
         pki = self.edge.pki
         return openssl('x509', '-req', '-inform', 'DER', '-CA', pki.path('ca.pem'), '-CAkey', pki.path('ca.key'), '-set_serial',
                        '0x40' + os.urandom(15).hex(), '-copy_extensions', 'copy', '-days', '9', '-outform', 'DER', input=csr).raw
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = 'HTTP/1.1'
-
-        def log_message(self, *_):
-            pass
-
-        def do_POST(self):
-            peer = self.server
-            got = record.unpack(record.REQUEST, self.rfile.read(int(self.headers['Content-Length'])))
-            peer.seen.append((self.path, dict(self.headers), got))
-            time.sleep(peer.delay)
-            answer = peer.answer
+    class Handler(socketserver.BaseRequestHandler):
+        def octets(self, got):
+            answer = self.server.answer
             if answer is None:
-                answer = {'status': 'issued', 'certificate': peer.certificate(got['csr'])}
-            body = answer if isinstance(answer, bytes) else record.pack(record.ANSWER, answer)
-            try:
-                self.send_response(peer.status)
-                self.send_header('Content-Length', str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-            except OSError:
-                pass
+                answer = {'status': 'issued', 'certificate': self.server.certificate(got['csr'])}
+            elif callable(answer):
+                answer = answer(got)
+            return answer if isinstance(answer, bytes) else record.pack(record.ANSWER, answer)
+
+        def handle(self):
+            peer, wire = self.server, Wire(self.request)
+            peer.connections.append(self.request)
+            while (asked := wire.take()) is not None:
+                got = record.unpack(record.REQUEST, asked[1])
+                peer.seen.append(got)
+                if peer.drop:
+                    peer.drop -= 1
+                    return
+                with peer.lock:
+                    peer.waiting.append((wire, asked[0], got))
+                    if len(peer.waiting) == peer.gather:
+                        self.answer_all()
+
+        def answer_all(self):
+            time.sleep(self.server.delay)
+            for wire, no, got in reversed(self.server.waiting):
+                with contextlib.suppress(OSError):
+                    wire.send(self.octets(got), no)
+            del self.server.waiting[:]
 
 
 def basic(user, password=PASSWORD):
@@ -184,17 +198,17 @@ def issued(edge, peer, csr):
     found = certificates(body)
     is_(len(found), 1, 'the certificate and no other')
     like(openssl('x509', '-noout', '-subject', input=found[0]).out, 'device-1', 'the one asked for')
-    path, headers, got = peer.seen[0]
-    is_((path, headers.get('Authorization'), headers['Host']), ('/edge/v1/enrol', None, 'edge'), 'one request to the orchestrator, without the client\'s headers')
+    is_(len(peer.seen), 1, 'one request to the orchestrator')
+    got = peer.seen[0]
     is_({each: got.get(each) for each in ('protocol', 'operation', 'label', 'identity_kind', 'identity', 'password', 'source')},
         {'protocol': 'est', 'operation': 'simpleenroll', 'label': 'devices', 'identity_kind': 'basic', 'identity': 'device', 'password': None,
          'source': '127.0.0.1'}, 'says who asks for what')
     is_(got['csr'], csr, 'with the request as it came')
     send(connection, '/devices/simpleenroll', csr, basic('device'))
     send(connection, '/devices/simpleenroll', csr, basic('person'))
-    keys = [each[2]['transaction_key'] for each in peer.seen]
+    keys = [each['transaction_key'] for each in peer.seen]
     ok(keys[0] == keys[1] != keys[2], 'the same request has the same transaction key, another identity\'s has not', keys)
-    is_(peer.seen[2][2].get('password'), PASSWORD, 'the orchestrator gets a password only when it has to check it')
+    is_(peer.seen[2].get('password'), PASSWORD, 'the orchestrator gets a password only when it has to check it')
     status, headers, body = send(connection, '/devices/simpleenroll', csr, {**basic('device'), 'User-Agent': 'libest'})
     ok(max(len(each) for each in body.split(b'\r\n')) == 64, 'in lines of 64 for libest')
 
@@ -217,15 +231,15 @@ def other_answers(edge, peer, csr):
     peer.answer = {'status': 'rejected', 'code': 'UNAUTHENTICATED', 'text': 'no'}
     status, headers, body, _ = ask()
     is_((status, headers['WWW-Authenticate']), (401, 'Basic realm="EST devices"'), 'rejected, UNAUTHENTICATED: 401 with a challenge')
-    for answer, status, what in ((b'{', 200, 'no record'), (record.pack(record.ANSWER, {'status': 'pending'})[:-3], 200, 'half a record'),
-                                 ({'status': 'odd'}, 200, 'an unknown outcome'), ({'error': 'x'}, 500, 'status 500'), ({'error': 'x'}, 404, 'status 404'),
-                                 ({'status': 'issued'}, 200, 'issued without a certificate'),
-                                 ({'status': 'rejected', 'code': 'INTERNAL', 'text': 'private'}, 200, 'an internal error')):
-        peer.answer, peer.status = answer, status
+    for answer, what in ((b'{', 'no record'), (record.pack(record.ANSWER, {'status': 'pending'})[:-3], 'half a record'),
+                         ({'status': 'odd'}, 'an unknown outcome'), (b'', 'that it could not serve'),
+                         (bytes(5 << 20), 'more than an answer may have'), ({'status': 'issued'}, 'issued without a certificate'),
+                         ({'status': 'rejected', 'code': 'INTERNAL', 'text': 'private'}, 'an internal error')):
+        peer.answer = answer
         status, headers, body, _ = ask()
         is_((status, headers['Content-Type'], headers['Retry-After'] in list('12345')), (503, 'text/plain', True), 'from the orchestrator %s: 503 with Retry-After' % what)
         unlike(body, 'private', 'and no details')
-    peer.answer, peer.status, peer.delay = None, 200, 3
+    peer.answer, peer.delay = None, 3
     status, headers, body, seconds = ask()
     is_((status, headers['Retry-After'] is not None), (503, True), 'a slow orchestrator: 503 with Retry-After')
     ok(seconds < 2, 'within two seconds', seconds)
@@ -238,6 +252,38 @@ def other_answers(edge, peer, csr):
     ok(seconds < 2, 'within two seconds', seconds)
     connection.request('GET', EST + '/cacerts')
     is_(connection.getresponse().status, 200, 'while cacerts is served')
+
+
+def many_at_once(edge, peer):
+    requests = [edge.pki.request('device', '/CN=device-%d' % n) for n in range(12)]
+
+    def enrol(csr, results):
+        with contextlib.closing(edge.tls()) as connection:
+            status, _, body = send(connection, '/devices/simpleenroll', csr, basic('device'))
+            results.append((status, body.decode().strip() == hashlib.sha256(csr).hexdigest()))
+
+    def enrol_all(count):
+        results = []
+        threads = [threading.Thread(target=enrol, args=(csr, results)) for csr in requests[:count]]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+        return results
+
+    peer.answer = lambda got: {'status': 'rejected', 'code': 'POLICY', 'text': hashlib.sha256(got['csr']).hexdigest()}
+    del peer.seen[:], peer.connections[:]
+    peer.drop = 1
+    is_(enrol_all(1), [(403, True)], 'a connection that is lost: asked once more on the next one')
+    is_(len(peer.seen), 2, 'which makes two')
+    is_(peer.seen[0], peer.seen[1], 'and the same')
+    peer.gather = 12
+    is_(enrol_all(12), 12 * [(403, True)], 'twelve at a time, answered in another order, each with its own')
+    is_(len(peer.seen), 14, 'and none of them twice')
+    ok(len(peer.connections) <= 2, 'on one connection of each worker', len(peer.connections))
+    peer.gather, peer.drop = 1, 2
+    is_((enrol_all(1), len(peer.seen)), ([(503, False)], 16), 'lost twice: 503')
+    is_(enrol_all(1), [(403, True)], 'and the next one is served')
 
 
 def client_certificates(edge, peer):
@@ -276,7 +322,7 @@ def client_certificates(edge, peer):
     is_(send(edge.tls('idevid'), '/simpleenroll', csr)[0], 401, 'trust is per label: where the bundle is not, a password could help')
     del peer.seen[:]
     is_(send(edge.tls('one'), '/devices/simplereenroll', csr)[0], 200, 'renewed')
-    got = peer.seen[0][2]
+    got = peer.seen[0]
     der = openssl('x509', '-in', pki.path('one.pem'), '-outform', 'DER').raw
     digest = openssl('dgst', '-sha256', '-r', input=der).out.split()[0]
     is_((got['operation'], got['identity_kind'], got['identity'], got['certificate'] == der),
@@ -346,6 +392,7 @@ issued(edge, peer, csr)
 client_certificates(edge, peer)
 binding_12(edge, lambda challenge: edge.pki.request('device', '/CN=device-1', challenge=challenge))
 binding_13(edge, lambda challenge: edge.pki.request('device', '/CN=device-1', challenge=challenge))
+many_at_once(edge, peer)
 other_answers(edge, peer, csr)
 edge.stop()
 time.sleep(1.1)

@@ -16,6 +16,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+import frame                                                        # noqa: E402
 import record                                                       # noqa: E402
 from chancery import Stack, done, is_, like, ok, openssl, wait_for  # noqa: E402
 
@@ -23,17 +24,6 @@ V1 = '/api/v1'
 
 
 # ---- the edge socket, as a protocol module speaks to it ----------------------------------------------------------
-
-
-class Unix(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__('localhost', timeout=30)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(30)
-        self.sock.connect(self.path)
 
 
 def der(holder):
@@ -44,27 +34,36 @@ def cert_der(path):
     return openssl('x509', '-in', path, '-outform', 'DER').raw
 
 
-def hop(s, csr, operation='simpleenroll', user=None, cert=None, label='devices', **more):
-    """POST /edge/v1/enrol; (status, answer or None)."""
+def enrolment(s, csr, operation='simpleenroll', user=None, cert=None, label='devices', **more):
+    """The octets of a request."""
     kind, identity = ('certificate', hashlib.sha256(cert).hexdigest()) if cert else ('basic', user or s.env['CHANCERY_EST_USER'])
     parts = [b'est', operation.encode(), label.encode(), kind.encode(), identity.encode(), csr]
     key = hashlib.sha256(b''.join(len(each).to_bytes(4, 'big') + each for each in parts)).digest()
     body = {'protocol': 'est', 'operation': operation, 'label': label, 'identity_kind': kind, 'identity': identity,
             'certificate': cert, 'csr': csr, 'transaction_key': key, 'source': '192.0.2.1', 'request_id': '0' * 32}
     body.update(more)
-    connection = Unix(s.path('run/edge.sock'))
+    return record.pack(record.REQUEST, body)
+
+
+def edge(s):
+    return frame.Client(s.path('run/edge.sock'))
+
+
+def read(octets):
+    """The answer; None: it could not be served."""
+    return record.unpack(record.ANSWER, octets) if octets else None
+
+
+def hop(s, *args, **more):
+    connection = edge(s)
     try:
-        connection.request('POST', '/edge/v1/enrol', record.pack(record.REQUEST, body))
-        answer = connection.getresponse()
-        octets = answer.read()
-        return answer.status, record.unpack(record.ANSWER, octets) if answer.status == 200 else None
+        return read(connection.ask(enrolment(s, *args, **more)))
     finally:
         connection.close()
 
 
 def rejected(answer, code, pattern, name):
-    status, body = answer
-    good = status == 200 and body['status'] == 'rejected' and body['code'] == code and re.search(pattern, body['text'])
+    good = answer and answer['status'] == 'rejected' and answer['code'] == code and re.search(pattern, answer['text'])
     return ok(good, name, answer)
 
 
@@ -90,16 +89,61 @@ def idempotency(s):
         threads.append(threading.Thread(target=lambda: found.append(hop(s, csr))))
     [each.start() for each in threads]
     [each.join() for each in threads]
-    given = {body['certificate'] for status, body in found if status == 200 and body['status'] == 'issued'}
+    given = {body['certificate'] for body in found if body and body['status'] == 'issued'}
     is_((len(found), len(given)), (12, 1), 'a dozen at once get one')
     is_(s.psql("SELECT count(*) FROM certificate_version v JOIN managed_certificate m ON m.no = v.managed_no "
                "WHERE m.common_name = 'crowd'"), '1', 'and one was issued')
 
     s.restart()
-    status, body = hop(s, csr)
-    is_({body['certificate']}, given, 'after a restart, too')
-    status, _ = hop(s, csr, transaction_key=b'x' * 32)
-    ok(status >= 400, 'a transaction key that is not the request\'s is refused', status)
+    is_({hop(s, csr)['certificate']}, given, 'after a restart, too')
+    is_(hop(s, csr, transaction_key=b'x' * 32), None, 'a transaction key that is not the request\'s is refused')
+
+
+# ---- many on one connection --------------------------------------------------------------------------------------
+
+
+def count_of(s, name):
+    return s.psql("SELECT count(*) FROM certificate_version v JOIN managed_certificate m ON m.no = v.managed_no "
+                  "WHERE m.common_name = '%s'" % name)
+
+
+def frames(s):
+    csrs = [der(s.holder('frame-%d' % n)) for n in range(100)]
+    a = edge(s)
+    found = [read(each) for each in a.many([enrolment(s, each) for each in csrs])]
+    is_([each and each['status'] for each in found], ['issued'] * len(csrs), 'many enrolments in one write are all served')
+    is_([read(each) for each in a.many([enrolment(s, each) for each in csrs])], found, 'each with its own certificate')
+
+    mixed = a.many([enrolment(s, csrs[0]), b'', b'no record', enrolment(s, csrs[1], user='person', password='wrong'),
+                    enrolment(s, csrs[1])])
+    is_((read(mixed[0]), mixed[1:3], read(mixed[4])), (found[0], [b'', b''], found[1]), 'what is no record has no answer, and harms no other')
+    rejected(read(mixed[3]), 'UNAUTHENTICATED', 'wrong', 'nor does a password that has to be looked at')
+
+    for octet in frame.frame(7, enrolment(s, csrs[2])):
+        a.c.sendall(bytes([octet]))
+    no, answer = a.take()
+    is_((no, read(answer)), (7, found[2]), 'a request may come in pieces')
+
+    for octets, what in ((b'GET / HTTP/1.1\r\n\r\n', 'what is no frame'), ((frame.ASK_MAX + 1).to_bytes(4, 'big'), 'one that is too large')):
+        b = edge(s)
+        b.c.sendall(octets)
+        is_(b.take(), None, '%s ends its connection' % what)
+    b = edge(s)
+    b.c.sendall(frame.frame(1, enrolment(s, csrs[2]))[:-1])
+    b.close()
+    is_(read(a.ask(bytes(enrolment(s, csrs[2])))), found[2], 'and no other')
+    is_(a.ask(bytes(frame.ASK_MAX)), b'', 'the largest is read')
+
+    b = edge(s)
+    b.send(enrolment(s, der(s.holder('gone'))))
+    wait_for('the enrolment', lambda: count_of(s, 'gone') != '0', 5)
+    b.close()
+    c = edge(s)
+    numbers = [c.send(enrolment(s, der(s.holder('going-%d' % n)))) for n in range(3)]
+    c.take()
+    c.close()
+    is_((len(numbers), read(a.ask(enrolment(s, csrs[2])))), (3, found[2]), 'who has gone harms nobody')
+    is_(count_of(s, 'gone'), '1', 'and what was begun for them is recorded')
 
 
 # ---- who may -----------------------------------------------------------------------------------------------------
@@ -114,8 +158,8 @@ def identities(s):
     is_(made.status, 201, 'a credential with a chosen password')
     rejected(hop(s, csr, user='person'), 'UNAUTHENTICATED', 'missing', 'its password has to be brought along')
     rejected(hop(s, csr, user='person', password='incorrect horse'), 'UNAUTHENTICATED', 'wrong', 'and to be right')
-    status, body = hop(s, csr, user='person', password='correct horse')
-    is_((status, body and body['status']), (200, 'issued'), 'the right one enrols')
+    body = hop(s, csr, user='person', password='correct horse')
+    is_(body and body['status'], 'issued', 'the right one enrols')
 
     def took(password):
         started = time.monotonic()
@@ -171,8 +215,8 @@ def renew(s, holder, name, key=False, subject=None, san=None, presents=None):
 
 
 def issued(s, pair, name):
-    new, (status, body) = pair
-    ok(status == 200 and body['status'] == 'issued', name, (status, body))
+    new, body = pair
+    ok(body and body['status'] == 'issued', name, body)
     new.cert = s.file(new.name + '.pem')
     with open(new.cert, 'w') as file:
         file.write(openssl('x509', '-inform', 'DER', input=body['certificate']).out)
@@ -200,11 +244,11 @@ def reenrolment(s):
     is_(len(versions(s, a)), 2, 'as another version of the same certificate')
     rekeyed = issued(s, renew(s, same, 're-8', key=True), 'another key is certified, too')
     again = hop(s, der(rekeyed), 'simplereenroll', cert=cert_der(same.cert))
-    is_(again[1]['certificate'], cert_der(rekeyed.cert), 'a retry gets the same certificate')
+    is_(again['certificate'], cert_der(rekeyed.cert), 'a retry gets the same certificate')
     time.sleep(3.2)
     rejected(renew(s, same, 're-9', key=True)[1], 'FORBIDDEN', 'superseded', 'after the grace a superseded one is refused')
     again = hop(s, der(rekeyed), 'simplereenroll', cert=cert_der(same.cert))
-    is_(again[1]['status'], 'issued', 'but not the retry of what superseded it')
+    is_(again['status'], 'issued', 'but not the retry of what superseded it')
     answer = s.est(renewal_csr(s, rekeyed), 'simplereenroll', cert=rekeyed)
     is_(answer.status, 200, 'and through nginx the newest one renews')
 
@@ -461,6 +505,7 @@ with Stack() as s:
     s.revoke(kept[1])
     s.revoke(kept[2], 'certificateHold')
     idempotency(s)
+    frames(s)
     identities(s)
     policy(s)
     reenrolment(s)

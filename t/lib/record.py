@@ -1,5 +1,5 @@
 # Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
-"""Enrolment requests and answers as they are on the edge socket: pkiproto/json/pack.h with the tables of enrol.c."""
+"""Enrolment requests and answers as they are in frames on the edge socket: pkiproto/json/pack.h with the tables of enrol.c."""
 
 REQUEST = (('protocol', str), ('operation', str), ('label', str), ('identity_kind', str), ('identity', str),
            ('password', str), ('certificate', bytes), ('csr', bytes), ('transaction_key', bytes), ('source', str),

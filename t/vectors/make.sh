@@ -1,9 +1,9 @@
 #!/bin/sh
 # Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
 #
-# How the vectors in csr, cert, certs_only, base64, json, basic, name and journal were made: keys, requests and certificates with
-# the openssl command, and what it refuses to write (hostile requests) put together octet by octet and signed with
-# it.  The vectors are committed; running this again makes new ones of the same kinds.
+# How the vectors in csr, cert, certs_only, base64, json, basic, name, journal and hop were made: keys, requests and
+# certificates with the openssl command, and what it refuses to write (hostile requests) put together octet by octet and
+# signed with it.  The vectors are committed; running this again makes new ones of the same kinds.
 set -eu
 cd "$(dirname "$0")"
 T=$(mktemp -d)
@@ -239,4 +239,32 @@ identity = bytes(range(16))
 head = b'CHNCYJN1' + identity + bytes(8) + sha(identity)
 cert, one = record(sha(identity), 1, 1700000000, 7, b'file:ca', b'\x11\x22', b'0' * 20)
 save('segment', head + sha(head) + cert + one + bytes(200))
+EOF_
+
+# What nginx asks of the orchestrator, and an answer.
+python3 - <<'EOF_'
+import sys
+sys.dont_write_bytecode = True
+sys.path.insert(0, '../lib')
+import frame, record
+
+def save(name, octets):
+    with open('hop/' + name, 'wb') as f:
+        f.write(octets)
+
+enrol = record.pack(record.REQUEST, {
+    'protocol': 'est', 'operation': 'simpleenroll', 'label': 'devices', 'identity_kind': 'basic', 'identity': 'device',
+    'password': 'correct horse', 'csr': b'0\0', 'transaction_key': 32 * b'k', 'source': '192.0.2.1', 'request_id': 'r'})
+renew = record.pack(record.REQUEST, {
+    'protocol': 'est', 'operation': 'simplereenroll', 'label': 'devices', 'identity_kind': 'certificate', 'identity': 64 * 'a',
+    'certificate': b'0\x82\0\0', 'csr': b'0\0', 'transaction_key': 32 * b'k'})
+get = frame.relay([(':target', '/api/v1/certificates/mc-1?fields=id'), ('X-Request-ID', 'r'), ('Authorization', 'Bearer ck_x'),
+                   ('Cookie', ''), ('If-None-Match', '"7-0123456789abcdef"')])
+answer = frame.relay([(':status', '200'), ('Content-Type', 'application/json'), ('ETag', '"7-0123456789abcdef"'), (':body', '{}')])
+save('enrol', enrol)
+save('renew', renew)
+save('relay', get)
+save('answer', answer)
+save('frames', frame.frame(1, get) + frame.frame(2, enrol) + frame.frame(0, b'') + frame.frame(0xffffffff, answer))
+save('piece', frame.frame(3, renew)[:-1])
 EOF_

@@ -7,6 +7,7 @@
 
 #include <criterion/criterion.h>
 #include <ctype.h>
+#include <stdio.h>
 
 #include "pkiproto/base/secret.h"
 
@@ -90,6 +91,21 @@ Test(buf, numbers_are_big_endian_and_read_back)
     cr_expect_not(bytes_take_be(&in, 1, &v));
     cr_expect_not(bytes_take(&in, 1, &part));
     cr_expect(bytes_take(&in, 0, &part));
+}
+
+Test(buf, integers_are_printed_in_decimal)
+{
+    static const int64_t values[] = { 0, 7, -1, 1000, INT64_MAX, INT64_MIN };
+    pki_buf_t            b;
+
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+        char want[24];
+
+        snprintf(want, sizeof(want), "%lld", (long long) values[i]);
+        pki_buf_init(&b, arena, 100);
+        pki_buf_put_int(&b, values[i]);
+        cr_expect(bytes_eq(pki_buf_bytes(&b), bytes_str(want)), "%s", want);
+    }
 }
 
 Test(buf, printf_counts_no_nul)
