@@ -296,14 +296,29 @@ print_oid(pki_buf_t *out, bytes_t oid)
     }
 }
 
+/* Of other characters than its attribute has there is no text that builds it (RFC 4514 2.4). */
+static bool
+attribute_has_text(const attribute_row_t *row, const attribute_t *attribute)
+{
+    bytes_t  rest = attribute->value.value;
+    uint32_t c;
+
+    while (is_string_tag(attribute->value.tag) && rest.len != 0) {
+        if (!string_take(attribute->value.tag, &rest, &c) || (row->tag == DER_PRINTABLE_STRING && !is_printable_string(c))
+            || (row->tag == DER_IA5_STRING && c >= 0x80))
+        {
+            return false;
+        }
+    }
+    return is_string_tag(attribute->value.tag);
+}
+
 static void
 print_attribute(pki_buf_t *out, const attribute_t *attribute)
 {
     const attribute_row_t *row = attribute_by_oid(attribute->oid);
-    size_t                 chars;
-    bool                   control;
 
-    if (row != NULL && attribute_is_string(attribute, &chars, &control)) {
+    if (row != NULL && attribute_has_text(row, attribute)) {
         pki_buf_printf(out, "%s=", row->name);
         print_value(out, attribute);
         return;
