@@ -7,6 +7,7 @@ as fast as they come, against pgbench selecting the same columns of the same row
 """
 
 import datetime
+import functools
 import http.client
 import json
 import os
@@ -24,7 +25,7 @@ from seed_managed import seed_managed                                        # n
 COUNT = pick(1000000, 20000)
 RATE = 50
 EACH = pick(100, 10)  # requests of each kind
-CONNECTIONS = (64, 16) # the first as for enrolments; with few, turns are small and a machine waits for itself
+CONNECTIONS = (64, 16)  # the first as for enrolments; with few, turns are small and a machine waits for itself
 MOST_MS = 20
 
 SORTS = ('created_at', 'updated_at', 'expires_at', 'name', 'common_name', 'environment', 'status')
@@ -154,7 +155,7 @@ def rows(stack):
 
     ours(CONNECTIONS[0])
     for connections, least in zip(CONNECTIONS, (0.5, None)):
-        ratio, rate, select = pairs(lambda n=connections: ours(n), lambda n=connections: theirs(n))
+        ratio, rate, select = pairs(functools.partial(ours, connections), functools.partial(theirs, connections))
         line('GET /api/v1/certificates/{id} against pgbench', ratio if least else '%.3g' % ratio, least, details=(
             '%d connections; %.0f/s and %.0f/s' % (connections, rate, select)))
 
