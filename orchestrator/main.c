@@ -18,10 +18,15 @@
 #include "orchestrator/signer/process.h"
 
 typedef struct {
-    const char *conf_path, *to, *name, *head, *file, *heads, *key;
-    pki_arena_t *arena;
-    conf_t       conf;
+    const char   *conf_path, *to, *name;
+    audit_files_t files;
+    pki_arena_t  *arena;
+    conf_t        conf;
 } options_t;
+
+/* What getopt_long() gives for an option whose text is kept in a member of options_t. */
+#define TEXT_FIRST   256
+#define TEXT(member) (TEXT_FIRST + (int) offsetof(options_t, member))
 
 typedef struct {
     const char *name, *sub; /* "signer-journal", "verify" */
@@ -144,16 +149,10 @@ conf_load_options(options_t *o)
 static int
 run_audit_verify(options_t *o)
 {
-    bool from_files = o->file != NULL || o->heads != NULL || o->key != NULL;
-
-    if (from_files && (o->file == NULL || o->heads == NULL || o->key == NULL || o->head != NULL)) {
-        fprintf(stderr, "chanceryd: audit verify takes --file, --heads and --key together, and no --head with them\n");
-        return EXIT_FAILURE;
+    if (audit_files_given(&o->files)) {
+        return api_audit_verify_files(&o->files);
     }
-    if (from_files) {
-        return api_audit_verify_file(o->file, o->heads, o->key);
-    }
-    return conf_load_options(o) == EXIT_SUCCESS ? api_audit_verify(&o->conf, o->head) : EXIT_FAILURE;
+    return conf_load_options(o) == EXIT_SUCCESS ? api_audit_verify(&o->conf, o->files.head) : EXIT_FAILURE;
 }
 
 static int
@@ -185,7 +184,7 @@ static const command_t commands[] = {
     { "master-key",        "rotate", true,  run_master_key_rotate, "seal every secret in the database with the first master key" },
     { "signer-journal",    "verify", true,  run_journal_verify, "walk the signer's journal and check its hash chain" },
     { "signer-journal",    "list",   true,  run_journal_list,   "print a line for each certificate and CRL that was signed" },
-    { "audit",             "verify", false, run_audit_verify,   "hold every audit event against the tree and its signed heads (--head FILE: one that was kept; --file: of an export)" },
+    { "audit",             "verify", false, run_audit_verify,   "hold every audit event against the tree and its signed heads (--head FILE: one that was kept; or out of files alone)" },
     { "openapi",           NULL,     false, run_openapi,        "print the management API as OpenAPI 3.1" },
     { "manual",            NULL,     false, run_manual,         "print a commented configuration with every key and its default" },
     { MASTER_SIGNER,       NULL,     true,  run_signer,         NULL },
@@ -210,9 +209,11 @@ usage(FILE *out)
                  "  -c, --config FILE      configuration; otherwise CHANCERY_CONFIG, otherwise the environment alone\n"
                  "      --to N             migrate: the schema version to end at\n"
                  "      --head FILE        audit verify: a head of the API that was kept elsewhere\n"
-                 "      --file FILE        audit verify: an export in NDJSON, without a database; with --heads and --key\n"
-                 "      --heads FILE       audit verify: an answer of /api/v1/audit/heads, taken before the export\n"
-                 "      --key FILE         audit verify: the keys that sign heads, in PEM\n"
+                 "      --key FILE         audit verify, without a database: the keys that sign heads, in PEM; with\n"
+                 "        --file FILE --heads FILE         an export in NDJSON, and /api/v1/audit/heads before it\n"
+                 "        --file FILE --proof FILE         /api/v1/audit/{id} and /api/v1/audit/{id}/proof\n"
+                 "        --consistency FILE --head FILE --heads FILE\n"
+                 "                                         /api/v1/audit/consistency, a head of its first size, one of its second\n"
                  "      --name NAME        bootstrap-key: what the key is called\n"
                  "      --help, --version\n");
     return out == stdout ? EXIT_SUCCESS : EXIT_FAILURE;
@@ -250,12 +251,18 @@ int
 main(int argc, char **argv)
 {
     static const struct option longs[] = {
-        { "config", required_argument, NULL, 'c' }, { "to", required_argument, NULL, 't' },
-        { "name", required_argument, NULL, 'n' },   { "head", required_argument, NULL, 'd' },
-        { "file", required_argument, NULL, 'f' },   { "heads", required_argument, NULL, 's' },
-        { "key", required_argument, NULL, 'y' },
+        { "config", required_argument, NULL, 'c' },
+        { "to", required_argument, NULL, TEXT(to) },
+        { "name", required_argument, NULL, TEXT(name) },
+        { "head", required_argument, NULL, TEXT(files.head) },
+        { "file", required_argument, NULL, TEXT(files.file) },
+        { "heads", required_argument, NULL, TEXT(files.heads) },
+        { "key", required_argument, NULL, TEXT(files.key) },
+        { "proof", required_argument, NULL, TEXT(files.proof) },
+        { "consistency", required_argument, NULL, TEXT(files.consistency) },
         { "check", no_argument, NULL, 'k' },
-        { "help", no_argument, NULL, 'h' },         { "version", no_argument, NULL, 'v' },
+        { "help", no_argument, NULL, 'h' },
+        { "version", no_argument, NULL, 'v' },
         { NULL, 0, NULL, 0 },
     };
     static char      check[] = "check";
@@ -270,24 +277,6 @@ main(int argc, char **argv)
         case 'c':
             o.conf_path = optarg;
             break;
-        case 't':
-            o.to = optarg;
-            break;
-        case 'n':
-            o.name = optarg;
-            break;
-        case 'f':
-            o.file = optarg;
-            break;
-        case 's':
-            o.heads = optarg;
-            break;
-        case 'y':
-            o.key = optarg;
-            break;
-        case 'd':
-            o.head = optarg;
-            break;
         case 'k':
             is_check = true;
             break;
@@ -296,8 +285,10 @@ main(int argc, char **argv)
         case 'v':
             printf("chanceryd %s\n", CHANCERY_VERSION);
             return EXIT_SUCCESS;
-        default:
+        case '?':
             return usage(stderr);
+        default:
+            memcpy((char *) &o + (opt - TEXT_FIRST), &optarg, sizeof(optarg));
         }
     }
     c = is_check && optind == argc ? command_find(check_words, 1) : command_find(argv + optind, argc - optind);

@@ -23,7 +23,15 @@ void sealer_stats(sealer_t *s, sealer_stats_t *out);
 /* Walk the whole tree in the database (`chanceryd audit verify`); head: file with a head that was kept, or NULL. */
 int api_audit_verify(const conf_t *conf, const char *head);
 
-/* The same out of an export (NDJSON), heads (JSON) and keys (PEM), all of them files. */
-int api_audit_verify_file(const char *file, const char *heads, const char *key);
+/* Names of files, NULL when not given. */
+typedef struct {
+    const char *head, *file, *heads, *key, *proof, *consistency;
+} audit_files_t;
+
+/* Whether any is given besides head, which goes with the database, too. */
+bool audit_files_given(const audit_files_t *f);
+
+/* Verify out of files alone what they are: an export, the proof of one event, or that a tree continues another. */
+int api_audit_verify_files(const audit_files_t *f);
 
 #endif

@@ -53,8 +53,7 @@ leaves_root(parts_t *p, uint64_t first, uint64_t count, merkle_hash_t *out, pki_
         return pki_fail(err, PKI_E_INTERNAL, NULL, "the tree has no leaves %llu to %llu", (unsigned long long) first,
                         (unsigned long long) (first + count));
     }
-    merkle_root(&front, out);
-    return PKI_OK;
+    return merkle_root(&front, out, err);
 }
 
 static pki_code_t
@@ -80,8 +79,7 @@ range_root(void *arg, uint64_t first, uint64_t count, merkle_hash_t *out, pki_er
     }
     PKI_TRY(range_root(arg, first, half, &left, err));
     PKI_TRY(range_root(arg, first + half, count - half, &right, err));
-    merkle_node(&left, &right, out);
-    return PKI_OK;
+    return merkle_node(&left, &right, out) ? PKI_OK : pki_fail(err, PKI_E_NOMEM, NULL, "out of memory for the tree");
 }
 
 static pki_code_t
@@ -149,7 +147,7 @@ last_read(db_conn_t *c, sealing_t *s, pki_err_t *err)
     if (s->front.size != size) {
         PKI_TRY(front_load(&parts, size, &s->front, err));
     }
-    merkle_root(&s->front, &root);
+    PKI_TRY(merkle_root(&s->front, &root, err));
     if (size > 0 && !bytes_eq(BYTES_ARR(root.h), db_bytes(rows, 0, "root"))) {
         return pki_fail(err, PKI_E_CONFLICT, NULL, "the audit's tree of %llu leaves has another root than its head",
                         (unsigned long long) size);
@@ -168,7 +166,7 @@ batch_build(sealing_t *s, const db_rows_t *rows, pki_err_t *err)
         merkle_hash_t leaf;
 
         seal_event_read(rows, i, &event);
-        audit_event_leaf(&event, &leaf);
+        PKI_TRY(audit_event_leaf(&event, &leaf, err));
         memcpy(s->leaves + i * MERKLE_HASH_LEN, leaf.h, MERKLE_HASH_LEN);
         merkle_add(&s->front, &leaf, subtree_note, s);
         s->last_xid = (uint64_t) db_int(rows, i, "xid");
@@ -188,7 +186,7 @@ batch_insert(db_conn_t *c, sealing_t *s, pki_err_t *err)
     bytes_t      signature;
 
     memcpy(head.log, s->by->log, sizeof(head.log));
-    merkle_root(&s->front, &head.root);
+    PKI_TRY(merkle_root(&s->front, &head.root, err));
     audit_head_build(&head, octets);
     PKI_TRY(s->by->sign(s->by->arg, s->a, BYTES_ARR(octets), &signature, err));
     PKI_TRY(db_query(c, NULL, Q_seal_insert,

@@ -9,7 +9,7 @@
 
 #include "orchestrator/store/db.h"
 #include "pkiproto/audit/event.h"
-#include "pkiproto/audit/head.h"
+#include "pkiproto/audit/proof.h"
 
 #define SEAL_BATCH 8192
 

@@ -79,8 +79,8 @@ leaf_elsewhere(const walk_t *w, const merkle_hash_t *hash)
     return false;
 }
 
-static void
-event_check(walk_t *w, const db_rows_t *rows, size_t row)
+static pki_code_t
+event_check(walk_t *w, const db_rows_t *rows, size_t row, pki_err_t *err)
 {
     leaf_t        want = { .id = db_int(rows, row, "no") }, *leaf;
     audit_event_t event;
@@ -88,15 +88,16 @@ event_check(walk_t *w, const db_rows_t *rows, size_t row)
 
     leaf = bsearch(&want, w->by_id, w->count, sizeof(*leaf), leaf_order);
     if (leaf == NULL) {
-        return;
+        return PKI_OK;
     }
     leaf->seen = true;
     w->xids[leaf->place] = (uint64_t) db_int(rows, row, "xid");
     seal_event_read(rows, row, &event);
-    audit_event_leaf(&event, &hash);
+    PKI_TRY(audit_event_leaf(&event, &hash, err));
     if (memcmp(leaf_at(w, leaf->place), hash.h, sizeof(hash.h)) != 0) {
         fault(w, want.id, leaf_elsewhere(w, &hash) ? "was moved to another place" : "was changed");
     }
+    return PKI_OK;
 }
 
 static bool
@@ -143,27 +144,28 @@ missing_check(walk_t *w)
     }
 }
 
-static void
-kept_check(walk_t *w)
+static pki_code_t
+kept_check(walk_t *w, pki_err_t *err)
 {
     const audit_signed_head_t *kept = w->v->kept;
     merkle_hash_t              root;
 
     if (kept == NULL || w->front.size != (uint64_t) kept->tree_size) {
-        return;
+        return PKI_OK;
     }
-    merkle_root(&w->front, &root);
+    PKI_TRY(merkle_root(&w->front, &root, err));
     if (!bytes_eq(kept->root, BYTES_ARR(root.h))) {
         fault(w, 0, "the tree of %lld leaves is not the one of the head that was kept", (long long) kept->tree_size);
     }
+    return PKI_OK;
 }
 
-static void
-head_check(walk_t *w, const db_rows_t *rows)
+static pki_code_t
+head_check(walk_t *w, const db_rows_t *rows, pki_err_t *err)
 {
     audit_signed_head_t head;
     merkle_hash_t       root;
-    pki_err_t           err = { 0 };
+    pki_err_t           why = { 0 };
     uint64_t            first = w->front.size;
 
     for (size_t i = 0; i < w->count; i++) {
@@ -171,19 +173,20 @@ head_check(walk_t *w, const db_rows_t *rows)
 
         memcpy(leaf.h, leaf_at(w, i), sizeof(leaf.h));
         merkle_add(&w->front, &leaf, NULL, NULL);
-        kept_check(w);
+        PKI_TRY(kept_check(w, err));
     }
     seal_head_read(rows, &head);
-    merkle_root(&w->front, &root);
+    PKI_TRY(merkle_root(&w->front, &root, err));
     if (!w->astray && !bytes_eq(head.root, BYTES_ARR(root.h))) {
         fault(w, 0, "leaves %llu to %llu, their order or the head over them were changed: the root is another one",
               (unsigned long long) first, (unsigned long long) w->front.size - 1);
         w->astray = true;
     }
-    if (audit_signed_head_check(&head, db_bytes(rows, 0, "spki"), &err) != PKI_OK) {
+    if (audit_signed_head_check(&head, db_bytes(rows, 0, "spki"), &why) != PKI_OK) {
         fault(w, 0, "the head of %lld leaves is not signed by its key", (long long) head.tree_size);
     }
     w->v->heads++;
+    return PKI_OK;
 }
 
 static pki_code_t
@@ -232,11 +235,11 @@ batch_run(db_conn_t *c, void *arg, pki_err_t *err)
     PKI_TRY(batch_take(w, rows, &ids, err));
     PKI_TRY(db_query(c, w->a, Q_seal_batch_events, DB_PARAMS(DB_I(first)), &events, err));
     for (size_t i = 0; i < db_row_count(events); i++) {
-        event_check(w, events, i);
+        PKI_TRY(event_check(w, events, i, err));
     }
     missing_check(w);
     order_check(w, ids);
-    head_check(w, rows);
+    PKI_TRY(head_check(w, rows, err));
     w->last_xid = (uint64_t) db_int(rows, 0, "last_xid");
     w->last_id = db_int(rows, 0, "last_id");
     return PKI_OK;

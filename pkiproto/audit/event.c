@@ -14,8 +14,8 @@ const char *const audit_event_names[AUDIT_EVENT_FIELDS] = {
     "latency_us", "body_hash", "details",
 };
 
-void
-audit_event_leaf(const audit_event_t *e, merkle_hash_t *out)
+pki_code_t
+audit_event_leaf(const audit_event_t *e, merkle_hash_t *out, pki_err_t *err)
 {
     static const uint8_t start[] = { 0x00, 0x01 };
     PKI_AUTO(EVP_MD_CTX) ctx = EVP_MD_CTX_new();
@@ -29,8 +29,5 @@ audit_event_leaf(const audit_event_t *e, merkle_hash_t *out)
 
         ok = ok && EVP_DigestUpdate(ctx, len, sizeof(len)) == 1 && EVP_DigestUpdate(ctx, f.p, f.len) == 1;
     }
-    /* Out of memory: a hash that fits nothing. */
-    if (!ok || EVP_DigestFinal_ex(ctx, out->h, NULL) != 1) {
-        memset(out->h, 0, sizeof(out->h));
-    }
+    return ok && EVP_DigestFinal_ex(ctx, out->h, NULL) == 1 ? PKI_OK : pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
 }

@@ -21,6 +21,7 @@ typedef struct {
 
 extern const char *const audit_event_names[AUDIT_EVENT_FIELDS]; /* "id" first */
 
-void audit_event_leaf(const audit_event_t *e, merkle_hash_t *out);
+/* NOMEM */
+pki_code_t audit_event_leaf(const audit_event_t *e, merkle_hash_t *out, pki_err_t *err);
 
 #endif

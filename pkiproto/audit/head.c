@@ -1,7 +1,7 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * Signed heads and proofs: octets, JSON, and their checks.
+ * Signed heads: octets, JSON, and their checks.
  */
 #include "pkiproto/audit/head.h"
 
@@ -19,18 +19,6 @@ const field_t audit_signed_head_fields[] = {
     FIELD_HEX   (audit_signed_head_t, log,       F_REQUIRED, "id of the journal of the signer that signed it"),
     FIELD_STR   (audit_signed_head_t, key_id,    F_REQUIRED, NULL, "first 16 digits of the SHA-256 of the signing key"),
     FIELD_BASE64(audit_signed_head_t, signature, F_REQUIRED, "over the head's octets"),
-    FIELD_END };
-const field_t audit_proof_fields[] = {
-    FIELD_INT   (audit_proof_t, event_id,   F_REQUIRED, NULL, INT64_MIN, INT64_MAX, "number of the event"),
-    FIELD_INT   (audit_proof_t, leaf_index, F_REQUIRED, NULL, 0, INT64_MAX / 2, "place of its leaf in the tree, from 0"),
-    FIELD_HEX   (audit_proof_t, leaf_hash,  F_REQUIRED, "its leaf"),
-    FIELD_STRS  (audit_proof_t, path,       0, NULL, "RFC 9162 inclusion path, from the leaf up, hexadecimal"),
-    FIELD_OBJECT(audit_proof_t, head,       F_REQUIRED, audit_signed_head_fields, "the tree that it is in"),
-    FIELD_END };
-const field_t audit_consistency_fields[] = {
-    FIELD_INT   (audit_consistency_t, first,  F_REQUIRED, NULL, 1, INT64_MAX / 2, "size of the older tree"),
-    FIELD_INT   (audit_consistency_t, second, F_REQUIRED, NULL, 1, INT64_MAX / 2, "size of the newer tree"),
-    FIELD_STRS  (audit_consistency_t, path,   0, NULL, "RFC 9162 consistency path, hexadecimal"),
     FIELD_END };
 /* clang-format on */
 
@@ -92,15 +80,15 @@ audit_signed_head_check(const audit_signed_head_t *h, bytes_t spki, pki_err_t *e
 }
 
 pki_code_t
-audit_path_print(pki_arena_t *a, const merkle_hash_t *path, size_t len, str_list_t *out, pki_err_t *err)
+audit_signed_head_check_any(const audit_signed_head_t *h, const bytes_t *spki, size_t count, pki_err_t *err)
 {
-    PKI_TRY(PKI_NEW_N(a, len + 1, &out->v, err));
-    for (size_t i = 0; i < len; i++) {
-        out->v[i] = hex_print(a, BYTES_ARR(path[i].h));
-        if (out->v[i] == NULL) {
-            return pki_fail(err, PKI_E_NOMEM, NULL, "out of memory");
+    for (size_t i = 0; i < count; i++) {
+        char id[AUDIT_KEY_ID_LEN + 1];
+
+        audit_key_id(spki[i], id);
+        if (strcmp(id, h->key_id) == 0) {
+            return audit_signed_head_check(h, spki[i], err);
         }
     }
-    out->count = len;
-    return PKI_OK;
+    return pki_fail(err, PKI_E_SIGNATURE, NULL, "its key %.32s is not among those given", h->key_id);
 }

@@ -1,7 +1,7 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * The head of the audit's tree, as it is signed, and as it is told in JSON together with proofs.
+ * The head of the audit's tree, as it is signed, and as it is told in JSON.
  *
  *     head = "chancery audit head 1", log[16], size[8], time[8] (seconds since 1970), root[32]
  *            log: id of the journal of the signer that signs it
@@ -42,23 +42,7 @@ extern const field_t audit_signed_head_fields[];
 /* SIGNATURE when it is not that key's. */
 pki_code_t audit_signed_head_check(const audit_signed_head_t *h, bytes_t spki, pki_err_t *err);
 
-/* That an event is in the tree, in JSON. */
-typedef struct {
-    int64_t             event_id, leaf_index;
-    bytes_t             leaf_hash;
-    str_list_t          path; /* hexadecimal */
-    audit_signed_head_t head;
-} audit_proof_t;
-extern const field_t audit_proof_fields[];
-
-/* That one tree continues another. */
-typedef struct {
-    int64_t    first, second;
-    str_list_t path;
-} audit_consistency_t;
-extern const field_t audit_consistency_fields[];
-
-/* Paths as lists of hexadecimal texts. */
-pki_code_t audit_path_print(pki_arena_t *a, const merkle_hash_t *path, size_t len, str_list_t *out, pki_err_t *err);
+/* The same with the one of these keys that the head names. */
+pki_code_t audit_signed_head_check_any(const audit_signed_head_t *h, const bytes_t *spki, size_t count, pki_err_t *err);
 
 #endif

@@ -12,7 +12,7 @@
 #include "pkiproto/base/text.h"
 #include "pkiproto/json/field.h"
 
-#define MEMBERS (AUDIT_EVENT_FIELDS + 2)
+#define LEAF_FIELDS 2
 
 /* Fields of an event that stand there as they are in the leaf; all others are strings. */
 static const char *const raw_names[] = { "id", "status", "latency_us", "details" };
@@ -154,7 +154,7 @@ leaf_take(const json_t *in, audit_line_t *out, pki_err_t *err)
     const json_t *index = json_object_get(in, "leaf_index"), *hash = json_object_get(in, "leaf_hash");
     size_t        len = 0;
 
-    if (json_is_null(index) && json_is_null(hash)) {
+    if (json_object_size(in) == AUDIT_EVENT_FIELDS || (json_is_null(index) && json_is_null(hash))) {
         return PKI_OK;
     }
     if (!json_is_integer(index) || json_integer_value(index) < 0 || json_integer_value(index) >= INT64_MAX / 2) {
@@ -183,8 +183,10 @@ audit_line_parse(pki_arena_t *a, bytes_t line, audit_line_t *out, pki_err_t *err
     }
     PKI_TRY(json_parse(line, &in, err));
     PKI_TRY(pki_arena_own(a, in, (pki_free_pt) json_decref, err));
-    if (!json_is_object(in) || json_object_size(in) != MEMBERS) {
-        return pki_fail(err, PKI_E_PARSE, NULL, "not an event with its leaf");
+    if (!json_is_object(in)
+        || (json_object_size(in) != AUDIT_EVENT_FIELDS && json_object_size(in) != AUDIT_EVENT_FIELDS + LEAF_FIELDS))
+    {
+        return pki_fail(err, PKI_E_PARSE, NULL, "not an event, alone or with its leaf");
     }
     for (size_t i = 0; i < AUDIT_EVENT_FIELDS; i++) {
         PKI_TRY(field_take(line, in, audit_event_names[i], &out->event.field[i], err));

@@ -1,7 +1,7 @@
 /*
  * Copyright (C) The Chancery authors.  SPDX-License-Identifier: Apache-2.0
  *
- * A line of the audit's export: an event as its leaf has it, with the place and the hash of that leaf.
+ * A line of the audit's export: an event as its leaf has it, with the place and the hash of that leaf; or an event alone.
  */
 #ifndef PKI_AUDIT_LINE_H
 #define PKI_AUDIT_LINE_H

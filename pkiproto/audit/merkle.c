@@ -5,21 +5,16 @@
  */
 #include "pkiproto/audit/merkle.h"
 
-#include <openssl/sha.h>
-
 #include "pkiproto/base/ossl.h"
 
-void
+bool
 merkle_node(const merkle_hash_t *left, const merkle_hash_t *right, merkle_hash_t *out)
 {
     uint8_t in[1 + 2 * MERKLE_HASH_LEN] = { 0x01 };
 
     memcpy(in + 1, left->h, MERKLE_HASH_LEN);
     memcpy(in + 1 + MERKLE_HASH_LEN, right->h, MERKLE_HASH_LEN);
-    /* Out of memory: a hash that fits nothing. */
-    if (EVP_Digest(in, sizeof(in), out->h, NULL, ossl_sha256(), NULL) != 1) {
-        memset(out->h, 0, sizeof(out->h));
-    }
+    return EVP_Digest(in, sizeof(in), out->h, NULL, ossl_sha256(), NULL) == 1;
 }
 
 void
@@ -29,7 +24,7 @@ merkle_add(merkle_front_t *f, const merkle_hash_t *leaf, merkle_completed_pt com
     unsigned      level = 0;
 
     for (; f->size >> level & 1; level++) {
-        merkle_node(&f->full[level], &node, &node);
+        f->failed = !merkle_node(&f->full[level], &node, &node) || f->failed;
         if (completed != NULL) {
             completed(arg, level + 1, f->size >> (level + 1), &node);
         }
@@ -38,22 +33,22 @@ merkle_add(merkle_front_t *f, const merkle_hash_t *leaf, merkle_completed_pt com
     f->size++;
 }
 
-void
-merkle_root(const merkle_front_t *f, merkle_hash_t *out)
+pki_code_t
+merkle_root(const merkle_front_t *f, merkle_hash_t *out, pki_err_t *err)
 {
-    bool any = false;
+    bool any = false, good = !f->failed && EVP_Digest("", 0, out->h, NULL, ossl_sha256(), NULL) == 1;
 
-    SHA256((const uint8_t *) "", 0, out->h);
     for (unsigned level = 0; level < MERKLE_LEVELS; level++) {
         if (f->size >> level & 1) {
             if (any) {
-                merkle_node(&f->full[level], out, out);
+                good = merkle_node(&f->full[level], out, out) && good;
             } else {
                 *out = f->full[level];
             }
             any = true;
         }
     }
+    return good ? PKI_OK : pki_fail(err, PKI_E_NOMEM, NULL, "out of memory for the tree");
 }
 
 /* The largest power of two below n; n is at least 2. */
@@ -131,6 +126,7 @@ merkle_path_check(const merkle_hash_t *leaf, uint64_t index, uint64_t size, cons
 {
     uint64_t      fn = index, sn = size - 1;
     merkle_hash_t r = *leaf;
+    bool          good = true;
 
     if (index >= size) {
         return false;
@@ -140,18 +136,18 @@ merkle_path_check(const merkle_hash_t *leaf, uint64_t index, uint64_t size, cons
             return false;
         }
         if ((fn & 1) || fn == sn) {
-            merkle_node(&path[i], &r, &r);
+            good = merkle_node(&path[i], &r, &r) && good;
             while (!(fn & 1) && fn != 0) {
                 fn >>= 1;
                 sn >>= 1;
             }
         } else {
-            merkle_node(&r, &path[i], &r);
+            good = merkle_node(&r, &path[i], &r) && good;
         }
         fn >>= 1;
         sn >>= 1;
     }
-    return sn == 0 && merkle_same(&r, root);
+    return good && sn == 0 && merkle_same(&r, root);
 }
 
 bool
@@ -161,6 +157,7 @@ merkle_consistency_check(uint64_t first, uint64_t second, const merkle_hash_t *p
     uint64_t      fn = first - 1, sn = second - 1;
     merkle_hash_t fr, sr;
     size_t        i = 0;
+    bool          good = true;
 
     if (first == 0 || first > second) {
         return false;
@@ -185,17 +182,16 @@ merkle_consistency_check(uint64_t first, uint64_t second, const merkle_hash_t *p
             return false;
         }
         if ((fn & 1) || fn == sn) {
-            merkle_node(&path[i], &fr, &fr);
-            merkle_node(&path[i], &sr, &sr);
+            good = merkle_node(&path[i], &fr, &fr) && merkle_node(&path[i], &sr, &sr) && good;
             while (!(fn & 1) && fn != 0) {
                 fn >>= 1;
                 sn >>= 1;
             }
         } else {
-            merkle_node(&sr, &path[i], &sr);
+            good = merkle_node(&sr, &path[i], &sr) && good;
         }
         fn >>= 1;
         sn >>= 1;
     }
-    return sn == 0 && merkle_same(&fr, first_root) && merkle_same(&sr, second_root);
+    return good && sn == 0 && merkle_same(&fr, first_root) && merkle_same(&sr, second_root);
 }

@@ -23,11 +23,13 @@ merkle_same(const merkle_hash_t *a, const merkle_hash_t *b)
     return memcmp(a->h, b->h, sizeof(a->h)) == 0;
 }
 
-void merkle_node(const merkle_hash_t *left, const merkle_hash_t *right, merkle_hash_t *out);
+/* False: out of memory. */
+bool merkle_node(const merkle_hash_t *left, const merkle_hash_t *right, merkle_hash_t *out);
 
 /* The roots of a tree's complete subtrees: full[n] is there when bit n of size is set.  All zero: no leaves. */
 typedef struct {
     uint64_t      size;
+    bool          failed; /* memory was out while it grew: it has no root any more */
     merkle_hash_t full[MERKLE_LEVELS];
 } merkle_front_t;
 
@@ -35,7 +37,8 @@ typedef struct {
 typedef void (*merkle_completed_pt)(void *arg, unsigned level, uint64_t no, const merkle_hash_t *root);
 void merkle_add(merkle_front_t *f, const merkle_hash_t *leaf, merkle_completed_pt completed, void *arg);
 
-void merkle_root(const merkle_front_t *f, merkle_hash_t *out);
+/* NOMEM: now, or when a leaf was added. */
+pki_code_t merkle_root(const merkle_front_t *f, merkle_hash_t *out, pki_err_t *err);
 
 /* The root of the leaves first .. first + count - 1, where a proof needs it. */
 typedef pki_code_t (*merkle_range_pt)(void *arg, uint64_t first, uint64_t count, merkle_hash_t *out, pki_err_t *err);
@@ -48,7 +51,7 @@ pki_code_t merkle_path(uint64_t index, uint64_t size, merkle_range_pt range, voi
 pki_code_t merkle_consistency(uint64_t first, uint64_t second, merkle_range_pt range, void *arg,
                               merkle_hash_t path[MERKLE_PATH_MAX], size_t *len, pki_err_t *err);
 
-/* RFC 9162 2.1.3.2 and 2.1.4.2 */
+/* RFC 9162 2.1.3.2 and 2.1.4.2; false also when memory is out */
 bool merkle_path_check(const merkle_hash_t *leaf, uint64_t index, uint64_t size, const merkle_hash_t *path, size_t len,
                        const merkle_hash_t *root);
 bool merkle_consistency_check(uint64_t first, uint64_t second, const merkle_hash_t *path, size_t len,

@@ -58,7 +58,7 @@ line_take(replay_t *r, const audit_line_t *line, pki_err_t *err)
         r->unsealed++;
         return PKI_OK;
     }
-    audit_event_leaf(&line->event, &leaf);
+    PKI_TRY(audit_event_leaf(&line->event, &leaf, err));
     if (!merkle_same(&leaf, &line->leaf_hash)) {
         fault(r, line->id, "was changed: its row is not that of its leaf");
     }
@@ -133,23 +133,9 @@ leaves_order(replay_t *r)
     return whole;
 }
 
+/* going: false when the leaves since the head before are not those that were signed. */
 static pki_code_t
-head_signed(const audit_signed_head_t *h, const bytes_t *spki, size_t count, pki_err_t *err)
-{
-    for (size_t i = 0; i < count; i++) {
-        char id[AUDIT_KEY_ID_LEN + 1];
-
-        audit_key_id(spki[i], id);
-        if (strcmp(id, h->key_id) == 0) {
-            return audit_signed_head_check(h, spki[i], err);
-        }
-    }
-    return pki_fail(err, PKI_E_SIGNATURE, NULL, "its key %.32s is not among those given", h->key_id);
-}
-
-/* False when the leaves since the head before are not those that were signed. */
-static bool
-head_take(replay_t *r, const audit_signed_head_t *h, merkle_front_t *front)
+head_take(replay_t *r, const audit_signed_head_t *h, merkle_front_t *front, bool *going, pki_err_t *err)
 {
     uint64_t      from = front->size;
     merkle_hash_t root;
@@ -157,18 +143,17 @@ head_take(replay_t *r, const audit_signed_head_t *h, merkle_front_t *front)
     while (front->size < (uint64_t) h->tree_size) {
         merkle_add(front, &r->leaf[front->size].leaf, NULL, NULL);
     }
-    merkle_root(front, &root);
-    if (bytes_eq(BYTES_ARR(root.h), h->root)) {
+    PKI_TRY(merkle_root(front, &root, err));
+    *going = bytes_eq(BYTES_ARR(root.h), h->root);
+    if (*going) {
         r->covered = front->size;
-        return true;
-    }
-    if (from == front->size) {
+    } else if (from == front->size) {
         fault(r, 0, "of two heads of %" PRIu64 " events one is not of this tree", from);
     } else {
         fault(r, 0, "leaves %" PRIu64 " to %" PRIu64 " (events %" PRId64 " to %" PRId64 ") are not those that were signed",
               from, front->size - 1, r->leaf[from].id, r->leaf[front->size - 1].id);
     }
-    return false;
+    return PKI_OK;
 }
 
 pki_code_t
@@ -186,10 +171,10 @@ replay_check(replay_t *r, audit_signed_head_t *heads, size_t head_count, const b
     for (size_t i = 0; i < head_count; i++) {
         pki_err_t why = { 0 };
 
-        if (head_signed(&heads[i], spki, key_count, &why) != PKI_OK) {
+        if (audit_signed_head_check_any(&heads[i], spki, key_count, &why) != PKI_OK) {
             fault(r, 0, "the head of %" PRId64 " events is not signed: %.120s", heads[i].tree_size, why.text);
         } else if (going && (uint64_t) heads[i].tree_size <= whole) {
-            going = head_take(r, &heads[i], &front);
+            PKI_TRY(head_take(r, &heads[i], &front, &going, err));
         } else if (going) {
             going = false;
             fault(r, 0, "the head of %" PRId64 " events cannot be made: only the first %zu leaves are there without a gap",

@@ -98,8 +98,63 @@ def fetch(s, path, name):
     return s.file(name)
 
 
-def offline(s):
+def audit_verify(*words):
     """In an empty environment, without a database."""
+    return program([os.path.join(BUILD, 'chanceryd'), 'audit', 'verify', *words], check=False, env={})
+
+
+def load(path):
+    with open(path) as file:
+        return json.load(file)
+
+
+def altered(s, path, old, new):
+    with open(path) as file:
+        text = file.read()
+    with open(s.file('altered.json'), 'w') as file:
+        file.write(text.replace(old, new, 1))
+    return s.file('altered.json')
+
+
+def proofs_offline(s):
+    heads, head = s.file('heads.json'), fetch(s, '/audit/heads/latest', 'head.json')
+    key = ('--key', s.file('key.pem'))
+    event = s.psql("SELECT max(id) FROM audit_event WHERE actor = 'load'")
+    one, proof = fetch(s, '/audit/' + event, 'event.json'), fetch(s, '/audit/%s/proof' % event, 'proof.json')
+    found = audit_verify('--file', one, '--proof', proof, *key)
+    is_((found.status, found.out.splitlines()[-1]), (0, 'verified'), 'an event is proved without a database')
+    like(found.out, r'(?m)^event +%s$' % event, 'and it is said which')
+    action, path, root = load(one)['action'], load(proof)['path'][0], load(proof)['head']['root']
+    for what, where, old, new, why in (
+            ('an event that was changed', one, action, 'x.y', r'not leaf \d+ of the tree.*RFC 9162 2\.1\.3\.2'),
+            ('an event with more to it', one, '{', '{"more": 1, "of": 2, "it": 3, ', 'not an event'),
+            ('a path that was changed', proof, path, '00' * 32, 'not leaf'),
+            ('a path without hashes', proof, path, '00', r'path\[0\] is no hash'),
+            ('a head that was changed', proof, root, '00' * 32, 'signature')):
+        files = [altered(s, each, old, new) if each == where else each for each in (one, proof)]
+        found = audit_verify('--file', files[0], '--proof', files[1], *key)
+        is_((found.status, found.out.splitlines()[-1]), (1, 'NOT verified'), what + ' is not')
+        like(found.out, r'FAULT: .*' + why, 'for that reason')
+
+    oldest = min(load(heads)['data'], key=lambda each: each['tree_size'])
+    with open(s.file('older.json'), 'w') as file:
+        json.dump(oldest, file)
+    sizes = (oldest['tree_size'], load(head)['tree_size'])
+    between = fetch(s, '/audit/consistency?first=%d&second=%d' % sizes, 'consistency.json')
+    words = ('--head', s.file('older.json'), '--heads', head, *key)
+    found = audit_verify('--consistency', between, *words)
+    is_((found.status, found.out.splitlines()[-1]), (0, 'verified'), 'so is that a tree continues another')
+    found = audit_verify('--consistency', altered(s, between, load(between)['path'][0], '00' * 32), *words)
+    is_((found.status, found.out.splitlines()[-1]), (1, 'NOT verified'), 'another path proves nothing')
+    like(found.out, r'FAULT: the tree of %d does not continue that of %d \(RFC 9162 2\.1\.4\.2\)' % sizes[::-1],
+         'and that is said')
+    for words in (key, ('--file', one, '--proof', proof), ('--consistency', between, '--heads', head, *key)):
+        found = audit_verify(*words)
+        is_(found.status, 1, 'files that make no whole: ' + words[0])
+        like(found.err, 'audit verify takes --key', 'and it is said what does')
+
+
+def offline(s):
     last = s.psql("SELECT max(id) FROM audit_event WHERE actor = 'load'")
     wait_for('the rows sealed', lambda: s.psql("SELECT count(*) FROM audit_seal WHERE %s = ANY (event_ids)" % last) == '1', 20)
     heads, key = fetch(s, '/audit/heads?limit=1000', 'heads.json'), fetch(s, '/audit/key', 'key.pem')
@@ -109,8 +164,7 @@ def offline(s):
     def verify(changed):
         with open(s.file('changed.ndjson'), 'w') as file:
             file.writelines(changed)
-        return program([os.path.join(BUILD, 'chanceryd'), 'audit', 'verify', '--file', s.file('changed.ndjson'), '--heads',
-                        heads, '--key', key], check=False, env={})
+        return audit_verify('--file', s.file('changed.ndjson'), '--heads', heads, '--key', key)
 
     found = verify(lines)
     is_((found.status, found.out.splitlines()[-1]), (0, 'verified'), 'an export is verified without a database')
@@ -189,6 +243,7 @@ def main():
         older_form(s)
         heads(s)
         offline(s)
+        proofs_offline(s)
         audited(s)
         command(s)
         s.psql(ADD.replace('load.add', 'load.big') % ("repeat('x', 1000)", EVENTS))

@@ -23,9 +23,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         {
             abort();
         }
-        audit_event_leaf(&line.event, &one);
-        audit_event_leaf(&again.event, &two);
-        if (!merkle_same(&one, &two)) {
+        if (audit_event_leaf(&line.event, &one, NULL) != PKI_OK || audit_event_leaf(&again.event, &two, NULL) != PKI_OK
+            || !merkle_same(&one, &two))
+        {
             abort();
         }
     }

@@ -8,8 +8,7 @@
 #include <criterion/criterion.h>
 #include <openssl/sha.h>
 
-#include "pkiproto/audit/event.h"
-#include "pkiproto/audit/head.h"
+#include "pkiproto/audit/proof.h"
 #include "pkiproto/base/text.h"
 
 #define TREE_MAX 70
@@ -43,14 +42,12 @@ range(void *arg, uint64_t first, uint64_t count, merkle_hash_t *out, pki_err_t *
     merkle_front_t f = { 0 };
 
     (void) arg;
-    (void) err;
     for (uint64_t i = first; i < first + count; i++) {
         merkle_hash_t leaf = leaf_of((uint8_t) i);
 
         merkle_add(&f, &leaf, NULL, NULL);
     }
-    merkle_root(&f, out);
-    return PKI_OK;
+    return merkle_root(&f, out, err);
 }
 
 Test(merkle, roots_are_those_of_another_program)
@@ -102,6 +99,15 @@ Test(merkle, a_tree_continues_every_smaller_one_and_no_other)
     }
 }
 
+Test(merkle, a_tree_that_memory_was_out_for_has_no_root)
+{
+    merkle_front_t f = { .size = 1, .failed = true };
+    merkle_hash_t  root, leaf = leaf_of(1);
+
+    merkle_add(&f, &leaf, NULL, NULL);
+    cr_expect_eq(merkle_root(&f, &root, NULL), PKI_E_NOMEM);
+}
+
 Test(audit, a_leaf_is_the_hash_of_the_fields_with_their_lengths)
 {
     audit_event_t e = { .field = { BYTES_LIT("7"), BYTES_LIT("2026-11-28T06:00:00.123456Z"), BYTES_LIT("key-1"),
@@ -111,11 +117,11 @@ Test(audit, a_leaf_is_the_hash_of_the_fields_with_their_lengths)
     merkle_hash_t leaf, other;
     char          hex[2 * MERKLE_HASH_LEN + 1];
 
-    audit_event_leaf(&e, &leaf);
+    cr_assert_eq(audit_event_leaf(&e, &leaf, NULL), PKI_OK);
     hex_encode(BYTES_ARR(leaf.h), hex);
     cr_expect_str_eq(hex, event_leaf);
     e.field[8] = BYTES_NONE;
-    audit_event_leaf(&e, &other);
+    cr_assert_eq(audit_event_leaf(&e, &other, NULL), PKI_OK);
     cr_expect(!merkle_same(&leaf, &other), "an empty field is not an absent one");
 }
 
