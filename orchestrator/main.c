@@ -213,7 +213,7 @@ usage(FILE *out)
                  "        --file FILE --heads FILE         an export in NDJSON, and /api/v1/audit/heads before it\n"
                  "        --file FILE --proof FILE         /api/v1/audit/{id} and /api/v1/audit/{id}/proof\n"
                  "        --consistency FILE --head FILE --heads FILE\n"
-                 "                                         /api/v1/audit/consistency, a head of its first size, one of its second\n"
+                 "                                         /api/v1/audit/consistency, a head of either size\n"
                  "      --name NAME        bootstrap-key: what the key is called\n"
                  "      --help, --version\n");
     return out == stdout ? EXIT_SUCCESS : EXIT_FAILURE;

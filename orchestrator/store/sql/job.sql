@@ -115,24 +115,32 @@ SELECT pg_try_advisory_xact_lock(4711006) AS ours;
 -- name: job_renewals_due
 -- The window is that of the policy, and at most a third of the lifetime: one that lives for six days is not renewed each
 -- time that somebody looks.  After a renewal that has failed for good the next one waits: a day, or a tenth of the
--- lifetime.  What has ended longer ago than the window is nobody's any more.
+-- lifetime.  What has ended longer ago than the window is nobody's any more.  Policy by policy, so that only what is in a
+-- window is looked at.
 INSERT INTO job (id, type, status, certificate_id, params, requested_by, requester_type, max_attempts, retry_s)
-SELECT 'job-' || left(replace(gen_random_uuid()::text, '-', ''), 20), 'Renewal', 'Pending', m.id,
+SELECT 'job-' || left(replace(gen_random_uuid()::text, '-', ''), 20), 'Renewal', 'Pending', d.id,
        jsonb_build_object('renewal_policy_id', p.id), 'chanceryd', 'system', p.max_retries + 1, p.retry_interval_seconds
   FROM renewal_policy p
-  JOIN managed_certificate m ON m.renewal_policy_id = p.id
-                            AND m.expires_at <= now() + make_interval(days => p.renewal_window_days)
-                            AND m.expires_at > now() - make_interval(days => p.renewal_window_days)
-  JOIN issuer i ON i.no = m.issuer_no AND i.enabled AND i.type <> 'external'
-  JOIN certificate_version v ON v.issuer_no = m.issuer_no AND v.serial = m.last_serial
- WHERE p.auto_renew AND m.status = 'Active' AND m.archived_at IS NULL
-   AND m.expires_at <= now() + (m.expires_at - v.not_before) / 3
-   AND NOT EXISTS (SELECT FROM job j
-                    WHERE j.certificate_id = m.id AND j.type = 'Renewal'
-                      AND (j.status IN ('Pending', 'Running', 'RetryWait')
-                           OR (j.status = 'Failed'
-                               AND j.completed_at > now() - least(interval '1 day', (m.expires_at - v.not_before) / 10))))
- ORDER BY m.expires_at
+ CROSS JOIN LATERAL (
+       SELECT m.id, m.expires_at
+         FROM managed_certificate m
+         JOIN issuer i ON i.no = m.issuer_no AND i.enabled AND i.type <> 'external'
+         JOIN certificate_version v ON v.issuer_no = m.issuer_no AND v.serial = m.last_serial
+        WHERE m.renewal_policy_id = p.id
+          AND m.expires_at <= now() + make_interval(days => p.renewal_window_days)
+          AND m.expires_at > now() - make_interval(days => p.renewal_window_days)
+          AND m.status = 'Active' AND m.archived_at IS NULL
+          AND m.expires_at <= now() + (m.expires_at - v.not_before) / 3
+          AND NOT EXISTS (SELECT FROM job j
+                           WHERE j.certificate_id = m.id AND j.type = 'Renewal'
+                             AND (j.status IN ('Pending', 'Running', 'RetryWait')
+                                  OR (j.status = 'Failed'
+                                      AND j.completed_at > now() - least(interval '1 day',
+                                                                         (m.expires_at - v.not_before) / 10))))
+        ORDER BY m.expires_at
+        LIMIT $1) d
+ WHERE p.auto_renew
+ ORDER BY d.expires_at
  LIMIT $1
 ON CONFLICT DO NOTHING;
 
