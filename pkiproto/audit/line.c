@@ -154,7 +154,8 @@ leaf_take(const json_t *in, audit_line_t *out, pki_err_t *err)
     const json_t *index = json_object_get(in, "leaf_index"), *hash = json_object_get(in, "leaf_hash");
     size_t        len = 0;
 
-    if (json_object_size(in) == AUDIT_EVENT_FIELDS || (json_is_null(index) && json_is_null(hash))) {
+    out->alone = json_object_size(in) == AUDIT_EVENT_FIELDS;
+    if (out->alone || (json_is_null(index) && json_is_null(hash))) {
         return PKI_OK;
     }
     if (!json_is_integer(index) || json_integer_value(index) < 0 || json_integer_value(index) >= INT64_MAX / 2) {

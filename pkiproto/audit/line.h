@@ -14,7 +14,8 @@
 typedef struct {
     audit_event_t event; /* in the arena */
     int64_t       id;
-    bool          sealed; /* otherwise it has no leaf yet */
+    bool          sealed; /* otherwise it has no leaf yet, or: */
+    bool          alone;  /* nothing is said of its leaf, as in an export it is */
     uint64_t      leaf_index;
     merkle_hash_t leaf_hash;
 } audit_line_t;

@@ -75,6 +75,9 @@ replay_take(replay_t *r, bytes_t line, pki_err_t *err)
                                   : pki_fail(&why, PKI_E_NOMEM, NULL, "out of memory");
 
     r->lines++;
+    if (code == PKI_OK && parsed.alone) {
+        code = pki_fail(&why, PKI_E_PARSE, NULL, "not an event with its leaf");
+    }
     if (code == PKI_OK) {
         code = line_take(r, &parsed, &why);
     } else if (code != PKI_E_NOMEM) {

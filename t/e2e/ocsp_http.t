@@ -293,7 +293,7 @@ def renewals(edge):
             return [i for i in some if len(seen.get(i, ())) == 2]
 
         def client():
-            while len(anew()) < len(some) and time.time() < ends:
+            while time.time() < (ends if len(anew()) < len(some) else after + 11):
                 for i in some:
                     try:
                         asked = time.time()

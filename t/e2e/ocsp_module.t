@@ -46,8 +46,11 @@ def without_a_store(edge):
     ok(int(headers['Retry-After'] or 0) >= 1, 'with Retry-After')
     edge.fill_all('status=1001,good', 'status=1002,revoked,1', 'status=1003,hold', 'status=1004,revoked', 'status=00ff01,good', 'status=7fffffffffffffff,good',
                   'count=2000')
-    ok(wait_for('the store', lambda: {status_of(edge, '1001') for _ in range(6)} == {'good'}, 5), 'a store that appears is opened')
-    edge.reload()  # a worker that nobody has asked looks when it is asked, and in the second of a failure not again
+
+    def is_opened():
+        return {status_of(edge, '1001') for _ in range(6)} == {'good'} and edge.log().count('" opened') == edge.workers
+
+    ok(wait_for('the store', is_opened, 20), 'a store that appears is opened, by every worker')
 
 
 def what_clients_get(edge):

@@ -208,6 +208,16 @@ Test(replay, a_head_of_another_key_is_none)
     cr_expect(strstr(told, "the head of 11 events is not signed") != NULL, "%s", told);
 }
 
+Test(replay, an_event_without_its_leaf_is_no_line_of_an_export)
+{
+    char *end = strstr(lines[0], ", \"leaf_index\"");
+
+    cr_assert_not_null(end);
+    memcpy(end, "}", 2);
+    (void) faults_of(NULL);
+    cr_expect(strstr(told, "0 line 1: not an event with its leaf\n") != NULL, "%s", told);
+}
+
 Test(replay, lines_that_are_no_events_are_told_by_their_number)
 {
     static const char *const bad[] = { "", "{}", "[]", "{\"id\": 1", "null" };
